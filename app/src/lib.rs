@@ -1,0 +1,8 @@
+//! Everything of Manyhands that touches the world: sockets, clocks, seeds, the page, the compute worker and the
+//! native peer. It decides nothing (see `coordinator`) and computes nothing (see `kernels`).
+//!
+//! Reading order: [`link`] (what a room link holds), [`transport`] (bytes between peers), [`compute`] (what the
+//! worker is asked and answers), [`node`] (the one driver loop that joins the three), then the faces: `web`
+//! and `native`.
+
+pub mod node;

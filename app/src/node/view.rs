@@ -1,0 +1,149 @@
+//! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
+
+use coordinator::io::{End, JobState, RoomView, Stage};
+use coordinator::{JobId, PeerId};
+use std::collections::BTreeMap;
+
+/// What a person can ask of the node.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Write a story.
+    Write(WriteRequest),
+    /// Stop one of this person's answers.
+    Stop(JobId),
+    /// A new name.
+    Rename(String),
+    /// Whether this device computes for the room.
+    Share(bool),
+    /// The tab is hidden (true) or visible.
+    Hidden(bool),
+    /// Leave the room in good order: peers learn it at once.
+    Leave,
+}
+
+/// A prompt and its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteRequest {
+    /// The prompt as typed.
+    pub prompt: String,
+    /// Most new tokens.
+    pub max_new: u32,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Nucleus, 0 < p <= 1.
+    pub top_p: f32,
+    /// The same seed writes the same story.
+    pub seed: u64,
+}
+
+/// Everything a face shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// This peer.
+    pub me: PeerId,
+    /// The room's name.
+    pub room: String,
+    /// Who is here, who leads, who holds what.
+    pub peers: RoomView,
+    /// The loaded model, once known.
+    pub model: Option<ModelView>,
+    /// The compute worker.
+    pub compute: ComputeStatus,
+    /// The signaling server.
+    pub signaling: SignalingStatus,
+    /// Answers, oldest first.
+    pub cards: Vec<Card>,
+    /// Things to read once, newest last, with the time in ms since the start; bounded.
+    pub notices: Vec<(u64, String)>,
+    /// Dropped messages by reason, for the details.
+    pub dropped: BTreeMap<String, u64>,
+    /// Bytes to and from peers since the start.
+    pub sent_bytes: u64,
+    /// See `sent_bytes`.
+    pub received_bytes: u64,
+}
+
+/// The model for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelView {
+    /// Its name.
+    pub name: String,
+    /// Transformer layers.
+    pub layers: u16,
+    /// Bytes of all weights.
+    pub bytes: u64,
+    /// Longest text in tokens.
+    pub context: u32,
+}
+
+/// The compute worker's state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ComputeStatus {
+    /// Being fetched and started: what, and bytes so far of the whole (0 if not known).
+    Loading {
+        /// What is loading, for people.
+        what: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all, 0 if unknown.
+        total: u64,
+    },
+    /// Ready to compute.
+    Ready {
+        /// True on WebGPU.
+        gpu: bool,
+        /// The adapter's name, or the CPU tier's.
+        adapter: String,
+        /// Why not the GPU, if a GPU was wanted.
+        notice: Option<String>,
+    },
+    /// Cannot compute: why, and what to do. The room still shows others' answers.
+    Failed(String),
+}
+
+/// The signaling server, as seen from here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SignalingStatus {
+    /// First connection is being made.
+    Connecting,
+    /// Newcomers can join.
+    Open,
+    /// Lost; the room goes on, newcomers wait. Tries again by itself.
+    Lost {
+        /// Milliseconds until the next try.
+        retry_ms: u32,
+    },
+    /// The server refuses: why, and what to do.
+    Refused(String),
+}
+
+/// One answer in the feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// The job.
+    pub id: JobId,
+    /// True if this peer asked (or carries it on).
+    pub mine: bool,
+    /// Who asked.
+    pub author: String,
+    /// The prompt as typed.
+    pub prompt: String,
+    /// The answer so far (without the prompt); whole characters only.
+    pub text: String,
+    /// Tokens so far.
+    pub tokens: u32,
+    /// Of the last few seconds while it runs, of the whole answer once ended.
+    pub tokens_per_second: Option<f32>,
+    /// From asking to the first token.
+    pub first_token_ms: Option<u64>,
+    /// What it is doing; None once ended.
+    pub state: Option<JobState>,
+    /// Everybody who worked on it, in order of first appearance: peer and name.
+    pub workers: Vec<(PeerId, String)>,
+    /// The stages that run it now.
+    pub stages: Vec<Stage>,
+    /// Why it ended.
+    pub end: Option<End>,
+    /// Its settings, for "again" and "same seed".
+    pub request: WriteRequest,
+}
