@@ -1,1 +1,5 @@
-//! Shared set-up of the tests that cross crates.
+//! Shared set-up of the tests that cross crates: programs of this build, a signaling server, native peers, browsers.
+
+pub mod browser;
+pub mod peer;
+pub mod program;

@@ -1,3 +1,206 @@
 //! The one driver loop: transport, compute worker and person on one side, the coordinator on the other.
+//!
+//! ```text
+//!            Ask ┐                      ┌ View (for the face)
+//!   NetEvent ────┼──▶ Node::run ──▶ Coordinator::handle ──▶ Outputs: send, load, run, event
+//!     Report ────┘      │  one turn per thing that happened, then sleep until `wake_at`
+//! ```
+//! It decides nothing. What it adds to the coordinator is translation: text to tokens and back (asked of the
+//! worker), events to the [`View`] that a face draws.
 
+mod board;
 pub mod view;
+
+use crate::clock;
+use crate::compute::{Compute, Report, Request};
+use crate::transport::{NetEvent, SendError, Transport};
+use board::Board;
+use coordinator::coordinator::Config;
+use coordinator::io::{Command, Event, Input, Output};
+use coordinator::{Coordinator, PeerId};
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{FutureExt, StreamExt, select_biased};
+use kernels::llm::sampling::Sampling;
+use std::collections::BTreeMap;
+use view::{Ask, SignalingStatus, View, WriteRequest};
+
+/// Prompts that wait for the tokenizer. Source: guess; a person types one at a time.
+const PROMPTS_WAITING: usize = 16;
+
+/// Everything that differs between one node and another.
+pub struct Setup {
+    /// This peer's id, random.
+    pub me: PeerId,
+    /// The person's name.
+    pub name: String,
+    /// The room's name.
+    pub room: String,
+    /// For the coordinator's jitter.
+    pub seed: u64,
+}
+
+/// One peer: see the module.
+pub struct Node<T, C> {
+    transport: T,
+    compute: C,
+    coordinator: Coordinator,
+    board: Board,
+    /// Prompts at the tokenizer, by ticket.
+    encoding: BTreeMap<u32, WriteRequest>,
+    tickets: u32,
+    leaving: bool,
+}
+
+impl<T: Transport, C: Compute> Node<T, C> {
+    /// A node that has not met anybody yet. `compute` has been asked to boot.
+    pub fn new(setup: Setup, transport: T, compute: C) -> Self {
+        let config = Config { me: setup.me, name: setup.name, seed: setup.seed };
+        Self {
+            transport,
+            compute,
+            coordinator: Coordinator::new(config, clock::now()),
+            board: Board::new(setup.me, setup.room),
+            encoding: BTreeMap::new(),
+            tickets: 0,
+            leaving: false,
+        }
+    }
+
+    /// Runs until the person leaves or `asks` is closed. `on_view` is called after every turn that changed
+    /// something to show.
+    pub async fn run(mut self, mut asks: UnboundedReceiver<Ask>, mut on_view: impl FnMut(&View)) {
+        self.handle(Input::Tick);
+        while !self.leaving {
+            if self.board.take_dirty() {
+                on_view(self.board.view());
+            }
+            let wake = self.coordinator.wake_at();
+            select_biased! {
+                ask = asks.next() => match ask {
+                    Some(ask) => self.on_ask(ask),
+                    None => self.leaving = true,
+                },
+                event = self.transport.next().fuse() => self.on_net(event),
+                report = self.compute.next().fuse() => self.on_report(report),
+                () = clock::sleep_until(wake).fuse() => self.handle(Input::Tick),
+            }
+        }
+        self.transport.leave().await;
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Write(request) => self.encode(request),
+            Ask::Stop(job) => self.handle(Input::Command(Command::Stop(job))),
+            Ask::Rename(name) => self.handle(Input::Command(Command::Rename(name))),
+            Ask::Share(on) => self.handle(Input::Command(Command::Share(on))),
+            Ask::Hidden(hidden) => self.handle(Input::Command(Command::Hidden(hidden))),
+            Ask::Leave => self.leaving = true,
+        }
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Up(peer) => self.handle(Input::PeerUp(peer)),
+            NetEvent::Down(peer) => self.handle(Input::PeerDown(peer)),
+            NetEvent::Message { from, bytes } => {
+                self.board.received(bytes.len());
+                self.handle(Input::Received { from, bytes });
+            }
+            NetEvent::Signaling(state) => self.board.signaling(SignalingStatus::from(state)),
+            NetEvent::Dropped { reason, .. } => self.board.dropped(reason),
+        }
+    }
+
+    fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Progress { what, done, total } => self.board.loading(what, done, total),
+            Report::Ready { adapter, notice, capability, model } => {
+                self.board.ready(capability.device, adapter, notice, &model);
+                self.handle(Input::ComputeReady { capability, model });
+                for request in self.board.decode_everything() {
+                    self.compute.ask(request);
+                }
+            }
+            Report::Failed(why) => {
+                self.board.compute_failed(why.clone());
+                self.handle(Input::ComputeLost(why));
+            }
+            Report::Lost(why) => {
+                self.board.notice(why.clone());
+                self.handle(Input::ComputeLost(why));
+            }
+            Report::Loaded(layers) => self.handle(Input::Loaded(layers)),
+            Report::LoadFailed(layers, why) => self.handle(Input::LoadFailed(layers, why)),
+            Report::Ran { job, lease, position, result } => self.handle(Input::Ran { job, lease, position, result }),
+            Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
+            Report::Text { job, restart, text, last } => self.board.text(job, restart, &text, last),
+        }
+    }
+
+    fn encode(&mut self, request: WriteRequest) {
+        if let Err(why) = sampling(&request).validate() {
+            return self.board.notice(why.to_string());
+        }
+        if self.encoding.len() >= PROMPTS_WAITING {
+            return self.board.notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
+        }
+        self.tickets = self.tickets.wrapping_add(1);
+        self.compute.ask(Request::Encode { ticket: self.tickets, text: request.prompt.clone() });
+        self.encoding.insert(self.tickets, request);
+    }
+
+    fn submit(&mut self, ticket: u32, tokens: Result<Vec<u32>, String>) {
+        let Some(request) = self.encoding.remove(&ticket) else { return };
+        match tokens {
+            Ok(prompt) => self.handle(Input::Command(Command::Submit {
+                sampling: sampling(&request).to_bytes(),
+                text: request.prompt,
+                prompt,
+                max_new: request.max_new,
+            })),
+            Err(why) => self.board.notice(why),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        for output in self.coordinator.handle(clock::now(), input) {
+            match output {
+                Output::Send { to, lane, bytes } => {
+                    self.board.sent(bytes.len());
+                    if let Err(error) = self.transport.send(to, lane, bytes) {
+                        self.not_sent(to, &error);
+                    }
+                }
+                Output::Load(layers) => self.compute.ask(Request::Load(layers)),
+                Output::Unload(layers) => self.compute.ask(Request::Unload(layers)),
+                Output::Run(chunk) => self.compute.ask(Request::Run(chunk)),
+                Output::Forget(job, lease) => self.compute.ask(Request::Forget(job, lease)),
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+    }
+
+    /// The coordinator's leases cover what is lost here; a person sees it in the details.
+    fn not_sent(&mut self, to: PeerId, error: &SendError) {
+        self.board.dropped(format!("not sent to {to}: {error}"));
+    }
+
+    fn on_event(&mut self, event: Event) {
+        for request in self.board.event(event) {
+            self.compute.ask(request);
+        }
+    }
+}
+
+fn sampling(request: &WriteRequest) -> Sampling {
+    Sampling {
+        temperature: request.temperature,
+        top_p: request.top_p,
+        seed: request.seed,
+        ..Sampling::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

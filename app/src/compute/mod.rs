@@ -1,0 +1,136 @@
+//! The compute worker: what it is asked, what it answers, and the two places where it lives.
+//!
+//! ```text
+//! node ──Request──▶ worker.rs (owns the engine of `kernels`, the tokenizer, the weights' source)
+//!      ◀──Report──
+//! ```
+//! `worker.rs` is the same on both sides; `web.rs` runs it in a Web Worker, `native.rs` on a thread. When it dies
+//! (a lost GPU, a trap), `restart.rs` says whether and on which device to start it again.
+
+pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+pub mod restart;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
+#[cfg(target_arch = "wasm32")]
+pub mod web_worker;
+pub mod worker;
+
+use coordinator::io::{Capability, Chunk, ChunkOutput, ModelSpec};
+use coordinator::{JobId, Layers, Lease};
+use serde::{Deserialize, Serialize};
+
+/// Where a model's files are: a folder on disk, or the URL of one, ending with a slash.
+pub type ModelSource = String;
+
+/// What the worker is asked. Answers come as [`Report`]s; chunks and loads are worked on in the order given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// First of all: open a device and read the model's headers. Answered by `Ready` or `Failed`.
+    Boot {
+        /// False to stay on the CPU.
+        gpu: bool,
+        /// The model.
+        model: ModelSource,
+        /// Why a GPU that was wanted is not tried again, for people.
+        notice: Option<String>,
+    },
+    /// Load a range of layers.
+    Load(Layers),
+    /// Free a range of layers.
+    Unload(Layers),
+    /// Run a chunk.
+    Run(Chunk),
+    /// Free a job's caches; waiting chunks of this lease are not run.
+    Forget(JobId, Lease),
+    /// Turn a prompt into token ids.
+    Encode {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The prompt.
+        text: String,
+    },
+    /// Turn an answer's next tokens into text. `from` is the index of the first in the answer; 0 starts afresh.
+    Decode {
+        /// The job, which names the stream of text.
+        job: JobId,
+        /// Index of the first token.
+        from: u32,
+        /// Token ids.
+        tokens: Vec<u32>,
+        /// True if no more will come: half a character at the end is shown as U+FFFD.
+        last: bool,
+    },
+}
+
+/// What the worker answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// Something long is under way.
+    Progress {
+        /// What, for people.
+        what: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all; 0 if unknown.
+        total: u64,
+    },
+    /// The device is open and the model known.
+    Ready {
+        /// The device's name, for people.
+        adapter: String,
+        /// Why not on the GPU, if one was wanted.
+        notice: Option<String>,
+        /// Measured by the probe.
+        capability: Capability,
+        /// The model.
+        model: ModelSpec,
+    },
+    /// The worker cannot go on at all: why, and what to do.
+    Failed(String),
+    /// The worker or its device is gone, with all that it held; another is being started.
+    Lost(String),
+    /// A range of layers is ready.
+    Loaded(Layers),
+    /// A range of layers could not be loaded.
+    LoadFailed(Layers, String),
+    /// A chunk is done.
+    Ran {
+        /// Its job.
+        job: JobId,
+        /// Its lease.
+        lease: Lease,
+        /// Its first position.
+        position: u32,
+        /// Its output, or why it failed.
+        result: Result<ChunkOutput, String>,
+    },
+    /// A prompt's token ids.
+    Encoded {
+        /// From the request.
+        ticket: u32,
+        /// Token ids, or what is wrong with the text.
+        tokens: Result<Vec<u32>, String>,
+    },
+    /// More text of an answer: whole characters only.
+    Text {
+        /// The job.
+        job: JobId,
+        /// True if the text starts afresh.
+        restart: bool,
+        /// The text to append.
+        text: String,
+        /// True after the last token.
+        last: bool,
+    },
+}
+
+/// A running worker, as the driver loop sees it.
+#[async_trait::async_trait(?Send)]
+pub trait Compute {
+    /// Asks; never blocks.
+    fn ask(&mut self, request: Request);
+    /// The next answer.
+    async fn next(&mut self) -> Report;
+}

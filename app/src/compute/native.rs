@@ -1,0 +1,84 @@
+//! The worker natively: a thread, watched and started again when it dies.
+
+use super::files::Folder;
+use super::restart::{Next, Restarts};
+use super::{Compute, ModelSource, Report, Request, worker};
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A worker on a thread of its own.
+pub struct NativeCompute {
+    model: ModelSource,
+    restarts: Restarts,
+    requests: UnboundedSender<Request>,
+    reports: UnboundedReceiver<Message>,
+}
+
+enum Message {
+    Report(Report),
+    Died(String),
+}
+
+impl NativeCompute {
+    /// Starts a worker on the model in the folder `model`.
+    #[must_use]
+    pub fn start(model: ModelSource, gpu: bool) -> Self {
+        let (requests, reports) = spawn(&model, gpu, None);
+        Self { model, restarts: Restarts::new(gpu), requests, reports }
+    }
+
+    fn restart(&mut self, cause: &str) -> Report {
+        match self.restarts.died(cause) {
+            Next::OnCpu(notice) => {
+                (self.requests, self.reports) = spawn(&self.model, false, Some(notice.clone()));
+                Report::Lost(notice)
+            }
+            Next::GiveUp(why) => Report::Failed(why),
+        }
+    }
+}
+
+#[async_trait::async_trait(?Send)]
+impl Compute for NativeCompute {
+    fn ask(&mut self, request: Request) {
+        // A dead worker is noticed by its last message; what was asked of it is asked again by the coordinator.
+        let _ = self.requests.unbounded_send(request);
+    }
+
+    async fn next(&mut self) -> Report {
+        match self.reports.next().await {
+            Some(Message::Report(report)) => report,
+            Some(Message::Died(cause)) => self.restart(&cause),
+            None => futures::future::pending().await,
+        }
+    }
+}
+
+fn spawn(model: &str, gpu: bool, notice: Option<String>) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
+    let (requests, incoming) = unbounded();
+    let (outgoing, reports) = unbounded();
+    let _ = requests.unbounded_send(Request::Boot { gpu, model: model.to_owned(), notice });
+    let body = move || {
+        let send = |report| {
+            let _ = outgoing.unbounded_send(Message::Report(report));
+        };
+        let files = |source: &str| Folder(source.into());
+        let run = || futures::executor::block_on(worker::run(incoming, files, send));
+        let cause = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(None) => return,
+            Ok(Some(cause)) => cause,
+            Err(panic) => panic_text(&*panic),
+        };
+        let _ = outgoing.unbounded_send(Message::Died(cause));
+    };
+    if let Err(error) = std::thread::Builder::new().name("compute".into()).spawn(body) {
+        tracing::error!(%error, "cannot start the compute thread");
+    }
+    (requests, reports)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("the worker stopped").to_owned()
+}

@@ -1,0 +1,165 @@
+//! The worker in a browser: a dedicated Web Worker, seen from the page, started again when it dies.
+//!
+//! `app/worker_boot.js` fetches the worker's wasm and posts the bytes so far as numbers. Then Rust takes over: it
+//! posts the string "up", and from there on postcard bytes in both directions. A panic posts its text as a string
+//! before it traps, because a trap inside a promise reaches no error handler of the page.
+
+use super::restart::{Next, Restarts};
+use super::{Compute, ModelSource, Report, Request};
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{ErrorEvent, MessageEvent, WorkerOptions, WorkerType};
+
+/// What the worker posts when its wasm runs and listens.
+pub const UP: &str = "up";
+
+/// The page's end of the worker.
+pub struct WebCompute {
+    model: ModelSource,
+    restarts: Restarts,
+    worker: Worker,
+    /// Requests made before the worker listens.
+    waiting: Option<Vec<Request>>,
+}
+
+struct Worker {
+    handle: Option<web_sys::Worker>,
+    messages: UnboundedReceiver<Message>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(ErrorEvent)>,
+}
+
+enum Message {
+    Fetched(u64),
+    Up,
+    Report(Report),
+    Died(String),
+}
+
+impl WebCompute {
+    /// Starts a worker on the model below the URL `model`.
+    #[must_use]
+    pub fn start(model: ModelSource, gpu: bool) -> Self {
+        let boot = Request::Boot { gpu, model: model.clone(), notice: None };
+        Self { model, restarts: Restarts::new(gpu), worker: Worker::spawn(), waiting: Some(vec![boot]) }
+    }
+
+    fn up(&mut self) {
+        for request in self.waiting.take().unwrap_or_default() {
+            self.worker.post(&request);
+        }
+    }
+
+    fn restart(&mut self, cause: &str) -> Report {
+        match self.restarts.died(cause) {
+            Next::OnCpu(notice) => {
+                self.worker = Worker::spawn();
+                let boot = Request::Boot { gpu: false, model: self.model.clone(), notice: Some(notice.clone()) };
+                self.waiting = Some(vec![boot]);
+                Report::Lost(notice)
+            }
+            Next::GiveUp(why) => {
+                self.worker.stop();
+                Report::Failed(why)
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait(?Send)]
+impl Compute for WebCompute {
+    fn ask(&mut self, request: Request) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.push(request),
+            None => self.worker.post(&request),
+        }
+    }
+
+    async fn next(&mut self) -> Report {
+        loop {
+            match self.worker.messages.next().await {
+                Some(Message::Fetched(done)) => {
+                    return Report::Progress { what: "Fetching the engine".into(), done, total: 0 };
+                }
+                Some(Message::Up) => self.up(),
+                Some(Message::Report(report)) => return report,
+                Some(Message::Died(cause)) => return self.restart(&cause),
+                None => futures::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn spawn() -> Self {
+        let (sender, messages) = unbounded();
+        let on_message = on_message(sender.clone());
+        let on_error = on_error(sender.clone());
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let handle = match web_sys::Worker::new_with_options("./worker_boot.js", &options) {
+            Ok(worker) => {
+                worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+                worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+                Some(worker)
+            }
+            Err(error) => {
+                let _ = sender.unbounded_send(Message::Died(format!("no worker can be started: {error:?}")));
+                None
+            }
+        };
+        Self { handle, messages, _on_message: on_message, _on_error: on_error }
+    }
+
+    fn post(&self, request: &Request) {
+        let Some(worker) = &self.handle else { return };
+        let posted = postcard::to_stdvec(request).map(|bytes| worker.post_message(&Uint8Array::from(bytes.as_slice())));
+        if !matches!(posted, Ok(Ok(()))) {
+            tracing::error!("a request could not be posted to the compute worker");
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(worker) = self.handle.take() {
+            worker.set_onmessage(None);
+            worker.set_onerror(None);
+            worker.terminate();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn on_message(sender: UnboundedSender<Message>) -> Closure<dyn FnMut(MessageEvent)> {
+    Closure::new(move |event: MessageEvent| {
+        let _ = sender.unbounded_send(parse(&event.data()));
+    })
+}
+
+fn on_error(sender: UnboundedSender<Message>) -> Closure<dyn FnMut(ErrorEvent)> {
+    Closure::new(move |event: ErrorEvent| {
+        event.prevent_default();
+        let _ = sender.unbounded_send(Message::Died(event.message()));
+    })
+}
+
+fn parse(data: &JsValue) -> Message {
+    if let Some(done) = data.as_f64() {
+        return Message::Fetched(done as u64);
+    }
+    match data.as_string() {
+        Some(text) if text == UP => Message::Up,
+        Some(cause) => Message::Died(cause),
+        None => {
+            let report = data.dyn_ref::<Uint8Array>().and_then(|bytes| postcard::from_bytes(&bytes.to_vec()).ok());
+            report.map_or_else(|| Message::Died("the worker sent something unreadable".into()), Message::Report)
+        }
+    }
+}

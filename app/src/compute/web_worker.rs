@@ -1,0 +1,47 @@
+//! The worker in a browser, seen from inside the Web Worker: posts in, posts out.
+
+use super::files::Remote;
+use super::web::UP;
+use super::{Report, Request, worker};
+use futures::channel::mpsc::unbounded;
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+/// Listens, says that it listens, and works until the page ends it.
+pub fn main() {
+    std::panic::set_hook(Box::new(|panic| {
+        console_error_panic_hook::hook(panic);
+        post(&panic.to_string().into());
+    }));
+    let (requests, incoming) = unbounded();
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let bytes = event.data().dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default();
+        // Only this app's page can post here, so what does not decode is a defect of ours.
+        let request: Request = postcard::from_bytes(&bytes).expect("the page and its worker are of one build");
+        let _ = requests.unbounded_send(request);
+    });
+    scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    wasm_bindgen_futures::spawn_local(async {
+        let files = |source: &str| Remote(source.to_owned());
+        if let Some(cause) = worker::run(incoming, files, report).await {
+            post(&cause.into());
+        }
+    });
+    post(&UP.into());
+}
+
+fn report(report: Report) {
+    let bytes = postcard::to_stdvec(&report).expect("reports are plain data");
+    post(&Uint8Array::from(bytes.as_slice()));
+}
+
+fn post(message: &JsValue) {
+    let _ = scope().post_message(message);
+}
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}

@@ -1,0 +1,1 @@
+//! The worker's own loop: requests in, reports out, one at a time.

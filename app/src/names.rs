@@ -1,0 +1,83 @@
+//! Names that people find filled in: a colour and an animal. The colour is also how their device is drawn.
+
+/// The colour words, each with its hue in degrees of OKLCH, about a twelfth of the circle apart.
+pub const COLOURS: [(&str, u16); 12] = [
+    ("Rose", 5),
+    ("Coral", 32),
+    ("Amber", 70),
+    ("Olive", 110),
+    ("Fern", 142),
+    ("Jade", 165),
+    ("Teal", 195),
+    ("Azure", 232),
+    ("Cobalt", 262),
+    ("Iris", 285),
+    ("Violet", 310),
+    ("Plum", 338),
+];
+
+/// Animals that are quick to say and hard to confuse.
+pub const ANIMALS: [&str; 32] = [
+    "Badger", "Bear", "Beaver", "Bison", "Crane", "Deer", "Dolphin", "Falcon", "Finch", "Fox", "Gecko", "Hare",
+    "Heron", "Ibex", "Koala", "Lark", "Lynx", "Marten", "Mole", "Moth", "Otter", "Owl", "Panda", "Puffin", "Raven",
+    "Robin", "Seal", "Stork", "Swan", "Tapir", "Turtle", "Wren",
+];
+
+/// The name that belongs to 64 random bits, such as "Teal Otter".
+#[must_use]
+pub fn name(random: u64) -> String {
+    let (colour, _) = COLOURS[(random % COLOURS.len() as u64) as usize];
+    let animal = ANIMALS[(random >> 32) as usize % ANIMALS.len()];
+    format!("{colour} {animal}")
+}
+
+/// What a typed name becomes: no control characters, single spaces, at most [`coordinator::limits::NAME_BYTES`].
+/// None if nothing is left.
+#[must_use]
+pub fn tidy(typed: &str) -> Option<String> {
+    let words: Vec<&str> = typed.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let mut tidy = String::new();
+    for word in words.into_iter().filter(|word| !word.is_empty()) {
+        if !tidy.is_empty() {
+            tidy.push(' ');
+        }
+        tidy.push_str(word);
+    }
+    let end = (0..=tidy.len().min(coordinator::limits::NAME_BYTES)).rev().find(|&i| tidy.is_char_boundary(i));
+    tidy.truncate(end.unwrap_or(0));
+    let tidy = tidy.trim_end().to_owned();
+    (!tidy.is_empty()).then_some(tidy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_random_number_has_a_name_that_fits() {
+        for random in [0, 1, u64::from(u32::MAX), u64::MAX, 0x9e37_79b9_7f4a_7c15] {
+            let name = name(random);
+            assert_eq!(tidy(&name).as_deref(), Some(name.as_str()), "{random}");
+        }
+    }
+
+    #[test]
+    fn both_halves_of_the_randomness_count() {
+        assert_ne!(name(0), name(1), "the low bits choose the colour");
+        assert_ne!(name(0), name(1 << 32), "the high bits choose the animal");
+    }
+
+    #[test]
+    fn typed_names_are_tidied() {
+        let long = "é".repeat(60);
+        let rows = [
+            ("  Teal   Otter ", Some("Teal Otter"), "spaces are people's slips"),
+            ("a\nb\u{7}c", Some("a b c"), "a name is one line"),
+            (" \t ", None, "nothing was typed"),
+            (long.as_str(), Some(&long[..48]), "cut on a character boundary"),
+        ];
+        for (typed, expected, why) in rows {
+            assert_eq!(tidy(typed).as_deref(), expected, "{why}");
+        }
+    }
+}

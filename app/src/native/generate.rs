@@ -1,0 +1,125 @@
+//! `manyhands generate --prompt …`: a story in the terminal, through the same driver loop as a room's.
+
+use super::{Common, random_peer};
+use crate::link::RoomLink;
+use crate::node::Node;
+use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
+use crate::compute::native::NativeCompute;
+use crate::transport::{Alone, JoinOptions, MatchboxTransport, Transport};
+use anyhow::{Result, bail};
+use clap::Args;
+use coordinator::io::End;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use std::io::Write;
+
+#[derive(Args)]
+pub struct Options {
+    /// How the story begins.
+    #[arg(long)]
+    prompt: String,
+    /// Write with the peers of this room instead of alone.
+    #[arg(long, value_name = "LINK")]
+    room: Option<String>,
+    /// Most new tokens.
+    #[arg(long, default_value_t = 200)]
+    max_new: u32,
+    /// 0 always takes the likeliest token.
+    #[arg(long, default_value_t = 0.8)]
+    temperature: f32,
+    /// Choose among the likeliest tokens that together have this probability.
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f32,
+    /// The same seed writes the same story.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let me = random_peer()?;
+    let Some(room) = &options.room else {
+        return write(options.common.node(me, "", Alone)?, &options).await;
+    };
+    let link: RoomLink = room.parse()?;
+    let transport = MatchboxTransport::join(JoinOptions::new(&link, me));
+    write(options.common.node(me, &link.room, transport)?, &options).await
+}
+
+async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {
+    let (asks, incoming) = unbounded();
+    let mut terminal = Terminal { asks, request: Some(options.request()), notices: 0, printed: 0, outcome: None };
+    node.run(incoming, |view| terminal.show(view)).await;
+    match terminal.outcome {
+        Some(Ok(line)) => {
+            eprintln!("\n\n{line}");
+            Ok(())
+        }
+        Some(Err(why)) => bail!(why),
+        None => bail!("the story broke off"),
+    }
+}
+
+impl Options {
+    fn request(&self) -> WriteRequest {
+        WriteRequest {
+            prompt: self.prompt.clone(),
+            max_new: self.max_new,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            seed: self.seed,
+        }
+    }
+}
+
+struct Terminal {
+    asks: UnboundedSender<Ask>,
+    /// Taken when the worker is ready.
+    request: Option<WriteRequest>,
+    /// Notices that were there before the request.
+    notices: usize,
+    printed: usize,
+    outcome: Option<Result<String, String>>,
+}
+
+impl Terminal {
+    fn show(&mut self, view: &View) {
+        match &view.compute {
+            ComputeStatus::Failed(why) => return self.end(Err(why.clone())),
+            ComputeStatus::Loading { .. } => return,
+            ComputeStatus::Ready { notice, .. } => {
+                if let Some(request) = self.request.take() {
+                    notice.iter().for_each(|notice| eprintln!("note: {notice}"));
+                    print!("{}", request.prompt);
+                    let _ = self.asks.unbounded_send(Ask::Write(request));
+                    self.notices = view.notices.len();
+                }
+            }
+        }
+        match view.cards.iter().find(|card| card.mine) {
+            Some(card) => self.card(card),
+            // No card after the request: the notice says why, for instance an empty prompt.
+            None => view.notices.iter().skip(self.notices).for_each(|(_, why)| self.end(Err(why.clone()))),
+        }
+    }
+
+    fn card(&mut self, card: &Card) {
+        print!("{}", card.text.get(self.printed..).unwrap_or_default());
+        let _ = std::io::stdout().flush();
+        self.printed = card.text.len();
+        match &card.end {
+            None => {}
+            Some(End::Failed(why)) => self.end(Err(why.clone())),
+            Some(_) => {
+                let speed = card.tokens_per_second.unwrap_or_default();
+                let first = card.first_token_ms.unwrap_or_default();
+                self.end(Ok(format!("{} tokens, {speed:.1} tokens/s, first after {first} ms", card.tokens)));
+            }
+        }
+    }
+
+    fn end(&mut self, outcome: Result<String, String>) {
+        self.outcome.get_or_insert(outcome);
+        let _ = self.asks.unbounded_send(Ask::Leave);
+    }
+}

@@ -1,0 +1,93 @@
+//! The native faces: a headless peer, and a story in the terminal.
+
+mod generate;
+mod peer;
+
+use crate::compute::native::NativeCompute;
+use crate::names;
+use crate::node::{Node, Setup};
+use crate::transport::Transport;
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use coordinator::PeerId;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(name = "manyhands", version, about = "A room of peers that writes stories together")]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Join a room and compute for it, without a window, until interrupted.
+    Peer(peer::Options),
+    /// Write a story: alone on this machine, or with a room.
+    Generate(generate::Options),
+}
+
+/// What every command takes.
+#[derive(Args)]
+pub struct Common {
+    /// Folder with config.json, tokenizer.json and model.safetensors.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Stay on the CPU even if there is a GPU.
+    #[arg(long)]
+    cpu: bool,
+    /// The name that others see.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// The program.
+pub fn main() -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MANYHANDS_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let line = Line::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        match line.command {
+            Command::Peer(options) => peer::run(options).await,
+            Command::Generate(options) => generate::run(options).await,
+        }
+    })
+}
+
+impl Common {
+    /// A node with a worker on this machine.
+    pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
+        let model = self.model()?;
+        let compute = NativeCompute::start(model.to_string_lossy().into_owned(), !self.cpu);
+        let name = self.name.clone().unwrap_or_else(|| names::of(me.0 as u64));
+        let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
+        Ok(Node::new(setup, transport, compute))
+    }
+
+    fn model(&self) -> Result<PathBuf> {
+        if let Some(folder) = &self.model {
+            if !folder.join("config.json").is_file() {
+                bail!("{} holds no config.json; --model takes a folder in the Hugging Face layout", folder.display());
+            }
+            return Ok(folder.clone());
+        }
+        let program = std::env::current_exe().unwrap_or_default();
+        let beside = program.ancestors().skip(1).map(|folder| folder.join("assets/story"));
+        let here = std::iter::once(PathBuf::from("assets/story"));
+        let found = here.chain(beside).find(|folder| folder.join("config.json").is_file());
+        found.context("the shipped model (assets/story) is not here; name a model with --model DIR")
+    }
+}
+
+/// A fresh random peer id.
+pub fn random_peer() -> Result<PeerId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("this machine gives no random numbers")?;
+    Ok(PeerId(u128::from_le_bytes(bytes)))
+}
+
+fn random_u64() -> Result<u64> {
+    Ok(random_peer()?.0 as u64)
+}

@@ -1,0 +1,96 @@
+//! `manyhands peer --room LINK`: a peer without a window.
+
+use super::{Common, random_peer};
+use crate::link::RoomLink;
+use crate::node::view::{Ask, ComputeStatus, SignalingStatus, View};
+use crate::transport::{JoinOptions, MatchboxTransport};
+use anyhow::Result;
+use clap::Args;
+use futures::channel::mpsc::unbounded;
+
+#[derive(Args)]
+pub struct Options {
+    /// The room's link, as the page shows it.
+    #[arg(long, value_name = "LINK")]
+    room: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let link: RoomLink = options.room.parse()?;
+    let me = random_peer()?;
+    let transport = MatchboxTransport::join(JoinOptions::new(&link, me));
+    let node = options.common.node(me, &link.room, transport)?;
+    let (asks, incoming) = unbounded();
+    tokio::task::spawn_local(async move {
+        interrupted().await;
+        let _ = asks.unbounded_send(Ask::Leave);
+    });
+    let mut said = Said::default();
+    node.run(incoming, |view| said.what_is_new(view)).await;
+    println!("left the room");
+    Ok(())
+}
+
+/// Ctrl-C, or the signal that service managers send.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Prints each thing once.
+#[derive(Default)]
+struct Said {
+    lines: [String; 3],
+    notices: usize,
+}
+
+impl Said {
+    fn what_is_new(&mut self, view: &View) {
+        let lines = [compute_line(&view.compute), signaling_line(&view.signaling), room_line(view)];
+        for (said, line) in self.lines.iter_mut().zip(lines) {
+            if *said != line {
+                println!("{line}");
+                *said = line;
+            }
+        }
+        let latest = view.notices.iter().skip(self.notices.min(view.notices.len()));
+        latest.for_each(|(_, notice)| println!("note: {notice}"));
+        self.notices = view.notices.len();
+    }
+}
+
+fn compute_line(status: &ComputeStatus) -> String {
+    match status {
+        ComputeStatus::Loading { what, .. } => format!("compute: {what} ..."),
+        ComputeStatus::Ready { adapter, .. } => format!("compute: ready on {adapter}"),
+        ComputeStatus::Failed(why) => format!("compute: {why}"),
+    }
+}
+
+fn signaling_line(status: &SignalingStatus) -> String {
+    match status {
+        SignalingStatus::Connecting => "signaling: connecting ...".into(),
+        SignalingStatus::Open => "signaling: open".into(),
+        SignalingStatus::Lost { .. } => "signaling: lost; the room goes on, newcomers wait".into(),
+        SignalingStatus::Refused(why) => format!("signaling: refused: {why}"),
+    }
+}
+
+fn room_line(view: &View) -> String {
+    let name = |id| view.peers.peers.iter().find(|peer| peer.id == id).map_or("?", |peer| peer.name.as_str());
+    let leader = view.peers.epoch.map_or("nobody yet", |epoch| name(epoch.leader));
+    let stages: Vec<_> = view.peers.stages.iter().map(|stage| format!("{} {}", name(stage.peer), stage.layers)).collect();
+    format!("room: {} peers, coordinator {leader}, layers [{}]", view.peers.peers.len(), stages.join(", "))
+}

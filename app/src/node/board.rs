@@ -1,0 +1,268 @@
+//! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
+
+use super::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
+use crate::clock;
+use crate::compute::Request;
+use coordinator::io::{Device, End, Event, Job, JobState, ModelSpec, RoomView, Stage};
+use coordinator::{JobId, PeerId};
+use kernels::llm::sampling::Sampling;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Notices kept. Source: a screenful in the details.
+const NOTICES: usize = 50;
+/// Named reasons counted apart. Source: guess; reasons are few, this bounds a hostile peer.
+const REASONS: usize = 100;
+/// Cards kept. Source: as many finished jobs as the coordinator keeps, and the open ones.
+const CARDS: usize = coordinator::limits::JOBS_KEPT + coordinator::limits::JOBS_PER_ROOM;
+/// Speed shown while writing is that of this many latest milliseconds.
+const SPEED_WINDOW_MS: u64 = 4_000;
+
+/// The view, and what is behind it.
+pub struct Board {
+    view: View,
+    /// By job: what the card alone does not say.
+    behind: BTreeMap<JobId, Behind>,
+    dirty: bool,
+}
+
+struct Behind {
+    tokens: Vec<u32>,
+    asked_at: u64,
+    /// Time and count of tokens at the latest arrivals.
+    arrivals: VecDeque<(u64, u32)>,
+    first_at: Option<u64>,
+    /// Tokens that were there before this peer watched: not part of its speed.
+    before: u32,
+    /// Why it ended, until the text of its last token is here too.
+    ending: Option<End>,
+}
+
+impl Board {
+    pub fn new(me: PeerId, room: String) -> Self {
+        let view = View {
+            me,
+            room,
+            peers: RoomView::default(),
+            model: None,
+            compute: ComputeStatus::Loading { what: "Starting".into(), done: 0, total: 0 },
+            signaling: SignalingStatus::Connecting,
+            cards: Vec::new(),
+            notices: Vec::new(),
+            dropped: BTreeMap::new(),
+            sent_bytes: 0,
+            received_bytes: 0,
+        };
+        Self { view, behind: BTreeMap::new(), dirty: true }
+    }
+
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// True if something to show changed since the last call.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Bytes are counted, and shown with the next change.
+    pub const fn sent(&mut self, bytes: usize) {
+        self.view.sent_bytes += bytes as u64;
+    }
+
+    pub const fn received(&mut self, bytes: usize) {
+        self.view.received_bytes += bytes as u64;
+    }
+
+    pub fn signaling(&mut self, status: SignalingStatus) {
+        self.dirty |= self.view.signaling != status;
+        self.view.signaling = status;
+    }
+
+    pub fn notice(&mut self, text: String) {
+        self.dirty = true;
+        self.view.notices.push((clock::now().0, text));
+        let surplus = self.view.notices.len().saturating_sub(NOTICES);
+        self.view.notices.drain(..surplus);
+    }
+
+    pub fn dropped(&mut self, reason: String) {
+        self.dirty = true;
+        let known = self.view.dropped.contains_key(&reason) || self.view.dropped.len() < REASONS;
+        let reason = if known { reason } else { "other".into() };
+        *self.view.dropped.entry(reason).or_default() += 1;
+    }
+
+    pub fn loading(&mut self, what: String, done: u64, total: u64) {
+        // Layers that are loaded later, while the worker computes, are shown by the room's layer strip.
+        if !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
+            self.dirty = true;
+            self.view.compute = ComputeStatus::Loading { what, done, total };
+        }
+    }
+
+    pub fn ready(&mut self, device: Device, adapter: String, notice: Option<String>, model: &ModelSpec) {
+        if let Some(notice) = &notice {
+            self.notice(notice.clone());
+        }
+        self.dirty = true;
+        self.view.compute = ComputeStatus::Ready { gpu: device == Device::Gpu, adapter, notice };
+        self.view.model = Some(ModelView {
+            name: model.name.clone(),
+            layers: model.layers,
+            bytes: model.layer_bytes * u64::from(model.layers) + model.ends_bytes,
+            context: model.context,
+        });
+    }
+
+    pub fn compute_failed(&mut self, why: String) {
+        self.dirty = true;
+        self.view.compute = ComputeStatus::Failed(why);
+    }
+
+    pub fn text(&mut self, id: JobId, restart: bool, text: &str, last: bool) {
+        let Some(card) = self.view.cards.iter_mut().find(|card| card.id == id) else { return };
+        self.dirty = true;
+        if restart {
+            card.text.clear();
+        }
+        card.text.push_str(text);
+        if last && let Some(end) = self.behind.get_mut(&id).and_then(|behind| behind.ending.take()) {
+            finish(card, end);
+        }
+    }
+
+    /// The worker is new: every answer's text is to be made afresh.
+    pub fn decode_everything(&self) -> Vec<Request> {
+        let cards = self.view.cards.iter();
+        cards
+            .filter_map(|card| {
+                let behind = self.behind.get(&card.id)?;
+                Some(decode(card.id, 0, behind.tokens.clone(), card.end.is_some() || behind.ending.is_some()))
+            })
+            .collect()
+    }
+
+    /// Changes the view; returns what the worker is to turn into text.
+    pub fn event(&mut self, event: Event) -> Vec<Request> {
+        self.dirty = true;
+        match event {
+            Event::Room(room) => self.view.peers = room,
+            Event::Job { job, tokens } => return self.job(job, tokens),
+            Event::Tokens { job, from, tokens } => return self.tokens(job, from, &tokens).into_iter().collect(),
+            Event::State { job, state } => self.state(job, state),
+            Event::Ended { job, end } => return self.ended(job, end).into_iter().collect(),
+            Event::Notice(text) => self.notice(text),
+            Event::Dropped { reason, .. } => self.dropped(reason),
+        }
+        Vec::new()
+    }
+
+    fn job(&mut self, job: Job, tokens: Vec<u32>) -> Vec<Request> {
+        let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        let now = clock::now().0;
+        let behind = Behind { tokens: tokens.clone(), asked_at: now, arrivals: VecDeque::new(), first_at: None, before: count, ending: None };
+        self.behind.insert(job.id, behind);
+        let settings = Sampling::from_bytes(&job.sampling).unwrap_or_default();
+        let request = WriteRequest {
+            prompt: job.text.clone(),
+            max_new: job.max_new,
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            seed: settings.seed,
+        };
+        let card = Card {
+            id: job.id,
+            mine: job.id.requester == self.view.me,
+            author: job.author,
+            prompt: job.text,
+            text: String::new(),
+            tokens: count,
+            tokens_per_second: None,
+            first_token_ms: None,
+            state: Some(JobState::Waiting(String::new())),
+            workers: Vec::new(),
+            stages: Vec::new(),
+            end: None,
+            request,
+        };
+        match self.view.cards.iter_mut().find(|known| known.id == job.id) {
+            Some(known) => *known = card,
+            None => self.view.cards.push(card),
+        }
+        self.forget_oldest();
+        vec![decode(job.id, 0, tokens, false)]
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.view.cards.len() > CARDS {
+            let gone = self.view.cards.remove(0);
+            self.behind.remove(&gone.id);
+        }
+    }
+
+    fn tokens(&mut self, id: JobId, from: u32, tokens: &[u32]) -> Option<Request> {
+        let behind = self.behind.get_mut(&id)?;
+        let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
+        let now = clock::now().0;
+        behind.tokens.truncate(from as usize);
+        behind.tokens.extend_from_slice(tokens);
+        card.tokens = u32::try_from(behind.tokens.len()).unwrap_or(u32::MAX);
+        behind.arrivals.push_back((now, card.tokens));
+        while behind.arrivals.front().is_some_and(|(at, _)| now - at > SPEED_WINDOW_MS) {
+            behind.arrivals.pop_front();
+        }
+        if behind.first_at.is_none() {
+            behind.first_at = Some(now);
+            card.first_token_ms = (behind.before == 0).then_some(now - behind.asked_at);
+        }
+        card.tokens_per_second = speed(behind.arrivals.front().copied(), (now, card.tokens));
+        Some(decode(id, from, tokens.to_vec(), false))
+    }
+
+    fn state(&mut self, id: JobId, state: JobState) {
+        let Some(card) = self.view.cards.iter_mut().find(|card| card.id == id) else { return };
+        if let JobState::Running(stages) = &state {
+            card.stages.clone_from(stages);
+            remember_workers(card, stages, &self.view.peers);
+        }
+        card.state = Some(state);
+    }
+
+    fn ended(&mut self, id: JobId, end: End) -> Option<Request> {
+        let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
+        let behind = self.behind.get_mut(&id)?;
+        let all = (clock::now().0, card.tokens);
+        card.tokens_per_second = speed(behind.first_at.map(|at| (at, behind.before + 1)), all);
+        if !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
+            finish(card, end);
+            return None;
+        }
+        behind.ending = Some(end);
+        Some(decode(id, card.tokens, Vec::new(), true))
+    }
+}
+
+fn finish(card: &mut Card, end: End) {
+    card.state = None;
+    card.end = Some(end);
+}
+
+const fn decode(job: JobId, from: u32, tokens: Vec<u32>, last: bool) -> Request {
+    Request::Decode { job, from, tokens, last }
+}
+
+/// Tokens per second between two (time, count) points, if time passed.
+fn speed(earlier: Option<(u64, u32)>, later: (u64, u32)) -> Option<f32> {
+    let (at, count) = earlier?;
+    let elapsed = later.0.saturating_sub(at);
+    (elapsed > 0 && later.1 > count).then(|| (later.1 - count) as f32 * 1000.0 / elapsed as f32)
+}
+
+fn remember_workers(card: &mut Card, stages: &[Stage], room: &RoomView) {
+    for stage in stages {
+        if card.workers.iter().all(|(peer, _)| *peer != stage.peer) {
+            let name = room.peers.iter().find(|peer| peer.id == stage.peer).map_or_else(|| stage.peer.to_string(), |peer| peer.name.clone());
+            card.workers.push((stage.peer, name));
+        }
+    }
+}

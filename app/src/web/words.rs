@@ -1,0 +1,177 @@
+//! Figures in plain words.
+
+use coordinator::Layers;
+use coordinator::io::{Capability, Device};
+
+/// A size, such as "180 MB": decimal units, three figures at most.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{count} {}", if count == 1 { "byte" } else { "bytes" }),
+        _ => format!("{} {}", figures(value), UNITS[unit]),
+    }
+}
+
+/// A rate, such as "12 tokens/s".
+#[must_use]
+pub fn rate(tokens_per_second: f32) -> String {
+    format!("{} tokens/s", figures(f64::from(tokens_per_second)))
+}
+
+/// A time span, such as "240 ms", "2.1 s" or "3 min".
+#[must_use]
+pub fn span(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{} s", figures(ms as f64 / 1000.0)),
+        _ => format!("{} min", ms / 60_000),
+    }
+}
+
+/// A count and its noun: "1 token", "84 tokens".
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Layers counted from 1, as people do: "layer 5" or "layers 1–4".
+#[must_use]
+pub fn layers(range: Layers) -> String {
+    match range.len() {
+        0 => "no layers".to_owned(),
+        1 => format!("layer {}", range.end),
+        _ => format!("layers {}–{}", range.start + 1, range.end),
+    }
+}
+
+/// What a peer holds of a model of `total` layers: "all 8 layers", "layers 1–4 of 8", "no layers yet".
+#[must_use]
+pub fn held(ready: &[Layers], total: u16) -> String {
+    let ranges: Vec<String> = ready.iter().filter(|r| !r.is_empty()).map(|r| numbers(*r)).collect();
+    match ready.iter().map(|r| r.len()).sum::<u16>() {
+        0 => "no layers yet".to_owned(),
+        all if all == total => format!("all {total} layers"),
+        1 => format!("layer {} of {total}", ranges.join(", ")),
+        _ => format!("layers {} of {total}", ranges.join(", ")),
+    }
+}
+
+/// What a device manages on its own with a model of `layers` layers: "CPU, about 40 tokens/s alone".
+#[must_use]
+pub fn device(capability: Option<&Capability>, layers: u16) -> String {
+    let Some(capability) = capability else {
+        return "getting ready".to_owned();
+    };
+    let kind = match capability.device {
+        Device::Gpu => "WebGPU",
+        Device::Cpu => "CPU",
+    };
+    let micros = u64::from(capability.layer_micros) * u64::from(layers);
+    match micros {
+        0 => kind.to_owned(),
+        _ => format!("{kind}, about {} alone", rate(1e6 / micros as f32)),
+    }
+}
+
+/// "A", "A and B", "A, B and C".
+#[must_use]
+pub fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn numbers(range: Layers) -> String {
+    match range.len() {
+        1 => range.end.to_string(),
+        _ => format!("{}–{}", range.start + 1, range.end),
+    }
+}
+
+/// Two significant figures below 10, none after the point from there on.
+fn figures(value: f64) -> String {
+    match value {
+        v if v < 0.095 => format!("{v:.2}"),
+        v if v < 9.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u16, end: u16) -> Layers {
+        Layers { start, end }
+    }
+
+    #[test]
+    fn sizes_rates_and_spans() {
+        let rows = [
+            (bytes(0), "0 bytes", "no unit games for nothing"),
+            (bytes(1), "1 byte", "singular"),
+            (bytes(999), "999 bytes", "below the first unit"),
+            (bytes(1_250), "1.2 kB", "two figures below ten"),
+            (bytes(999_600), "1.0 MB", "rounds up into the next unit, never 1000 kB"),
+            (bytes(180_000_000), "180 MB", "whole from ten on"),
+            (bytes(u64::MAX), "18446744 TB", "stays in the largest unit"),
+            (rate(12.34), "12 tokens/s", "whole from ten on"),
+            (rate(3.21), "3.2 tokens/s", "one place below ten"),
+            (rate(0.012), "0.01 tokens/s", "a crawl is still not zero"),
+            (span(240), "240 ms", "below a second"),
+            (span(2_140), "2.1 s", "seconds with one place"),
+            (span(185_000), "3 min", "nobody needs the seconds"),
+        ];
+        for (got, expected, why) in rows {
+            assert_eq!(got, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn layers_count_from_one() {
+        let rows = [
+            (held(&[], 8), "no layers yet", "nothing loaded"),
+            (held(&[range(0, 8)], 8), "all 8 layers", "the whole model"),
+            (held(&[range(0, 4), range(4, 8)], 8), "all 8 layers", "the whole model in two pieces"),
+            (held(&[range(0, 4)], 8), "layers 1–4 of 8", "the first half"),
+            (held(&[range(7, 8)], 8), "layer 8 of 8", "one layer"),
+            (held(&[range(0, 2), range(6, 8)], 8), "layers 1–2, 7–8 of 8", "two stretches"),
+            (layers(range(4, 5)), "layer 5", "one layer"),
+            (layers(range(0, 4)), "layers 1–4", "several"),
+        ];
+        for (got, expected, why) in rows {
+            assert_eq!(got, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn devices_say_what_they_manage_alone() {
+        let cpu = Capability { device: Device::Cpu, memory: 0, layer_micros: 3_125 };
+        let rows = [
+            (device(None, 8), "getting ready", "no probe yet"),
+            (device(Some(&cpu), 8), "CPU, about 40 tokens/s alone", "eight layers at 3.125 ms"),
+            (device(Some(&cpu), 0), "CPU", "without a model there is nothing to be fast at"),
+        ];
+        for (got, expected, why) in rows {
+            assert_eq!(got, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn lists_read_like_sentences() {
+        let names = ["A", "B", "C"].map(str::to_owned);
+        assert_eq!(list(&names[..0]), "");
+        assert_eq!(list(&names[..1]), "A");
+        assert_eq!(list(&names[..2]), "A and B");
+        assert_eq!(list(&names), "A, B and C");
+    }
+}

@@ -1,0 +1,188 @@
+//! A real Chromium, driven through its driver. Elements are found as a screen reader finds them, by role and name
+//! in the accessibility tree, because those are the page's contract.
+
+use crate::program::free_port;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use thirtyfour::extensions::cdp::ChromeDevTools;
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, WebDriver};
+
+/// Nothing in these tests may take longer; it is a bound, not a measure.
+pub const LIMIT: Duration = Duration::from_secs(240);
+
+/// Headless, several peers on one machine, without calls home.
+const FLAGS: [&str; 14] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-dev-shm-usage",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+];
+
+/// Whether a window has WebGPU (in software) or must use the CPU tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// Software WebGPU.
+    Gpu,
+    /// No WebGPU at all.
+    Cpu,
+}
+
+/// One chromedriver; every window is a browser of its own.
+pub struct Driver {
+    child: Child,
+    url: String,
+}
+
+impl Driver {
+    /// Starts chromedriver on a free port.
+    pub fn start() -> Result<Self> {
+        let port = free_port()?;
+        let child = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start chromedriver; `cargo xtask setup` installs it")?;
+        Ok(Self { child, url: format!("http://127.0.0.1:{port}") })
+    }
+
+    /// Opens a browser of its own, with a fresh profile, on `link`.
+    pub async fn open(&self, link: &str, tier: Tier, size: (u32, u32)) -> Result<Window> {
+        let mut wanted = ChromeCapabilities::new();
+        for flag in FLAGS {
+            wanted.add_arg(flag)?;
+        }
+        wanted.add_arg(&format!("--window-size={},{}", size.0, size.1))?;
+        wanted.add_arg(match tier {
+            Tier::Gpu => "--enable-unsafe-webgpu",
+            Tier::Cpu => "--disable-features=WebGPU,WebGPUService,WebRtcHideLocalIpsWithMdns",
+        })?;
+        let driver = self.session(wanted).await?;
+        let tools = ChromeDevTools::new(driver.handle.clone());
+        let window = Window { driver, tools };
+        window.tools.execute_cdp("Accessibility.enable").await?;
+        window.driver.goto(link).await?;
+        Ok(window)
+    }
+
+    async fn session(&self, wanted: ChromeCapabilities) -> Result<WebDriver> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match WebDriver::new(&self.url, wanted.clone()).await {
+                Ok(driver) => return Ok(driver),
+                // The driver needs a moment until it listens.
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(200)).await,
+                Err(error) => return Err(error).context("no browser session"),
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One browser window.
+pub struct Window {
+    driver: WebDriver,
+    tools: ChromeDevTools,
+}
+
+impl Window {
+    /// Closes the window as a person would.
+    pub async fn close(self) -> Result<()> {
+        Ok(self.driver.quit().await?)
+    }
+
+    /// Writes a screenshot.
+    pub async fn screenshot(&self, file: &Path) -> Result<()> {
+        Ok(self.driver.screenshot(file).await?)
+    }
+
+    /// What a script returns.
+    pub async fn script(&self, script: &str) -> Result<Value> {
+        Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn command(&self, name: &str, parameters: Value) -> Result<Value> {
+        Ok(self.tools.execute_cdp_with_params(name, parameters).await?)
+    }
+
+    /// The text of the element with this role and name, or None if there is none.
+    pub async fn text(&self, role: &str, name: &str) -> Result<Option<String>> {
+        let Some(object) = self.find(role, name).await? else { return Ok(None) };
+        let value = self.call(&object, "function() { return this.innerText }").await?;
+        Ok(Some(value.as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Waits for the element's text to satisfy `wanted`, and returns it.
+    pub async fn until(&self, role: &str, name: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let text = self.text(role, name).await?;
+            if let Some(text) = text.as_ref().filter(|text| wanted(text)) {
+                return Ok(text.clone());
+            }
+            if Instant::now() > deadline {
+                let page = self.script("return document.body.innerText").await?;
+                bail!("{role} {name:?} did not get there; it is {text:?}; the page: {page}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Presses the button with this name, once it can be pressed.
+    pub async fn press(&self, name: &str) -> Result<()> {
+        self.until("button", name, |_| true).await?;
+        let object = self.find("button", name).await?.context("the button is gone again")?;
+        self.call(&object, "function() { this.click() }").await?;
+        Ok(())
+    }
+
+    /// Types into the textbox with this name, replacing what is there.
+    pub async fn fill(&self, name: &str, text: &str) -> Result<()> {
+        self.until("textbox", name, |_| true).await?;
+        let object = self.find("textbox", name).await?.context("the textbox is gone again")?;
+        self.call(&object, "function() { this.focus(); this.select() }").await?;
+        self.command("Input.insertText", json!({ "text": text })).await?;
+        Ok(())
+    }
+
+    async fn call(&self, object: &str, function: &str) -> Result<Value> {
+        let parameters = json!({ "objectId": object, "functionDeclaration": function, "returnByValue": true });
+        let answer = self.command("Runtime.callFunctionOn", parameters).await?;
+        if let Some(problem) = answer.get("exceptionDetails") {
+            bail!("the page threw {problem}");
+        }
+        Ok(answer["result"]["value"].clone())
+    }
+
+    /// The script object of the first element that the accessibility tree knows by this role and name.
+    async fn find(&self, role: &str, name: &str) -> Result<Option<String>> {
+        let document = self.command("DOM.getDocument", json!({ "depth": 0 })).await?;
+        let root = &document["root"]["nodeId"];
+        let query = json!({ "nodeId": root, "role": role, "accessibleName": name });
+        let found = self.command("Accessibility.queryAXTree", query).await?;
+        let seen = found["nodes"].as_array().into_iter().flatten().find(|node| node["ignored"] == json!(false));
+        let Some(node) = seen else { return Ok(None) };
+        let resolved = self.command("DOM.resolveNode", json!({ "backendNodeId": node["backendDOMNodeId"] })).await;
+        // The page may have replaced the element in between; the caller asks again.
+        Ok(resolved.ok().and_then(|answer| answer["object"]["objectId"].as_str().map(str::to_owned)))
+    }
+}

@@ -1,0 +1,103 @@
+//! A native peer inside the test, whose view the test can read.
+
+use anyhow::{Context, Result, bail};
+use app::compute::native::NativeCompute;
+use app::link::RoomLink;
+use app::node::view::{Ask, Card, View, WriteRequest};
+use app::node::{Node, Setup};
+use app::transport::{Alone, JoinOptions, MatchboxTransport, Transport};
+use coordinator::PeerId;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Nothing in these tests may take longer; it is a bound, not a measure.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// A node on a thread of its own.
+pub struct Peer {
+    /// Its id.
+    pub me: PeerId,
+    asks: UnboundedSender<Ask>,
+    views: watch::Receiver<Option<View>>,
+}
+
+impl Peer {
+    /// A peer without a room.
+    pub fn alone(id: u128, model: &Path) -> Self {
+        Self::start(PeerId(id), model, |_| Alone)
+    }
+
+    /// A peer that joins the room of `link`.
+    pub fn join(id: u128, link: &str, model: &Path) -> Result<Self> {
+        let link: RoomLink = link.parse()?;
+        Ok(Self::start(PeerId(id), model, move |me| MatchboxTransport::join(JoinOptions::new(&link, me))))
+    }
+
+    fn start<T: Transport>(me: PeerId, model: &Path, transport: impl FnOnce(PeerId) -> T + Send + 'static) -> Self {
+        let (asks, incoming) = unbounded();
+        let (publish, views) = watch::channel(None);
+        let model = model.to_string_lossy().into_owned();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, async {
+                let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
+                let node = Node::new(setup, transport(me), NativeCompute::start(model, false));
+                node.run(incoming, |view| {
+                    publish.send_replace(Some(view.clone()));
+                })
+                .await;
+            });
+        });
+        Self { me, asks, views }
+    }
+
+    /// Asks the node.
+    pub fn ask(&self, ask: Ask) {
+        let _ = self.asks.unbounded_send(ask);
+    }
+
+    /// Waits until the view satisfies `wanted`.
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&View) -> bool) -> Result<View> {
+        let wait = async {
+            loop {
+                if let Some(view) = self.views.borrow_and_update().as_ref().filter(|view| wanted(view)) {
+                    return Ok(view.clone());
+                }
+                self.views.changed().await.context("the node ended")?;
+            }
+        };
+        match tokio::time::timeout(LIMIT, wait).await {
+            Ok(found) => found,
+            Err(_) => bail!("{what} did not happen; the view is {:#?}", self.views.borrow()),
+        }
+    }
+
+    /// Waits until the model's layers are spread over `stages` peers of `peers`.
+    pub async fn until_room(&mut self, peers: usize, stages: usize) -> Result<View> {
+        let what = format!("a room of {peers} with {stages} stages");
+        self.until(&what, |view| view.peers.peers.len() == peers && view.peers.stages.len() == stages).await
+    }
+
+    /// Waits until the newest answer has ended.
+    pub async fn until_written(&mut self) -> Result<Card> {
+        let view = self.until("the end of the answer", |view| view.cards.last().is_some_and(|card| card.end.is_some())).await?;
+        view.cards.last().cloned().context("an answer")
+    }
+}
+
+/// A request whose answer is long enough to lose somebody in the middle.
+#[must_use]
+pub fn request(seed: u64) -> WriteRequest {
+    WriteRequest { prompt: "Once upon a time, there was".into(), max_new: 120, temperature: 0.8, top_p: 0.95, seed }
+}
+
+/// What one peer alone writes for a request.
+pub async fn solo(model: &Path, request: &WriteRequest) -> Result<Card> {
+    let mut peer = Peer::alone(0x50_10, model);
+    peer.until("the worker", |view| view.model.is_some()).await?;
+    peer.ask(Ask::Write(request.clone()));
+    peer.until_written().await
+}
