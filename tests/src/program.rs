@@ -25,7 +25,7 @@ pub fn built(name: &str) -> Result<PathBuf> {
     let folder = test.ancestors().nth(2).context("tests lie in target/debug/deps")?;
     let program = folder.join(name);
     if !program.is_file() {
-        bail!("{} is missing: build it with `cargo build -p app -p signaling --features kernels/train`", program.display());
+        bail!("{} is missing: `cargo test --workspace` builds it", program.display());
     }
     Ok(program)
 }

@@ -23,8 +23,6 @@ pub fn lint() -> Result<()> {
 pub fn test(filter: &[String]) -> Result<()> {
     tools::browser()?;
     web::build()?;
-    // Tests start these programs, which `cargo test` alone does not build.
-    run(command("cargo", &["build", "-p", "app", "-p", "signaling", "-p", "tests"]).args(NATIVE))?;
     let mut test = command("cargo", &["test", "--workspace", "--no-fail-fast"]);
     test.args(NATIVE).env("MANYHANDS_DIST", web::dist());
     if !filter.is_empty() {
