@@ -5,4 +5,12 @@
 //! worker is asked and answers), [`node`] (the one driver loop that joins the three), then the faces: `web`
 //! and `native`.
 
+pub mod clock;
+pub mod compute;
+pub mod link;
+pub mod names;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 pub mod node;
+pub mod transport;
+pub mod web;

@@ -61,7 +61,7 @@ impl Common {
     pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
         let model = self.model()?;
         let compute = NativeCompute::start(model.to_string_lossy().into_owned(), !self.cpu);
-        let name = self.name.clone().unwrap_or_else(|| names::of(me.0 as u64));
+        let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
     }

@@ -1,0 +1,139 @@
+//! The driver loop with a worker of a few lines: one letter per token, one layer, no neural network.
+
+use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
+use super::{Node, Setup};
+use crate::compute::{Compute, Report, Request};
+use crate::transport::Alone;
+use coordinator::io::{Capability, ChunkInput, ChunkOutput, Device, End, ModelSpec};
+use coordinator::{ModelId, PeerId};
+use futures::channel::mpsc::unbounded;
+use std::collections::VecDeque;
+
+/// The token that ends a text.
+const END: u32 = 0;
+
+/// Counts down from the last token: "3" is answered by 2, 1, end.
+#[derive(Default)]
+struct Toy {
+    reports: VecDeque<Report>,
+    deaths: u32,
+    runs: u32,
+}
+
+#[async_trait::async_trait(?Send)]
+impl Compute for Toy {
+    fn ask(&mut self, request: Request) {
+        match request {
+            Request::Boot { .. } => self.reports.push_back(ready()),
+            Request::Load(layers) => self.reports.push_back(Report::Loaded(layers)),
+            Request::Run(chunk) => {
+                self.runs += 1;
+                if self.deaths > 0 && self.runs == 2 {
+                    self.deaths -= 1;
+                    self.reports.push_back(Report::Lost("the test pulled the plug".into()));
+                    self.reports.push_back(ready());
+                    return;
+                }
+                let ChunkInput::Tokens(tokens) = &chunk.input else { panic!("one stage sees tokens only") };
+                let next = tokens.last().map_or(END, |last| last.saturating_sub(1));
+                let output = chunk.sample.map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token: next, end: next == END });
+                let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
+                self.reports.push_back(Report::Ran { job, lease, position, result: Ok(output) });
+            }
+            Request::Encode { ticket, text } => {
+                let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
+                self.reports.push_back(Report::Encoded { ticket, tokens });
+            }
+            Request::Decode { job, from, tokens, last } => {
+                let text = tokens.iter().map(|token| format!("{token} ")).collect();
+                self.reports.push_back(Report::Text { job, restart: from == 0, text, last });
+            }
+            Request::Unload(_) | Request::Forget(..) => {}
+        }
+    }
+
+    async fn next(&mut self) -> Report {
+        match self.reports.pop_front() {
+            Some(report) => report,
+            None => futures::future::pending().await,
+        }
+    }
+}
+
+fn ready() -> Report {
+    let model = ModelSpec {
+        id: ModelId([7; 32]),
+        name: "countdown".into(),
+        layers: 1,
+        layer_bytes: 1,
+        ends_bytes: 1,
+        context: 64,
+    };
+    let capability = Capability { device: Device::Cpu, memory: 1 << 30, layer_micros: 1 };
+    Report::Ready { adapter: "toy".into(), notice: None, capability, model }
+}
+
+fn request(prompt: &str) -> WriteRequest {
+    WriteRequest { prompt: prompt.into(), max_new: 20, temperature: 0.0, top_p: 1.0, seed: 0 }
+}
+
+/// Runs a node until `done` has seen what it wants, and returns the last view.
+async fn until(toy: Toy, asks: Vec<Ask>, done: impl Fn(&View) -> bool) -> View {
+    let setup = Setup { me: PeerId(1), name: "Red fox".into(), room: "r".into(), seed: 1 };
+    let mut node = Node::new(setup, Alone, toy);
+    node.compute.ask(Request::Boot { gpu: false, model: String::new(), notice: None });
+    let (sender, incoming) = unbounded();
+    let mut asks = Some(asks);
+    let mut last = None;
+    node.run(incoming, |view| {
+        if matches!(view.compute, ComputeStatus::Ready { .. }) {
+            asks.take().into_iter().flatten().for_each(|ask| sender.unbounded_send(ask).expect("the node listens"));
+        }
+        if done(view) {
+            let _ = sender.unbounded_send(Ask::Leave);
+        }
+        last = Some(view.clone());
+    })
+    .await;
+    last.expect("a view")
+}
+
+fn ended(view: &View) -> bool {
+    view.cards.last().is_some_and(|card| card.end.is_some())
+}
+
+fn only_card(view: &View) -> &Card {
+    assert_eq!(view.cards.len(), 1);
+    &view.cards[0]
+}
+
+#[tokio::test]
+async fn a_prompt_becomes_an_answer() {
+    let view = until(Toy::default(), vec![Ask::Write(request("4"))], ended).await;
+    let card = only_card(&view);
+    assert_eq!(card.text, "3 2 1 ", "all tokens but the end, each once");
+    assert_eq!((card.tokens, &card.end), (3, &Some(End::Finished)));
+    assert_eq!(card.author, "Red fox");
+    assert!(card.first_token_ms.is_some());
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_loses_nothing() {
+    let toy = Toy { deaths: 1, ..Toy::default() };
+    let view = until(toy, vec![Ask::Write(request("5"))], ended).await;
+    assert_eq!(only_card(&view).text, "4 3 2 1 ");
+    assert!(view.notices.iter().any(|(_, text)| text.contains("pulled the plug")), "{:?}", view.notices);
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_said() {
+    let table = [
+        (request("no number"), "not a number", "the tokenizer refuses"),
+        (WriteRequest { temperature: f32::NAN, ..request("4") }, "temperature", "a setting out of range"),
+    ];
+    for (request, named, why) in table {
+        let said = |view: &View| view.notices.iter().any(|(_, text)| text.contains(named));
+        let view = until(Toy::default(), vec![Ask::Write(request)], said).await;
+        assert!(view.cards.is_empty(), "{why}");
+    }
+}
