@@ -83,7 +83,7 @@ pub struct Stage {
 }
 
 /// One step of one job at one stage: what the compute worker is given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chunk {
     /// The job.
     pub job: JobId,
@@ -100,7 +100,7 @@ pub struct Chunk {
 }
 
 /// See [`Chunk::input`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ChunkInput {
     /// Token ids, one per row.
     Tokens(Vec<u32>),
@@ -109,7 +109,7 @@ pub enum ChunkInput {
 }
 
 /// What a chunk became.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ChunkOutput {
     /// Hidden states for the next stage, as in [`ChunkInput::Hidden`].
     Hidden(Vec<u8>),
@@ -272,7 +272,7 @@ pub enum Event {
 }
 
 /// What a job that has not ended is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
     /// No coordinator, or no peers that can hold the model: what is missing.
     Waiting(String),

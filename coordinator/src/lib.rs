@@ -7,12 +7,37 @@
 //! 2. carry out every [`Output`] it returns, in order;
 //! 3. when nothing else happens until [`Coordinator::wake_at`], hand in [`Input::Tick`].
 //!
-//! Reading order: [`ids`] and [`limits`], then [`io`] (what goes in and out), [`wire`] (what peers say to each other).
+//! ```text
+//!  Input --> coordinator --+-- membership   who is here, alive, and can do what
+//!                          +-- election     who leads
+//!                          +-- leader       (if this peer leads) plan, queue: what to load, what to grant
+//!                          +-- book         every job and its answer, as all peers know them
+//!                          +-- owner        running the jobs that this peer keeps
+//!                          +-- stage        running other peers' chunks on the layers held here
+//!                          +-- ranges       layers held here
+//!            outputs <-- outbox (messages to oneself are taken in before `handle` returns)
+//! ```
+//!
+//! Reading order: [`ids`] and [`limits`], then [`io`] (what goes in and out), [`wire`] (what peers say to each other),
+//! [`plan`] (pure), and the modules above from the top.
 
+mod book;
+mod coordinator;
+mod election;
 pub mod ids;
 pub mod io;
+mod leader;
 pub mod limits;
+mod membership;
+mod outbox;
+mod owner;
+pub mod plan;
+mod queue;
+mod ranges;
+mod stage;
 pub mod wire;
 
+pub use coordinator::{Config, Coordinator, Sizes};
 pub use ids::{Epoch, JobId, Layers, Lease, Millis, ModelId, PeerId};
 pub use io::{Command, Event, Input, Output};
+pub use stage::StageSizes;

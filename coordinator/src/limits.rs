@@ -21,7 +21,64 @@ pub const JOBS_PER_PEER: usize = 4;
 pub const JOBS_PER_ROOM: usize = 64;
 /// Jobs that run at once. Source: guess; enough to keep the stages of a small room busy.
 pub const JOBS_RUNNING: usize = 4;
-/// Chunks that wait at one stage. Source: `JOBS_RUNNING` jobs, each with one whole prompt in passes or replayed tokens.
-pub const CHUNKS_WAITING: usize = JOBS_RUNNING * JOB_TOKENS;
+/// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: guess; enough to
+/// hide one round trip during a replay, few enough that a slow stage holds back its predecessor.
+pub const WINDOW: usize = 8;
+/// Sessions (a job under a lease) open at one stage. Source: `JOBS_RUNNING`, twice, for those being replaced.
+pub const SESSIONS: usize = 2 * JOBS_RUNNING;
+/// Chunks that wait at one stage's compute worker. Source: every session with a full window.
+pub const CHUNKS_WAITING: usize = SESSIONS * WINDOW;
 /// Finished jobs whose text is kept for newcomers. Source: guess.
 pub const JOBS_KEPT: usize = 32;
+/// Finished jobs of which only the name is kept, so that a late copy is not shown twice. Source: guess.
+pub const JOBS_REMEMBERED: usize = 1024;
+/// Stages of one plan. Source: guess; each is one more hop for every token.
+pub const STAGES: usize = 8;
+/// Layers of a model. Source: the largest open models have about 130.
+pub const MODEL_LAYERS: u16 = 1024;
+/// Bytes of opaque sampling settings. Source: guess.
+pub const SAMPLING_BYTES: usize = 1024;
+/// Bytes of a reason or an explanation. Source: guess; three lines on a phone.
+pub const REASON_BYTES: usize = 512;
+/// Layer ranges one peer reports or holds. Source: guess; the plan in force, the next one, and sessions of older ones.
+pub const RANGES: usize = 16;
+/// How far above the highest term seen a new one may be. Source: guess; far more than any merge of rooms needs,
+/// and it keeps one hostile message from using up all terms.
+pub const TERM_JUMP: u64 = 1 << 20;
+
+/// Milliseconds between two pulses. Source: guess; 64 peers then handle 63 small messages a second each.
+pub const PULSE_MS: u64 = 1_000;
+/// Milliseconds without a word after which a peer, or a leader's beat, counts as gone until it speaks again.
+/// Source: five missed pulses; browsers throttle a hidden tab's timers to one a second.
+pub const SILENT_MS: u64 = 5_000;
+/// Milliseconds without a leader before the best-ranked peer claims office. Source: a round trip across the world.
+pub const CLAIM_MS: u64 = 300;
+/// Milliseconds by which each worse-ranked peer waits longer, should the better ones not act. Source: as above, twice.
+pub const CLAIM_STEP_MS: u64 = 700;
+/// Milliseconds after which a peer that found nobody takes a term of its own, which a newcomer cannot win against by
+/// its id alone. Source: connecting took 0.2 to 1.1 s when measured.
+pub const SETTLE_MS: u64 = 5_000;
+/// Milliseconds for which a peer must be better connected than the leader before it takes over. Source: guess.
+pub const HANDOVER_MS: u64 = 10_000;
+/// Milliseconds for which the leader believes in a job that its owner does not ask for. Source: as `SILENT_MS`.
+pub const LEASE_MS: u64 = 6_000;
+/// Milliseconds after which a session that nothing happens to is forgotten. Source: guess; longer than any pass.
+pub const SESSION_IDLE_MS: u64 = 120_000;
+/// Milliseconds for which a suspected peer gets no layers; doubled each time, up to `SUSPECT_MAX_MS`. Source: guess.
+pub const SUSPECT_MS: u64 = 3_000;
+/// See `SUSPECT_MS`.
+pub const SUSPECT_MAX_MS: u64 = 60_000;
+/// Milliseconds before a range that failed to load is tried again. Source: guess.
+pub const LOAD_RETRY_MS: u64 = 30_000;
+/// Shortest time in milliseconds without a token that counts as a stall. Source: guess.
+pub const STALL_MS: u64 = 3_000;
+/// A stall is also longer than this many median gaps between tokens. Source: guess.
+pub const STALL_GAPS: u64 = 8;
+/// Milliseconds allowed before a lease's first token, the work of the prompt aside. Source: guess; shaders compile then.
+pub const FIRST_TOKEN_MS: u64 = 15_000;
+/// Milliseconds allowed per prompt token before the first token. Source: guess; a slow CPU tab.
+pub const PREFILL_TOKEN_MS: u64 = 50;
+/// Faults and stalls in a row, without one new token, after which a job fails. Source: guess.
+pub const ATTEMPTS: u32 = 5;
+/// Milliseconds without a word about a job from its keeper before a watcher hands it its own copy. Source: guess.
+pub const ORPHAN_MS: u64 = 3_000;

@@ -1,0 +1,458 @@
+//! Every job of the room and its answer so far, as each peer knows them.
+//!
+//! Each job has a *keeper*: the requester while it is live, else its heir. The keeper runs the job and tells its story
+//! to everyone; the others copy it, so that any of them can carry it on. When a keeper is gone, the live peer with the
+//! lowest id inherits, and everyone hands it a copy; the longest counts. Should two peers believe that they inherited,
+//! the lower id wins when they meet. That both ran the job meanwhile is harmless: the same seed gives the same tokens.
+
+use crate::ids::{JobId, Millis, PeerId};
+use crate::io::{End, Event, Job, JobState};
+use crate::limits;
+use crate::membership::Members;
+use crate::outbox::Outbox;
+use crate::wire::{Message, Story, Whole};
+use std::collections::{BTreeMap, VecDeque};
+
+/// One job.
+#[derive(Debug)]
+pub struct Record {
+    /// What was asked for.
+    pub job: Job,
+    /// The answer so far.
+    pub tokens: Vec<u32>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Who carries it on.
+    pub keeper: PeerId,
+    /// What it is doing.
+    pub state: Option<JobState>,
+    /// The keeper's last word on it.
+    heard: Millis,
+    /// When this peer last asked for the missing part, or handed over its copy.
+    nudged: Millis,
+}
+
+impl Record {
+    /// Tokens of prompt and answer.
+    pub fn known(&self) -> u32 {
+        (self.job.prompt.len() + self.tokens.len()) as u32
+    }
+
+    /// Tokens of prompt and answer at most.
+    pub fn until(&self) -> u32 {
+        (self.job.prompt.len() as u32).saturating_add(self.job.max_new)
+    }
+
+    /// How it goes on from index `from`.
+    pub fn story(&self, from: u32) -> Story {
+        let from = from.min(self.tokens.len() as u32);
+        let tokens = self.tokens[from as usize..].to_vec();
+        Story {
+            job: self.job.id,
+            from,
+            tokens,
+            end: self.end.clone(),
+            state: self.state.clone(),
+        }
+    }
+
+    fn whole(&self) -> Message {
+        let (job, tokens) = (self.job.clone(), self.tokens.clone());
+        Message::Whole(Box::new(Whole {
+            job,
+            tokens,
+            end: self.end.clone(),
+            keeper: self.keeper,
+        }))
+    }
+}
+
+/// All jobs.
+#[derive(Debug)]
+pub struct Book {
+    me: PeerId,
+    records: BTreeMap<JobId, Record>,
+    finished: VecDeque<JobId>,
+    forgotten: VecDeque<JobId>,
+}
+
+impl Book {
+    /// An empty one.
+    pub const fn new(me: PeerId) -> Self {
+        Self {
+            me,
+            records: BTreeMap::new(),
+            finished: VecDeque::new(),
+            forgotten: VecDeque::new(),
+        }
+    }
+
+    /// One job.
+    pub fn record(&self, job: JobId) -> Option<&Record> {
+        self.records.get(&job)
+    }
+
+    /// Whether this peer carries on `job`, which has not ended.
+    pub fn keeps(&self, job: JobId) -> bool {
+        self.records
+            .get(&job)
+            .is_some_and(|record| record.end.is_none() && record.keeper == self.me)
+    }
+
+    /// The open jobs that this peer carries on.
+    pub fn kept(&self) -> Vec<JobId> {
+        self.records
+            .keys()
+            .copied()
+            .filter(|&job| self.keeps(job))
+            .collect()
+    }
+
+    /// Open jobs that `requester` asked for.
+    pub fn open_of(&self, requester: PeerId) -> usize {
+        self.records
+            .iter()
+            .filter(|(id, record)| id.requester == requester && record.end.is_none())
+            .count()
+    }
+
+    /// Open jobs, and all jobs.
+    pub fn sizes(&self) -> (usize, usize) {
+        (
+            self.records
+                .values()
+                .filter(|record| record.end.is_none())
+                .count(),
+            self.records.len(),
+        )
+    }
+
+    /// Starts a job of this peer.
+    pub fn submit(&mut self, now: Millis, job: Job, members: &Members, out: &mut Outbox) {
+        let record = self.insert(now, job, Vec::new(), self.me, out);
+        let message = record.whole();
+        out.broadcast(members.known(), &message);
+    }
+
+    /// The answer grows by one token.
+    pub fn append(&mut self, job: JobId, token: u32, members: &Members, out: &mut Outbox) {
+        let Some(record) = self.records.get_mut(&job) else {
+            return;
+        };
+        let from = record.tokens.len() as u32;
+        record.tokens.push(token);
+        out.event(Event::Tokens {
+            job,
+            from,
+            tokens: vec![token],
+        });
+        out.broadcast(members.known(), &Message::Story(record.story(from)));
+    }
+
+    /// A job that this peer keeps has ended.
+    pub fn finish(&mut self, job: JobId, end: End, members: &Members, out: &mut Outbox) {
+        self.end(job, end, out);
+        self.tell(job, members, out);
+    }
+
+    /// A job that this peer keeps does something else now. True if that is news.
+    pub fn state(&mut self, job: JobId, state: JobState, members: &Members, out: &mut Outbox) -> bool {
+        let Some(record) = self.records.get_mut(&job).filter(|record| record.end.is_none()) else {
+            return false;
+        };
+        let news = record.state.as_ref() != Some(&state);
+        if news {
+            record.state = Some(state.clone());
+            out.event(Event::State { job, state });
+            self.tell(job, members, out);
+        }
+        news
+    }
+
+    /// Tells everyone how far a job is; every second, so that nobody misses anything for long.
+    pub fn tell(&self, job: JobId, members: &Members, out: &mut Outbox) {
+        if let Some(record) = self.records.get(&job) {
+            out.broadcast(members.known(), &Message::Story(record.story(u32::MAX)));
+        }
+    }
+
+    /// Tells a newcomer every job that this peer keeps or kept.
+    pub fn welcome(&self, peer: PeerId, out: &mut Outbox) {
+        for record in self.records.values().filter(|record| record.keeper == self.me) {
+            out.send(peer, record.whole());
+        }
+    }
+
+    /// Takes a copy of a job.
+    ///
+    /// # Errors
+    /// Says why it is not believed, or which bound it breaks.
+    pub fn whole(
+        &mut self,
+        now: Millis,
+        from: PeerId,
+        whole: Whole,
+        members: &Members,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let id = whole.job.id;
+        if self.records.contains_key(&id) {
+            let handed = whole.keeper == self.me && self.keeps(id) && !members.is_live(id.requester);
+            let story = Story {
+                job: id,
+                from: 0,
+                tokens: whole.tokens,
+                end: whole.end,
+                state: None,
+            };
+            if handed || id.requester == self.me {
+                return self.inherit(from, story, members, out);
+            }
+            return self.story(now, from, story, members, out);
+        }
+        if self.forgotten.contains(&id) {
+            return Ok(());
+        }
+        if id.requester == self.me {
+            return Err("it claims a job of this peer that this peer does not know".into());
+        }
+        if from != id.requester && members.is_live(id.requester) {
+            return Err("it tells the job of a peer that is here".into());
+        }
+        self.admit(&whole)?;
+        let heir = if whole.keeper == self.me || members.is_live(whole.keeper) {
+            whole.keeper
+        } else {
+            from
+        };
+        let keeper = if from == id.requester { from } else { heir };
+        self.insert(now, whole.job, whole.tokens, keeper, out);
+        if let Some(end) = whole.end {
+            self.end(id, end, out);
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a job's answer.
+    ///
+    /// # Errors
+    /// Says why it is not believed.
+    pub fn story(
+        &mut self,
+        now: Millis,
+        from: PeerId,
+        story: Story,
+        members: &Members,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let Some(record) = self.records.get_mut(&story.job) else {
+            return Ok(());
+        };
+        let requester = story.job.requester;
+        if requester == self.me || (from != requester && members.is_live(requester)) {
+            // An heir that has not noticed yet that the requester is back.
+            return Ok(());
+        }
+        if record.keeper == self.me && from > self.me && record.end.is_none() {
+            out.send(from, Message::Story(record.story(u32::MAX)));
+            return Ok(());
+        }
+        if from != requester && from > record.keeper && members.is_live(record.keeper) {
+            return Ok(());
+        }
+        if record.end.is_none() {
+            record.keeper = from;
+        }
+        record.heard = now;
+        self.merge(now, from, story, out)
+    }
+
+    /// An heir takes another's copy; so does a requester from its heir, after a partition.
+    fn inherit(
+        &mut self,
+        from: PeerId,
+        story: Story,
+        members: &Members,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let job = story.job;
+        if job.requester == self.me {
+            return Ok(());
+        }
+        let had = self
+            .records
+            .get(&job)
+            .map_or(0, |record| record.tokens.len() as u32);
+        self.merge(Millis(0), from, story, out)?;
+        if let Some(record) = self
+            .records
+            .get(&job)
+            .filter(|record| record.tokens.len() as u32 > had)
+        {
+            out.broadcast(members.known(), &Message::Story(record.story(had)));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, now: Millis, from: PeerId, story: Story, out: &mut Outbox) -> Result<(), String> {
+        let Some(record) = self.records.get_mut(&story.job) else {
+            return Ok(());
+        };
+        if record.end.is_some() {
+            return Ok(());
+        }
+        let (have, start) = (record.tokens.len(), story.from as usize);
+        if start > have {
+            if now.since(record.nudged) >= limits::CLAIM_MS {
+                record.nudged = now;
+                out.send(
+                    from,
+                    Message::Missing {
+                        job: story.job,
+                        have: have as u32,
+                    },
+                );
+            }
+            return Ok(());
+        }
+        let overlap = story.tokens.len().min(have - start);
+        if record.tokens[start..start + overlap] != story.tokens[..overlap] {
+            return Err("its answer differs from the one known".into());
+        }
+        let news = &story.tokens[overlap..];
+        if have + news.len() > record.job.max_new as usize {
+            return Err("its answer is longer than asked for".into());
+        }
+        if !news.is_empty() {
+            record.tokens.extend_from_slice(news);
+            out.event(Event::Tokens {
+                job: story.job,
+                from: have as u32,
+                tokens: news.to_vec(),
+            });
+        }
+        if let Some(state) = story.state.filter(|state| record.state.as_ref() != Some(state)) {
+            record.state = Some(state.clone());
+            out.event(Event::State {
+                job: story.job,
+                state,
+            });
+        }
+        if let Some(end) = story.end {
+            self.end(story.job, end, out);
+        }
+        Ok(())
+    }
+
+    /// Answers a watcher that misses a part.
+    pub fn missing(&self, from: PeerId, job: JobId, have: u32, out: &mut Outbox) {
+        if let Some(record) = self
+            .records
+            .get(&job)
+            .filter(|record| record.keeper == self.me || record.end.is_some())
+        {
+            out.send(from, Message::Story(record.story(have)));
+        }
+    }
+
+    /// Answers a peer that handed over a job which has ended long ago.
+    pub fn remind(&self, from: PeerId, job: JobId, out: &mut Outbox) {
+        if let Some(record) = self.records.get(&job).filter(|record| record.end.is_some()) {
+            out.send(from, Message::Story(record.story(0)));
+        }
+    }
+
+    /// Works out every job's keeper again, and hands copies to new heirs.
+    pub fn rekeep(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
+        let heir = members
+            .live()
+            .next()
+            .map_or(self.me, |lowest| lowest.min(self.me));
+        for (id, record) in &mut self.records {
+            let keeper = match () {
+                () if members.is_live(id.requester) => id.requester,
+                () if members.is_live(record.keeper) => record.keeper,
+                () => heir,
+            };
+            if keeper != record.keeper {
+                record.keeper = keeper;
+                record.heard = now;
+                record.nudged = now;
+                if record.end.is_none() && keeper != self.me && keeper != id.requester {
+                    out.send(keeper, record.whole());
+                }
+            }
+        }
+    }
+
+    /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`.
+    pub fn nudge(&mut self, now: Millis, out: &mut Outbox) {
+        for record in self.records.values_mut() {
+            let orphan = now.since(record.heard.max(record.nudged)) >= limits::ORPHAN_MS;
+            if orphan && record.end.is_none() && record.keeper != self.me {
+                record.nudged = now;
+                out.send(record.keeper, record.whole());
+            }
+        }
+    }
+
+    fn admit(&self, whole: &Whole) -> Result<(), String> {
+        let (open, _) = self.sizes();
+        match () {
+            () if whole.end.is_some() => Ok(()),
+            () if open >= limits::JOBS_PER_ROOM => Err(format!(
+                "the room has {} jobs open already",
+                limits::JOBS_PER_ROOM
+            )),
+            () if self.open_of(whole.job.id.requester) >= limits::JOBS_PER_PEER => Err(format!(
+                "its requester has {} jobs open already",
+                limits::JOBS_PER_PEER
+            )),
+            () => Ok(()),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Millis,
+        job: Job,
+        tokens: Vec<u32>,
+        keeper: PeerId,
+        out: &mut Outbox,
+    ) -> &Record {
+        let id = job.id;
+        out.event(Event::Job {
+            job: job.clone(),
+            tokens: tokens.clone(),
+        });
+        let record = Record {
+            job,
+            tokens,
+            end: None,
+            keeper,
+            state: None,
+            heard: now,
+            nudged: now,
+        };
+        self.records.entry(id).or_insert(record)
+    }
+
+    fn end(&mut self, job: JobId, end: End, out: &mut Outbox) {
+        let Some(record) = self.records.get_mut(&job).filter(|record| record.end.is_none()) else {
+            return;
+        };
+        record.end = Some(end.clone());
+        record.state = None;
+        out.event(Event::Ended { job, end });
+        self.finished.push_back(job);
+        if self.finished.len() > limits::JOBS_KEPT
+            && let Some(oldest) = self.finished.pop_front()
+        {
+            self.records.remove(&oldest);
+            self.forgotten.push_back(oldest);
+        }
+        if self.forgotten.len() > limits::JOBS_REMEMBERED {
+            self.forgotten.pop_front();
+        }
+    }
+}
