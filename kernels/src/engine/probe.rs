@@ -1,0 +1,47 @@
+//! How fast this device is at the room's model.
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::llm::{Block, Config, Layers, Model, read_back};
+use burn::tensor::Tensor;
+use std::time::Duration;
+use web_time::Instant;
+
+/// Layers in a row that are timed together. Source: guess; a stage of a room has about as many, so that reading the
+/// result back weighs as much as it will.
+const CHAIN: usize = 8;
+/// Most runs, the first of which is not counted: it compiles shaders and takes memory.
+const RUNS: usize = 6;
+/// No further run is started after this. Source: guess; nobody should wait for a measurement.
+const ENOUGH: Duration = Duration::from_millis(800);
+
+impl<K: Ord + Clone> Engine<K> {
+    /// Microseconds for one token through one layer, the median of a few runs of a chain of layers.
+    ///
+    /// The layers have random weights, so that nothing needs to be downloaded first.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn probe(&self) -> Result<u32, Error> {
+        let device = &self.opened.device;
+        let config = Config { layers: CHAIN, ..self.config().clone() };
+        let mut model = Model::empty(&config, device);
+        // One layer's weights, used again and again: they are read from memory each time all the same.
+        model.blocks = vec![Some(Block::init(&config, device)); CHAIN];
+        let token = Tensor::<3>::ones([1, 1, config.width], device);
+        let (mut micros, started) = (Vec::new(), Instant::now());
+        for run in 0..RUNS {
+            let before = Instant::now();
+            read_back(model.forward(Layers::new(0, CHAIN), token.clone(), None)).await?;
+            if run > 0 {
+                micros.push(before.elapsed().as_micros());
+            }
+            if started.elapsed() > ENOUGH && run > 0 {
+                break;
+            }
+        }
+        micros.sort_unstable();
+        let layer = micros[micros.len() / 2] / CHAIN as u128;
+        Ok(u32::try_from(layer).unwrap_or(u32::MAX).max(1))
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound of this crate, with its unit and its source.
+
+/// Bytes of a `config.json`. Source: guess; real ones are below 10 KB.
+pub const CONFIG_BYTES: usize = 1 << 20;
+/// Bytes of a `tokenizer.json`. Source: guess; the largest well-known one (Gemma) has 34 MB.
+pub const TOKENIZER_BYTES: usize = 128 << 20;
+/// Bytes of a safetensors header. Source: guess; the format itself stops at 100 MB, checkpoints stay below 1 MB.
+pub const HEADER_BYTES: u64 = 64 << 20;
+/// Bytes of one tensor. Source: what one ArrayBuffer and half of wasm's 4 GiB can hold beside everything else.
+pub const TENSOR_BYTES: u64 = 1 << 30;
+/// Channels of a hidden state or of a feed-forward layer. Source: the largest open models have 53,248.
+pub const WIDTH: usize = 1 << 16;
+/// Transformer layers. Source: the largest open models have about 130.
+pub const LAYERS: usize = 1024;
+/// Attention heads, and channels of one head. Source: the largest open models have 128 and 256.
+pub const HEADS: usize = 1024;
+/// Entries of a vocabulary. Source: the largest open models have about 262,000.
+pub const VOCABULARY: usize = 1 << 20;
+/// Ids that end a text. Source: guess; real configurations have three at most.
+pub const END_TOKENS: usize = 64;
+/// Tokens of one sequence, whatever longer context the model was trained for. Source: guess; bounds the memory of
+/// the rotation tables and of every cache.
+pub const CONTEXT: usize = 8192;
+/// Rows of one pass. Source: guess; the causal mask is rows × context, so 16 MiB at most.
+pub const PASS_ROWS: usize = 512;
+/// Positions by which a key-value cache grows. Source: guess; a grown cache is copied once per block.
+pub const CACHE_BLOCK: usize = 128;
+/// Sessions with caches at a time. Source: twice what the coordinator opens.
+pub const SESSIONS: usize = 16;
+/// Bytes of sampling settings. Source: five small fields, with room for later ones.
+pub const SAMPLING_BYTES: usize = 64;
+/// Bytes of one text to encode. Source: guess; a long book chapter.
+pub const TEXT_BYTES: usize = 1 << 20;

@@ -1,0 +1,152 @@
+//! The model: any subset of its layers, whole for training, a stage for a room.
+
+use crate::llm::attention::Pass;
+use crate::llm::{Block, Cache, Config, Layers, Rope};
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::tensor::{Device, Int, Tensor};
+
+/// Standard deviation of random weights (Radford et al. 2019).
+pub(super) const SPREAD: f64 = 0.02;
+
+/// A Llama-style decoder, of which any layers may be absent.
+///
+/// ```text
+/// ids ─► embed ─► forward(layers, …) ─► … ─► forward(layers, …) ─► logits
+/// ```
+#[derive(Module, Debug)]
+pub struct Model {
+    /// Present with layer 0, and with the last layer if the head is tied to it.
+    pub embedding: Option<Embedding>,
+    /// One entry per layer of the whole model.
+    pub blocks: Vec<Option<Block>>,
+    /// Present with the last layer.
+    pub norm: Option<RmsNorm>,
+    /// Present with the last layer, unless tied to the embedding.
+    pub head: Option<Linear>,
+    #[module(skip)]
+    config: Config,
+    rope: Rope,
+}
+
+impl Model {
+    /// A model without any weights yet.
+    #[must_use]
+    pub fn empty(config: &Config, device: &Device) -> Self {
+        Self {
+            embedding: None,
+            blocks: (0..config.layers).map(|_| None).collect(),
+            norm: None,
+            head: None,
+            config: config.clone(),
+            rope: Rope::new(config, config.context, device),
+        }
+    }
+
+    /// The whole model with random weights, to be trained.
+    #[must_use]
+    pub fn init(config: &Config, device: &Device) -> Self {
+        let spread = Initializer::Normal { mean: 0.0, std: SPREAD };
+        let embedding = EmbeddingConfig::new(config.vocabulary, config.width).with_initializer(spread);
+        Self {
+            embedding: Some(embedding.init(device)),
+            blocks: (0..config.layers).map(|_| Some(Block::init(config, device))).collect(),
+            norm: Some(RmsNormConfig::new(config.width).with_epsilon(config.norm_eps).init(device)),
+            head: (!config.tied).then(|| random(config.width, config.vocabulary, SPREAD, device)),
+            ..Self::empty(config, device)
+        }
+    }
+
+    /// Its shape.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// True if all of `layers`, and the ends that belong to them, are in memory.
+    #[must_use]
+    pub fn holds(&self, layers: Layers) -> bool {
+        layers.fit(self.blocks.len())
+            && self.blocks[layers.range()].iter().all(Option::is_some)
+            && (layers.start > 0 || self.embedding.is_some())
+            && (layers.end < self.blocks.len() || self.norm.is_some())
+    }
+
+    /// Drops `layers` and the ends that nothing needs any more.
+    pub fn unload(&mut self, layers: Layers) {
+        let count = self.blocks.len();
+        for layer in layers.start.min(count)..layers.end.min(count) {
+            self.blocks[layer] = None;
+        }
+        if self.blocks[count - 1].is_none() {
+            (self.norm, self.head) = (None, None);
+        }
+        if self.blocks[0].is_none() && (!self.config.tied || self.norm.is_none()) {
+            self.embedding = None;
+        }
+    }
+
+    /// Hidden states of token ids.
+    ///
+    /// # Shapes
+    /// - `ids`: `[batch, rows]`
+    /// - result: `[batch, rows, width]`
+    ///
+    /// # Panics
+    /// If layer 0 is not in memory.
+    #[must_use]
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.embedding.as_ref().expect("layer 0 is loaded").forward(ids)
+    }
+
+    /// Runs `layers`. With a cache the rows continue it, without one they are a whole sequence.
+    ///
+    /// # Shapes
+    /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
+    ///
+    /// # Panics
+    /// If a layer is not in memory, the cache is one for other layers, or the context is exceeded.
+    #[must_use]
+    pub fn forward(&self, layers: Layers, mut x: Tensor<3>, mut cache: Option<&mut Cache>) -> Tensor<3> {
+        let [_, rows, _] = x.dims();
+        let at = cache.as_ref().map_or(0, |cache| cache.rows());
+        let pass = Pass::new(at, rows, self.rope.rotation(at, rows), &x.device());
+        for layer in layers.range() {
+            let block = self.blocks[layer].as_ref().expect("the layer is loaded");
+            x = block.forward(x, &pass, cache.as_mut().map(|cache| cache.slot(layer)));
+        }
+        if let Some(cache) = cache {
+            cache.advance(rows);
+        }
+        x
+    }
+
+    /// Scores of every token as the next one.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, rows, width]`, the last layer's result
+    /// - result: `[batch, rows, vocabulary]`
+    ///
+    /// # Panics
+    /// If the last layer is not in memory.
+    #[must_use]
+    pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = self.norm.as_ref().expect("the last layer is loaded").forward(x);
+        match (&self.head, &self.embedding) {
+            (Some(head), _) => head.forward(x),
+            (None, Some(tied)) => burn::tensor::module::linear(x, tied.weight.val().transpose(), None),
+            (None, None) => unreachable!("the last layer comes with a head or with the embedding"),
+        }
+    }
+}
+
+/// A product with random weights.
+pub(super) fn random(input: usize, output: usize, std: f64, device: &Device) -> Linear {
+    let initializer = Initializer::Normal { mean: 0.0, std };
+    LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device)
+}
+
+/// Products that add to the residual start smaller, so that its size does not depend on depth (Radford et al. 2019).
+pub(super) fn residual_spread(config: &Config) -> f64 {
+    SPREAD / (2.0 * config.layers as f64).sqrt()
+}
