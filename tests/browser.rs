@@ -35,7 +35,7 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     let link = server.link(room);
     let first = driver.open(&link, tier, DESKTOP).await?;
     ready(&first, tier).await?;
-    first.until("list", "Peers", |text| holds(text, "1–8")).await?;
+    first.until("list", "Peers", |text| text.contains("all 8 layers")).await?;
     ask(&first).await?;
     let alone = finished(&first).await?;
     ensure!(alone.len() > 40, "one window alone writes: {alone:?}");
@@ -47,8 +47,10 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
 
     ask(&second).await?;
     middle(&[&first, &second], &alone).await?;
+    shot(&second, room, "writing").await?;
     first.close().await?;
     let written = finished(&second).await?;
+    shot(&second, room, "after-a-loss").await?;
     ensure!(written == alone, "after the coordinator's loss: {written:?}\nalone: {alone:?}");
 
     let third = driver.open(&link, tier, DESKTOP).await?;
@@ -62,9 +64,17 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     second.close().await
 }
 
+/// A picture for the documentation, where `MANYHANDS_SHOTS` names a folder.
+async fn shot(window: &Window, room: &str, name: &str) -> Result<()> {
+    match std::env::var_os("MANYHANDS_SHOTS") {
+        Some(folder) => window.screenshot(&PathBuf::from(folder).join(format!("{room}-{name}.png"))).await,
+        None => Ok(()),
+    }
+}
+
 /// The window's device is ready, on the tier that the test is about.
 async fn ready(window: &Window, tier: Tier) -> Result<()> {
-    let device = if tier == Tier::Gpu { "GPU" } else { "CPU" };
+    let device = if tier == Tier::Gpu { "WebGPU" } else { "CPU" };
     window.until("list", "Peers", |text| text.contains(device)).await?;
     window.until("button", "Write", |_| true).await?;
     Ok(())
@@ -73,16 +83,12 @@ async fn ready(window: &Window, tier: Tier) -> Result<()> {
 /// Both see two peers with half of the layers each, and one coordinator.
 async fn meet(one: &Window, other: &Window) -> Result<()> {
     for window in [one, other] {
-        let halves = |text: &str| holds(text, "1–4") && holds(text, "5–8");
+        let halves = |text: &str| text.contains("layers 1–4 of 8") && text.contains("layers 5–8 of 8");
         let peers = window.until("list", "Peers", halves).await?;
         let leaders = peers.to_lowercase().matches("coordinator").count();
         ensure!(leaders == 1, "one peer coordinates: {peers}");
     }
     Ok(())
-}
-
-fn holds(peers: &str, layers: &str) -> bool {
-    peers.contains(layers)
 }
 
 /// Asks for the story of these tests: the same prompt, seed and settings every time.

@@ -40,6 +40,16 @@ pub enum Tier {
     Cpu,
 }
 
+impl Tier {
+    /// Tokens of a story: enough for a middle, few enough for a software GPU.
+    const fn tokens(self) -> u32 {
+        match self {
+            Self::Gpu => 40,
+            Self::Cpu => 120,
+        }
+    }
+}
+
 /// One chromedriver; every window is a browser of its own.
 pub struct Driver {
     child: Child,
@@ -73,6 +83,11 @@ impl Driver {
         let tools = ChromeDevTools::new(driver.handle.clone());
         let window = Window { driver, tools };
         window.tools.execute_cdp("Accessibility.enable").await?;
+        // What the page keeps between visits is set where the origin is open already, before the page reads it.
+        let origin = link.split("/#").next().unwrap_or(link);
+        window.driver.goto(format!("{origin}/api/health")).await?;
+        let settings = json!({ "length": tier.tokens(), "temperature": 0.8, "top_p": 0.95, "seed": "7" });
+        window.script(&format!("localStorage.setItem('manyhands.settings', '{settings}')")).await?;
         window.driver.goto(link).await?;
         Ok(window)
     }

@@ -55,6 +55,8 @@ pub enum Request {
     Decode {
         /// The job, which names the stream of text.
         job: JobId,
+        /// With `from == 0`: the prompt, on which a first blank depends.
+        prompt: Vec<u32>,
         /// Index of the first token.
         from: u32,
         /// Token ids.

@@ -26,6 +26,7 @@ pub struct Board {
 }
 
 struct Behind {
+    prompt: Vec<u32>,
     tokens: Vec<u32>,
     asked_at: u64,
     /// Time and count of tokens at the latest arrivals.
@@ -137,7 +138,7 @@ impl Board {
         cards
             .filter_map(|card| {
                 let behind = self.behind.get(&card.id)?;
-                Some(decode(card.id, 0, behind.tokens.clone(), card.end.is_some() || behind.ending.is_some()))
+                Some(behind.decode_all(card.id, card.end.is_some() || behind.ending.is_some()))
             })
             .collect()
     }
@@ -160,7 +161,16 @@ impl Board {
     fn job(&mut self, job: Job, tokens: Vec<u32>) -> Vec<Request> {
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
-        let behind = Behind { tokens: tokens.clone(), asked_at: now, arrivals: VecDeque::new(), first_at: None, before: count, ending: None };
+        let behind = Behind {
+            prompt: job.prompt,
+            tokens,
+            asked_at: now,
+            arrivals: VecDeque::new(),
+            first_at: None,
+            before: count,
+            ending: None,
+        };
+        let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
         let settings = Sampling::from_bytes(&job.sampling).unwrap_or_default();
         let request = WriteRequest {
@@ -190,7 +200,7 @@ impl Board {
             None => self.view.cards.push(card),
         }
         self.forget_oldest();
-        vec![decode(job.id, 0, tokens, false)]
+        vec![request_text]
     }
 
     fn forget_oldest(&mut self) {
@@ -216,7 +226,7 @@ impl Board {
             card.first_token_ms = (behind.before == 0).then_some(now - behind.asked_at);
         }
         card.tokens_per_second = speed(behind.arrivals.front().copied(), (now, card.tokens));
-        Some(decode(id, from, tokens.to_vec(), false))
+        Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, from, tokens.to_vec(), false) })
     }
 
     fn state(&mut self, id: JobId, state: JobState) {
@@ -238,7 +248,7 @@ impl Board {
             return None;
         }
         behind.ending = Some(end);
-        Some(decode(id, card.tokens, Vec::new(), true))
+        Some(if card.tokens == 0 { behind.decode_all(id, true) } else { decode(id, card.tokens, Vec::new(), true) })
     }
 }
 
@@ -247,8 +257,15 @@ fn finish(card: &mut Card, end: End) {
     card.end = Some(end);
 }
 
+impl Behind {
+    fn decode_all(&self, job: JobId, last: bool) -> Request {
+        Request::Decode { job, prompt: self.prompt.clone(), from: 0, tokens: self.tokens.clone(), last }
+    }
+}
+
+/// How an answer goes on: nothing of the prompt is needed for that.
 const fn decode(job: JobId, from: u32, tokens: Vec<u32>, last: bool) -> Request {
-    Request::Decode { job, from, tokens, last }
+    Request::Decode { job, prompt: Vec::new(), from, tokens, last }
 }
 
 /// Tokens per second between two (time, count) points, if time passed.

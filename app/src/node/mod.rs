@@ -15,9 +15,9 @@ use crate::clock;
 use crate::compute::{Compute, Report, Request};
 use crate::transport::{NetEvent, SendError, Transport};
 use board::Board;
-use coordinator::coordinator::Config;
+
 use coordinator::io::{Command, Event, Input, Output};
-use coordinator::{Coordinator, PeerId};
+use coordinator::{Config, Coordinator, PeerId};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, select_biased};
 use kernels::llm::sampling::Sampling;
@@ -139,7 +139,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
     }
 
     fn encode(&mut self, request: WriteRequest) {
-        if let Err(why) = sampling(&request).validate() {
+        if let Err(why) = sampling(&request).check() {
             return self.board.notice(why.to_string());
         }
         if self.encoding.len() >= PROMPTS_WAITING {
@@ -152,13 +152,12 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
     fn submit(&mut self, ticket: u32, tokens: Result<Vec<u32>, String>) {
         let Some(request) = self.encoding.remove(&ticket) else { return };
-        match tokens {
-            Ok(prompt) => self.handle(Input::Command(Command::Submit {
-                sampling: sampling(&request).to_bytes(),
-                text: request.prompt,
-                prompt,
-                max_new: request.max_new,
-            })),
+        let settings = sampling(&request).to_bytes().map_err(|error| error.to_string());
+        match tokens.and_then(|prompt| Ok((prompt, settings?))) {
+            Ok((prompt, sampling)) => {
+                let (text, max_new) = (request.prompt, request.max_new);
+                self.handle(Input::Command(Command::Submit { text, prompt, max_new, sampling }));
+            }
             Err(why) => self.board.notice(why),
         }
     }

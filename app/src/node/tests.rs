@@ -44,7 +44,7 @@ impl Compute for Toy {
                 let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
                 self.reports.push_back(Report::Encoded { ticket, tokens });
             }
-            Request::Decode { job, from, tokens, last } => {
+            Request::Decode { job, from, tokens, last, .. } => {
                 let text = tokens.iter().map(|token| format!("{token} ")).collect();
                 self.reports.push_back(Report::Text { job, restart: from == 0, text, last });
             }

@@ -1,0 +1,132 @@
+//! A model's files and the engine that runs some of its layers.
+
+use crate::compute::files::{Files, Reader};
+use coordinator::io::{Capability, Device, ModelSpec};
+use coordinator::{JobId, Layers, Lease, ModelId};
+use kernels::device::{Kind, Opened};
+use kernels::engine::Engine;
+use kernels::llm::Config;
+use kernels::tokenizer::Tokenizer;
+use kernels::weights::{ByteRange, Header};
+
+const WEIGHTS: &str = "model.safetensors";
+
+/// The engine, where its weights come from, and what the room calls it.
+pub struct Model<F> {
+    pub engine: Engine<(JobId, Lease)>,
+    files: F,
+    spec: ModelSpec,
+    /// The ranges that were asked for. They may overlap; a layer is freed with the last range that holds it.
+    held: Vec<Layers>,
+}
+
+impl<F: Files> Model<F> {
+    /// Reads the descriptions of the model below `source`; no weights yet.
+    pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Tokenizer), String> {
+        let config_json = files.whole("config.json").await?;
+        let tokenizer_json = files.whole("tokenizer.json").await?;
+        let config = Config::from_json(&config_json).map_err(|error| error.to_string())?;
+        let tokenizer = Tokenizer::from_json(&tokenizer_json, config.bos).map_err(|error| error.to_string())?;
+        let (head, header) = read_header(&files).await?;
+        let id = kernels::ModelId::of_header(&config_json, &tokenizer_json, &head, &header);
+        let spec = spec(source, &config, ModelId(id.0));
+        Ok((Self { engine: Engine::new(opened, &config, header), files, spec, held: Vec::new() }, tokenizer))
+    }
+
+    pub fn spec(&self) -> ModelSpec {
+        self.spec.clone()
+    }
+
+    /// Measures this device.
+    pub async fn capability(&self) -> Result<Capability, String> {
+        let layer_micros = self.engine.probe().await.map_err(|error| error.to_string())?;
+        let device = match self.engine.kind() {
+            Kind::Gpu => Device::Gpu,
+            Kind::Cpu => Device::Cpu,
+        };
+        Ok(Capability { device, memory: memory_budget(), layer_micros })
+    }
+
+    /// Loads a range; `progress` is told the bytes so far and in all.
+    pub async fn load(&mut self, layers: Layers, progress: impl Fn(u64, u64)) -> Result<(), String> {
+        let ranges = self.engine.ranges(range(layers)).map_err(|error| error.to_string())?;
+        let total: u64 = ranges.iter().map(length).sum();
+        let mut reader = Reader::open(&self.files, WEIGHTS).await?;
+        let mut done = 0;
+        let source = async |range: &ByteRange| {
+            let bytes = reader.read(range.range.clone()).await?;
+            done += length(range);
+            progress(done, total);
+            Ok(bytes)
+        };
+        self.engine.load(range(layers), source).await.map_err(|error| error.to_string())?;
+        self.held.push(layers);
+        Ok(())
+    }
+
+    /// Frees those layers of a range that no other range holds.
+    pub fn unload(&mut self, layers: Layers) {
+        let Some(index) = self.held.iter().position(|held| *held == layers) else { return };
+        self.held.swap_remove(index);
+        for layer in layers.start..layers.end {
+            if !self.held.iter().any(|held| held.start <= layer && layer < held.end) {
+                self.engine.unload(range(Layers { start: layer, end: layer + 1 }));
+            }
+        }
+    }
+}
+
+/// The coordinator's range as the kernels' own.
+pub const fn range(layers: Layers) -> kernels::llm::Layers {
+    kernels::llm::Layers::new(layers.start as usize, layers.end as usize)
+}
+
+const fn length(range: &ByteRange) -> u64 {
+    range.range.end - range.range.start
+}
+
+async fn read_header<F: Files>(files: &F) -> Result<(Vec<u8>, Header), String> {
+    let mut reader = Reader::open(files, WEIGHTS).await?;
+    let prefix = reader.read(0..reader.length().min(8)).await?;
+    let size = Header::size(&prefix).map_err(|error| error.to_string())?;
+    let head = reader.read(0..size).await?;
+    let header = Header::parse(&head, reader.length()).map_err(|error| error.to_string())?;
+    Ok((head, header))
+}
+
+fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
+    let layers = config.layers;
+    let all = config.memory_bytes(kernels::llm::Layers::new(0, layers));
+    // A layer in the middle has no end; a model of one layer is all ends.
+    let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { config.memory_bytes(kernels::llm::Layers::new(1, 2)) };
+    ModelSpec {
+        id,
+        name: source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model").to_owned(),
+        layers: u16::try_from(layers).unwrap_or(u16::MAX),
+        layer_bytes,
+        ends_bytes: all.saturating_sub(layer_bytes * layers as u64),
+        context: u32::try_from(config.context).unwrap_or(u32::MAX),
+    }
+}
+
+/// Bytes of weights that this device may hold: a quarter of its memory, so that a person's other tabs live on.
+fn memory_budget() -> u64 {
+    const GIB: u64 = 1 << 30;
+    // A browser's 32-bit engine ends at 4 GiB, and tells at most 8 GiB of the device's memory.
+    let (most, known) = if cfg!(target_arch = "wasm32") { (2 * GIB, device_memory()) } else { (64 * GIB, device_memory()) };
+    known.map_or(GIB, |bytes| (bytes / 4).clamp(GIB / 4, most))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn device_memory() -> Option<u64> {
+    let navigator = js_sys::Reflect::get(&js_sys::global(), &"navigator".into()).ok()?;
+    let gib = js_sys::Reflect::get(&navigator, &"deviceMemory".into()).ok()?.as_f64()?;
+    Some((gib * f64::from(1u32 << 30)) as u64)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn device_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,138 @@
+//! A model of hashes that is as touchy as a real one.
+//!
+//! Every layer keeps a running hash of all rows that it was given: its cache. A row's output depends on that cache, on
+//! the layer, and on the number of rows in the pass (as a real kernel's rounding does). So a replay that leaves a
+//! position out, runs it twice, in another order, in passes of other sizes, or into a cache of another lease gives
+//! different tokens; splitting the layers at any boundary does not.
+
+use crate::dice::mix;
+use coordinator::io::{Chunk, ChunkInput, ChunkOutput, End};
+use coordinator::{Layers, limits};
+
+/// Token ids are below this.
+pub const VOCABULARY: u64 = 1000;
+
+/// The caches of one range of layers for one job under one lease.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    layers: Vec<u64>,
+    position: u32,
+}
+
+impl Cache {
+    /// Empty caches for `layers`.
+    #[must_use]
+    pub fn new(layers: Layers) -> Self {
+        Self { layers: vec![0; layers.len().into()], position: 0 }
+    }
+
+    /// Runs one chunk; `last` is true at the model's last layers.
+    ///
+    /// # Errors
+    /// If its position is not the next one, or its input is not whole rows.
+    pub fn run(&mut self, chunk: &Chunk, last: bool) -> Result<ChunkOutput, String> {
+        if chunk.position != self.position {
+            return Err(format!("position {} where {} was due", chunk.position, self.position));
+        }
+        let mut rows: Vec<u64> = match &chunk.input {
+            ChunkInput::Tokens(tokens) => tokens.iter().map(|&token| mix(u64::from(token) + 1)).collect(),
+            ChunkInput::Hidden(bytes) if bytes.len() % 8 == 0 => {
+                bytes.chunks_exact(8).map(|row| row.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))).collect()
+            }
+            ChunkInput::Hidden(_) => return Err("hidden states that are not whole rows".into()),
+        };
+        let shape = rows.len() as u64;
+        for (layer, cache) in (u64::from(chunk.layers.start)..).zip(&mut self.layers) {
+            for row in &mut rows {
+                *cache = mix(*cache ^ *row ^ layer << 32 ^ shape);
+                *row = mix(*row ^ *cache);
+            }
+        }
+        self.position += shape as u32;
+        Ok(match (&chunk.sample, last) {
+            (Some(sampling), true) => sample(rows.last().copied().unwrap_or(0), sampling, self.position),
+            (None, true) => ChunkOutput::Nothing,
+            (_, false) => ChunkOutput::Hidden(rows.iter().flat_map(|row| row.to_be_bytes()).collect()),
+        })
+    }
+}
+
+/// The counter-based sampler: keyed by the job's seed and the position alone.
+fn sample(row: u64, sampling: &[u8], position: u32) -> ChunkOutput {
+    let seed = sampling.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+    let bits = mix(row ^ mix(seed ^ u64::from(position)));
+    ChunkOutput::Token { token: (bits % VOCABULARY) as u32, end: bits >> 32 & 127 == 0 }
+}
+
+/// What one peer alone writes: the answer and how it ends.
+#[must_use]
+pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<u32>, End) {
+    let all = Layers { start: 0, end: layers };
+    let mut cache = Cache::new(all);
+    let mut answer = Vec::new();
+    let mut passes: Vec<Vec<u32>> = prompt.chunks(limits::PASS_TOKENS).map(<[u32]>::to_vec).collect();
+    let mut position = 0;
+    loop {
+        let mut output = ChunkOutput::Nothing;
+        for pass in std::mem::take(&mut passes) {
+            let rows = pass.len() as u32;
+            let sample = (position + rows >= prompt.len() as u32).then(|| sampling.to_vec());
+            let chunk = solo_chunk(all, position, pass, sample);
+            output = cache.run(&chunk, true).unwrap_or(ChunkOutput::Nothing);
+            position += rows;
+        }
+        match output {
+            ChunkOutput::Token { token, end: false } => {
+                answer.push(token);
+                passes.push(vec![token]);
+            }
+            _ => return (answer, End::Finished),
+        }
+        if answer.len() >= max_new as usize {
+            return (answer, End::Length);
+        }
+    }
+}
+
+fn solo_chunk(layers: Layers, position: u32, tokens: Vec<u32>, sample: Option<Vec<u8>>) -> Chunk {
+    let leader = coordinator::PeerId(0);
+    let lease = coordinator::Lease { epoch: coordinator::Epoch { term: 0, leader }, serial: 0 };
+    let job = coordinator::JobId { requester: leader, serial: 0 };
+    Chunk { job, lease, layers, position, input: ChunkInput::Tokens(tokens), sample }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(cache: &mut Cache, layers: Layers, position: u32, input: ChunkInput) -> Vec<u8> {
+        let chunk = Chunk { layers, input, ..solo_chunk(layers, position, vec![], None) };
+        match cache.run(&chunk, false) {
+            Ok(ChunkOutput::Hidden(bytes)) => bytes,
+            other => panic!("hidden states were due, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_split_changes_nothing_and_a_pass_shape_does() {
+        let all = Layers { start: 0, end: 8 };
+        let tokens = ChunkInput::Tokens(vec![1, 2]);
+        let whole = hidden(&mut Cache::new(all), all, 0, tokens.clone());
+        for cut in 1..8 {
+            let (low, high) = (Layers { start: 0, end: cut }, Layers { start: cut, end: 8 });
+            let between = hidden(&mut Cache::new(low), low, 0, tokens.clone());
+            let split = hidden(&mut Cache::new(high), high, 0, ChunkInput::Hidden(between));
+            assert_eq!(split, whole, "cut at {cut}");
+        }
+        let mut cache = Cache::new(all);
+        hidden(&mut cache, all, 0, ChunkInput::Tokens(vec![1]));
+        let single = hidden(&mut cache, all, 1, ChunkInput::Tokens(vec![2]));
+        assert_ne!(single, whole[8..], "the same tokens in other passes");
+    }
+
+    #[test]
+    fn positions_must_follow_each_other() {
+        let all = Layers { start: 0, end: 2 };
+        assert!(Cache::new(all).run(&solo_chunk(all, 1, vec![1], None), true).is_err());
+    }
+}
