@@ -1,0 +1,47 @@
+//! Every queue stays within the bound that `limits` names.
+
+use coordinator::{Sizes, limits};
+
+/// Most outputs of one call: a room of messages for each of the things that one input can set off.
+const OUTPUTS: usize = 64 * (limits::JOBS_PER_ROOM + limits::JOBS_KEPT);
+
+/// Checks one peer after one input that gave `outputs` outputs.
+///
+/// # Errors
+/// Names the queue.
+pub fn check(sizes: &Sizes, outputs: usize) -> Result<(), String> {
+    let rows = [
+        ("peers", sizes.peers, limits::PEERS),
+        ("open jobs", sizes.open_jobs, limits::JOBS_PER_ROOM),
+        ("jobs", sizes.all_jobs, limits::JOBS_PER_ROOM + limits::JOBS_KEPT),
+        ("owned jobs", sizes.owned_jobs, limits::JOBS_PER_ROOM),
+        ("queued jobs", sizes.queued_jobs, limits::JOBS_PER_ROOM),
+        ("layer ranges", sizes.ranges, limits::RANGES),
+        ("sessions", sizes.stage.sessions, limits::SESSIONS),
+        ("chunks at the worker", sizes.stage.running, limits::CHUNKS_WAITING),
+        ("chunks that wait", sizes.stage.waiting, limits::WINDOW),
+        ("chunks in the window", sizes.stage.window, limits::WINDOW),
+        ("outputs", outputs, OUTPUTS),
+    ];
+    let full = rows.into_iter().find(|(_, size, most)| size > most);
+    full.map_or(Ok(()), |(what, size, most)| Err(format!("{size} {what}, at most {most} are allowed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_bites() {
+        assert_eq!(check(&Sizes::default(), 0), Ok(()));
+        let one_more = |change: fn(&mut Sizes)| {
+            let mut sizes = Sizes::default();
+            change(&mut sizes);
+            check(&sizes, 0)
+        };
+        assert!(one_more(|s| s.open_jobs = limits::JOBS_PER_ROOM + 1).is_err());
+        assert!(one_more(|s| s.stage.window = limits::WINDOW + 1).is_err());
+        assert!(one_more(|s| s.stage.sessions = limits::SESSIONS + 1).is_err());
+        assert!(one_more(|s| s.peers = limits::PEERS).is_ok());
+    }
+}
