@@ -18,9 +18,9 @@ pub const COLOURS: [(&str, u16); 12] = [
 
 /// Animals that are quick to say and hard to confuse.
 pub const ANIMALS: [&str; 32] = [
-    "Badger", "Bear", "Beaver", "Bison", "Crane", "Deer", "Dolphin", "Falcon", "Finch", "Fox", "Gecko", "Hare",
-    "Heron", "Ibex", "Koala", "Lark", "Lynx", "Marten", "Mole", "Moth", "Otter", "Owl", "Panda", "Puffin", "Raven",
-    "Robin", "Seal", "Stork", "Swan", "Tapir", "Turtle", "Wren",
+    "Badger", "Bear", "Beaver", "Bison", "Crane", "Deer", "Dolphin", "Falcon", "Finch", "Fox", "Gecko",
+    "Hare", "Heron", "Ibex", "Koala", "Lark", "Lynx", "Marten", "Mole", "Moth", "Otter", "Owl", "Panda",
+    "Puffin", "Raven", "Robin", "Seal", "Stork", "Swan", "Tapir", "Turtle", "Wren",
 ];
 
 /// The name that belongs to 64 random bits, such as "Teal Otter".
@@ -35,7 +35,9 @@ pub fn name(random: u64) -> String {
 /// None if nothing is left.
 #[must_use]
 pub fn tidy(typed: &str) -> Option<String> {
-    let words: Vec<&str> = typed.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let words: Vec<&str> = typed
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .collect();
     let mut tidy = String::new();
     for word in words.into_iter().filter(|word| !word.is_empty()) {
         if !tidy.is_empty() {
@@ -43,7 +45,9 @@ pub fn tidy(typed: &str) -> Option<String> {
         }
         tidy.push_str(word);
     }
-    let end = (0..=tidy.len().min(coordinator::limits::NAME_BYTES)).rev().find(|&i| tidy.is_char_boundary(i));
+    let end = (0..=tidy.len().min(coordinator::limits::NAME_BYTES))
+        .rev()
+        .find(|&i| tidy.is_char_boundary(i));
     tidy.truncate(end.unwrap_or(0));
     let tidy = tidy.trim_end().to_owned();
     (!tidy.is_empty()).then_some(tidy)

@@ -20,11 +20,10 @@ mod page {
     use app::web::{self, OnView};
     use coordinator::PeerId;
     use futures::channel::mpsc::unbounded;
-    use std::rc::Rc;
 
     pub fn main() {
         console_error_panic_hook::set_once();
-        web::run(Rc::new(join));
+        web::run(join);
     }
 
     /// Starts a node for this room; it lives as long as the page.
@@ -32,7 +31,16 @@ mod page {
         let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
         let transport = MatchboxTransport::join(JoinOptions::new(link, me));
         let compute = WebCompute::start(story_url(), true);
-        let node = Node::new(Setup { me, name, room: link.room.clone(), seed: random() }, transport, compute);
+        let node = Node::new(
+            Setup {
+                me,
+                name,
+                room: link.room().to_owned(),
+                seed: random(),
+            },
+            transport,
+            compute,
+        );
         let (asks, incoming) = unbounded();
         wasm_bindgen_futures::spawn_local(node.run(incoming, move |view| on_view(view.clone())));
         Box::new(move |ask| {
@@ -42,8 +50,12 @@ mod page {
 
     /// Where the shipped model lies: beside the page.
     fn story_url() -> String {
-        let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
-        web_sys::Url::new_with_base("story/", &page).map(|url| url.href()).unwrap_or_default()
+        let page = web_sys::window()
+            .and_then(|window| window.location().href().ok())
+            .unwrap_or_default();
+        web_sys::Url::new_with_base("story/", &page)
+            .map(|url| url.href())
+            .unwrap_or_default()
     }
 
     fn random() -> u64 {

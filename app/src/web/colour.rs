@@ -16,7 +16,9 @@ pub fn hues<'a>(peers: impl Iterator<Item = (PeerId, &'a str)>) -> Hues {
     let mut hues = Hues::new();
     for (id, name) in sorted {
         let wanted = slot(id, name);
-        let free = (0..COLOURS.len()).map(|step| (wanted + step) % COLOURS.len()).find(|&slot| !taken[slot]);
+        let free = (0..COLOURS.len())
+            .map(|step| (wanted + step) % COLOURS.len())
+            .find(|&slot| !taken[slot]);
         let slot = free.unwrap_or(wanted);
         taken[slot] = true;
         hues.insert(id, COLOURS[slot].1);
@@ -32,7 +34,9 @@ pub fn own_hue(id: PeerId, name: &str) -> u16 {
 
 fn slot(id: PeerId, name: &str) -> usize {
     let word = name.split(' ').next().unwrap_or_default();
-    let named = COLOURS.iter().position(|(colour, _)| colour.eq_ignore_ascii_case(word));
+    let named = COLOURS
+        .iter()
+        .position(|(colour, _)| colour.eq_ignore_ascii_case(word));
     named.unwrap_or((id.0 % COLOURS.len() as u128) as usize)
 }
 
@@ -43,7 +47,11 @@ mod tests {
     #[test]
     fn a_name_brings_its_colour() {
         assert_eq!(own_hue(PeerId(3), "Teal Otter"), own_hue(PeerId(9), "teal"));
-        assert_ne!(own_hue(PeerId(3), "Ada"), own_hue(PeerId(4), "Ada"), "without a colour word the id decides");
+        assert_ne!(
+            own_hue(PeerId(3), "Ada"),
+            own_hue(PeerId(4), "Ada"),
+            "without a colour word the id decides"
+        );
     }
 
     #[test]
@@ -56,7 +64,11 @@ mod tests {
 
     #[test]
     fn the_order_of_arrival_does_not_matter() {
-        let peers = [(PeerId(1), "Rose Fox"), (PeerId(2), "Rose Owl"), (PeerId(3), "Coral Seal")];
+        let peers = [
+            (PeerId(1), "Rose Fox"),
+            (PeerId(2), "Rose Owl"),
+            (PeerId(3), "Coral Seal"),
+        ];
         assert_eq!(hues(peers.into_iter()), hues(peers.into_iter().rev()));
     }
 

@@ -49,7 +49,10 @@ impl Strip {
             self.names.insert(peer.id, peer.name.clone());
         }
         self.remember(&view.peers.stages, &view.peers.peers, usize::from(model.layers));
-        cover(&view.peers.stages, model.layers).into_iter().map(|(peer, layers)| self.stretch(view, peer, layers)).collect()
+        cover(&view.peers.stages, model.layers)
+            .into_iter()
+            .map(|(peer, layers)| self.stretch(view, peer, layers))
+            .collect()
     }
 
     fn remember(&mut self, stages: &[Stage], present: &[PeerView], layers: usize) {
@@ -68,7 +71,10 @@ impl Strip {
 
     fn stretch(&self, view: &View, peer: Option<PeerId>, layers: Layers) -> Stretch {
         let name = |id: PeerId| self.names.get(&id).cloned().unwrap_or_else(|| id.to_string());
-        let was = self.was[usize::from(layers.start)..usize::from(layers.end)].iter().flatten().next();
+        let was = self.was[usize::from(layers.start)..usize::from(layers.end)]
+            .iter()
+            .flatten()
+            .next();
         let holder = peer.and_then(|id| view.peers.peers.iter().find(|p| p.id == id));
         Stretch {
             peer,
@@ -90,13 +96,25 @@ fn cover(stages: &[Stage], layers: u16) -> Vec<(Option<PeerId>, Layers)> {
             continue;
         }
         if start > next {
-            covered.push((None, Layers { start: next, end: start }));
+            covered.push((
+                None,
+                Layers {
+                    start: next,
+                    end: start,
+                },
+            ));
         }
         covered.push((Some(stage.peer), Layers { start, end }));
         next = end;
     }
     if next < layers {
-        covered.push((None, Layers { start: next, end: layers }));
+        covered.push((
+            None,
+            Layers {
+                start: next,
+                end: layers,
+            },
+        ));
     }
     covered
 }
@@ -108,7 +126,9 @@ fn state(view: &View, holder: &PeerView, layers: Layers) -> StretchState {
         return StretchState::Ready;
     }
     let percent = match &view.compute {
-        ComputeStatus::Loading { done, total, .. } if holder.id == view.me && *total > 0 => done * 100 / total,
+        ComputeStatus::Loading { done, total, .. } if holder.id == view.me && *total > 0 => {
+            done * 100 / total
+        }
         _ => ready * 100 / u64::from(layers.len()),
     };
     StretchState::Loading(percent.min(99) as u8)
@@ -123,9 +143,15 @@ mod tests {
     fn a_loss_is_seen_until_another_peer_has_the_layers() {
         let mut strip = Strip::default();
         let mut view = ready_view(&[(1, "Owl", 0, 4), (2, "Fox", 4, 8)]);
-        let rows: [(&str, fn(&mut View), [StretchState; 2], Option<u128>); 4] = [
+        type Row = (&'static str, fn(&mut View), [StretchState; 2], Option<u128>);
+        let rows: [Row; 4] = [
             ("both hold their half", |_| (), [StretchState::Ready; 2], None),
-            ("Fox is gone, the plan is old", |v| v.peers.peers.truncate(1), [StretchState::Ready, StretchState::Lost], None),
+            (
+                "Fox is gone, the plan is old",
+                |v| v.peers.peers.truncate(1),
+                [StretchState::Ready, StretchState::Lost],
+                None,
+            ),
             (
                 "Owl takes over and loads",
                 |v| v.peers.stages[1] = stage(1, 4, 8),
@@ -160,11 +186,22 @@ mod tests {
         let rows = [
             (vec![], vec![(0, 8)], "no plan"),
             (vec![stage(1, 0, 8)], vec![(0, 8)], "one peer"),
-            (vec![stage(1, 2, 4)], vec![(0, 2), (2, 4), (4, 8)], "gaps on both sides"),
-            (vec![stage(1, 0, 6), stage(2, 4, 12)], vec![(0, 6), (6, 8)], "overlap and overhang are cut"),
+            (
+                vec![stage(1, 2, 4)],
+                vec![(0, 2), (2, 4), (4, 8)],
+                "gaps on both sides",
+            ),
+            (
+                vec![stage(1, 0, 6), stage(2, 4, 12)],
+                vec![(0, 6), (6, 8)],
+                "overlap and overhang are cut",
+            ),
         ];
         for (stages, expected, why) in rows {
-            let drawn: Vec<_> = cover(&stages, 8).into_iter().map(|(_, l)| (l.start, l.end)).collect();
+            let drawn: Vec<_> = cover(&stages, 8)
+                .into_iter()
+                .map(|(_, l)| (l.start, l.end))
+                .collect();
             assert_eq!(drawn, expected, "{why}");
         }
     }
@@ -173,7 +210,11 @@ mod tests {
     fn own_loading_follows_the_bytes() {
         let mut view = ready_view(&[(1, "Owl", 0, 8)]);
         view.peers.peers = vec![peer(1, "Owl")];
-        view.compute = ComputeStatus::Loading { what: "weights".into(), done: 30, total: 40 };
+        view.compute = ComputeStatus::Loading {
+            what: "weights".into(),
+            done: 30,
+            total: 40,
+        };
         assert_eq!(Strip::default().see(&view)[0].state, StretchState::Loading(75));
     }
 }

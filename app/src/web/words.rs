@@ -54,7 +54,11 @@ pub fn layers(range: Layers) -> String {
 /// What a peer holds of a model of `total` layers: "all 8 layers", "layers 1–4 of 8", "no layers yet".
 #[must_use]
 pub fn held(ready: &[Layers], total: u16) -> String {
-    let ranges: Vec<String> = ready.iter().filter(|r| !r.is_empty()).map(|r| numbers(*r)).collect();
+    let ranges: Vec<String> = ready
+        .iter()
+        .filter(|r| !r.is_empty())
+        .map(|r| numbers(*r))
+        .collect();
     match ready.iter().map(|r| r.len()).sum::<u16>() {
         0 => "no layers yet".to_owned(),
         all if all == total => format!("all {total} layers"),
@@ -121,7 +125,11 @@ mod tests {
             (bytes(1), "1 byte", "singular"),
             (bytes(999), "999 bytes", "below the first unit"),
             (bytes(1_250), "1.2 kB", "two figures below ten"),
-            (bytes(999_600), "1.0 MB", "rounds up into the next unit, never 1000 kB"),
+            (
+                bytes(999_600),
+                "1.0 MB",
+                "rounds up into the next unit, never 1000 kB",
+            ),
             (bytes(180_000_000), "180 MB", "whole from ten on"),
             (bytes(u64::MAX), "18446744 TB", "stays in the largest unit"),
             (rate(12.34), "12 tokens/s", "whole from ten on"),
@@ -141,10 +149,18 @@ mod tests {
         let rows = [
             (held(&[], 8), "no layers yet", "nothing loaded"),
             (held(&[range(0, 8)], 8), "all 8 layers", "the whole model"),
-            (held(&[range(0, 4), range(4, 8)], 8), "all 8 layers", "the whole model in two pieces"),
+            (
+                held(&[range(0, 4), range(4, 8)], 8),
+                "all 8 layers",
+                "the whole model in two pieces",
+            ),
             (held(&[range(0, 4)], 8), "layers 1–4 of 8", "the first half"),
             (held(&[range(7, 8)], 8), "layer 8 of 8", "one layer"),
-            (held(&[range(0, 2), range(6, 8)], 8), "layers 1–2, 7–8 of 8", "two stretches"),
+            (
+                held(&[range(0, 2), range(6, 8)], 8),
+                "layers 1–2, 7–8 of 8",
+                "two stretches",
+            ),
             (layers(range(4, 5)), "layer 5", "one layer"),
             (layers(range(0, 4)), "layers 1–4", "several"),
         ];
@@ -155,11 +171,23 @@ mod tests {
 
     #[test]
     fn devices_say_what_they_manage_alone() {
-        let cpu = Capability { device: Device::Cpu, memory: 0, layer_micros: 3_125 };
+        let cpu = Capability {
+            device: Device::Cpu,
+            memory: 0,
+            layer_micros: 3_125,
+        };
         let rows = [
             (device(None, 8), "getting ready", "no probe yet"),
-            (device(Some(&cpu), 8), "CPU, about 40 tokens/s alone", "eight layers at 3.125 ms"),
-            (device(Some(&cpu), 0), "CPU", "without a model there is nothing to be fast at"),
+            (
+                device(Some(&cpu), 8),
+                "CPU, about 40 tokens/s alone",
+                "eight layers at 3.125 ms",
+            ),
+            (
+                device(Some(&cpu), 0),
+                "CPU",
+                "without a model there is nothing to be fast at",
+            ),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");

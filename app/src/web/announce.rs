@@ -1,0 +1,91 @@
+//! What a screen reader hears: the newest answer sentence by sentence, notices, and confirmations.
+
+use super::context::Room;
+use super::sentence::spoken_until;
+use crate::node::view::View;
+use coordinator::JobId;
+use leptos::prelude::*;
+use std::collections::VecDeque;
+
+/// Lines kept in the live region; older ones have been read.
+const LINES: usize = 4;
+
+/// A polite live region, not visible, to which whole sentences are added.
+#[component]
+pub fn Announcer() -> impl IntoView {
+    let room = Room::here();
+    let lines = RwSignal::new(VecDeque::<(u64, String)>::new());
+    let add = move |line: String| {
+        if line.trim().is_empty() {
+            return;
+        }
+        lines.update(|lines| {
+            let next = lines.back().map_or(0, |(count, _)| count + 1);
+            lines.push_back((next, line));
+            lines.drain(..lines.len().saturating_sub(LINES));
+        });
+    };
+    Effect::new(move |heard: Option<Heard>| {
+        let mut heard = heard.unwrap_or_else(|| room.view.with_untracked(Heard::before));
+        room.view.with(|view| heard.news(view)).into_iter().for_each(add);
+        heard
+    });
+    Effect::new(move |_| add(room.say.get()));
+    view! {
+        <div class="unseen" aria-live="polite" aria-atomic="false">
+            <For each=move || lines.get() key=|(count, _)| *count let((_, line))>
+                <p>{line}</p>
+            </For>
+        </div>
+    }
+}
+
+/// How much of the newest answer and of the notices has been handed to the screen reader.
+struct Heard {
+    job: Option<JobId>,
+    bytes: usize,
+    ended: bool,
+    notices: u64,
+}
+
+impl Heard {
+    /// What was there on arrival is not read out.
+    fn before(view: &View) -> Self {
+        let newest = view.cards.last();
+        Self {
+            job: newest.map(|card| card.id),
+            bytes: newest.map_or(0, |card| card.text.len()),
+            ended: newest.is_none_or(|card| card.end.is_some()),
+            notices: view.notices.last().map_or(0, |(at, _)| at + 1),
+        }
+    }
+
+    fn news(&mut self, view: &View) -> Vec<String> {
+        let since = self.notices;
+        let fresh = view.notices.iter().filter(|(at, _)| *at >= since);
+        let mut news: Vec<String> = fresh.map(|(_, text)| text.clone()).collect();
+        self.notices = view.notices.last().map_or(since, |(at, _)| since.max(at + 1));
+        news.extend(self.answer(view));
+        news
+    }
+
+    fn answer(&mut self, view: &View) -> Option<String> {
+        let card = view.cards.last()?;
+        if self.job != Some(card.id) {
+            (self.job, self.bytes, self.ended) = (Some(card.id), 0, false);
+        }
+        let over = card.end.is_some() && !self.ended;
+        let end = if over {
+            card.text.len()
+        } else {
+            spoken_until(&card.text, self.bytes)
+        };
+        let sentence = card.text.get(self.bytes..end).unwrap_or_default().to_owned();
+        (self.bytes, self.ended) = (end, self.ended || over);
+        Some(if over {
+            format!("{sentence} End of the answer.")
+        } else {
+            sentence
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! What the browser offers: storage, clipboard, randomness, the address bar.
+
+use js_sys::{Function, Reflect};
+use leptos::prelude::{document, window};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{HtmlElement, HtmlTextAreaElement, Storage};
+
+/// 64 random bits.
+pub fn random() -> u64 {
+    let half = || (js_sys::Math::random() * f64::from(u32::MAX)) as u64;
+    half() << 32 | half()
+}
+
+/// What was stored under `key`; None if nothing readable was, or storage is switched off.
+pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
+    serde_json::from_str(&storage()?.get_item(key).ok()??).ok()
+}
+
+/// Stores `value` under `key`. Nothing depends on it, so a browser that refuses is not an error.
+pub fn store<T: Serialize>(key: &str, value: &T) {
+    if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(value)) {
+        let _ = storage.set_item(key, &text);
+    }
+}
+
+fn storage() -> Option<Storage> {
+    window().local_storage().ok().flatten()
+}
+
+/// Puts `text` on the clipboard; true if it is there.
+///
+/// Pages that are not served over TLS have no clipboard interface (a room in a LAN), so the old way follows.
+pub async fn copy(text: &str) -> bool {
+    let navigator = window().navigator();
+    let modern = Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|value| !value.is_undefined());
+    if modern
+        && JsFuture::from(navigator.clipboard().write_text(text))
+            .await
+            .is_ok()
+    {
+        return true;
+    }
+    copy_by_selection(text).unwrap_or(false)
+}
+
+fn copy_by_selection(text: &str) -> Result<bool, JsValue> {
+    let document = document();
+    let focused = document.active_element();
+    let area: HtmlTextAreaElement = document.create_element("textarea")?.unchecked_into();
+    area.set_value(text);
+    area.set_class_name("unseen");
+    document.body().ok_or(JsValue::NULL)?.append_child(&area)?;
+    area.select();
+    let command: Function = Reflect::get(&document, &"execCommand".into())?.dyn_into()?;
+    let copied = command.call1(&document, &"copy".into());
+    area.remove();
+    if let Some(element) = focused.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        element.focus()?;
+    }
+    Ok(copied?.is_truthy())
+}
+
+/// The address without the fragment.
+pub fn address() -> String {
+    let location = window().location();
+    let part = |part: Result<String, JsValue>| part.unwrap_or_default();
+    part(location.origin()) + &part(location.pathname()) + &part(location.search())
+}
+
+/// The fragment, with its `#`; empty if there is none.
+pub fn fragment() -> String {
+    window().location().hash().unwrap_or_default()
+}
+
+/// Puts `link` into the address bar as a new entry of the history, so that "back" leaves the room.
+pub fn go_to(link: &str) {
+    if let Ok(history) = window().history() {
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(link));
+    }
+}

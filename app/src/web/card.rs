@@ -1,0 +1,147 @@
+//! One answer: who asked, the prompt and the text that goes on from it, and one quiet line.
+
+use super::context::Room;
+use super::{browser, words};
+use crate::node::view::{Ask, Card, WriteRequest};
+use coordinator::JobId;
+use coordinator::io::{End, JobState};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+/// The card of this job.
+#[component]
+pub fn AnswerCard(id: JobId) -> impl IntoView {
+    let room = Room::here();
+    let card = room.memo(move |view| view.cards.iter().find(|card| card.id == id).cloned());
+    let part = move |part: fn(&Card) -> String| {
+        Memo::new(move |_| card.with(|card| card.as_ref().map(part).unwrap_or_default()))
+    };
+    let author = part(|card| card.author.clone());
+    let (prompt, text) = (part(|card| card.prompt.clone()), part(|card| card.text.clone()));
+    let tint = move || room.tint(id.requester, &author.get());
+    let mine = move || card.with(|card| card.as_ref().is_some_and(|card| card.mine));
+    let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
+    let region = room.memo(move |view| region_name(&view.cards, id));
+    view! {
+        <article class="card" data-open=move || open.get().to_string()>
+            <header style=tint>
+                <span class="dot" aria-hidden="true"></span>
+                <h3>{move || author.get()}</h3>
+                {move || mine().then(|| view! { <span class="tag">"you"</span> })}
+                <State card />
+            </header>
+            <div class="story">
+                <span class="prompt">{move || prompt.get()}</span>
+                <section class="answer" aria-label=move || region.get() data-answer aria-busy=move || open.get().to_string()>
+                    {move || text.get()}
+                </section>
+            </div>
+            <Outcome card />
+            <Foot card />
+        </article>
+    }
+}
+
+/// "Answer" for the newest, "Answer 2" and so on for those before it.
+fn region_name(cards: &[Card], id: JobId) -> String {
+    match cards.iter().position(|card| card.id == id) {
+        Some(index) if index + 1 < cards.len() => format!("Answer {}", index + 1),
+        _ => "Answer".to_owned(),
+    }
+}
+
+/// What an answer that has not ended does, in a word; the status line says more.
+#[component]
+fn State(card: Memo<Option<Card>>) -> impl IntoView {
+    let words = move || {
+        card.with(|card| match card.as_ref()?.state.as_ref()? {
+            JobState::Waiting(_) => Some("waiting".to_owned()),
+            JobState::Recovering(_) => Some("finding other hands".to_owned()),
+            JobState::Queued(0) => Some("next in line".to_owned()),
+            JobState::Queued(n) => Some(format!("{n} before it")),
+            JobState::Running(_) => Some("writing".to_owned()),
+        })
+    };
+    view! { <span class="state">{words}</span> }
+}
+
+/// How it ended, where that is not simply the end of the story.
+#[component]
+fn Outcome(card: Memo<Option<Card>>) -> impl IntoView {
+    let end = Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.end.clone())));
+    move || match end.get()? {
+        End::Finished => None,
+        End::Length => {
+            Some(view! { <p class="outcome">"It reached the length that was set."</p> }.into_any())
+        }
+        End::Stopped => Some(view! { <p class="outcome">"Stopped."</p> }.into_any()),
+        End::Failed(why) => Some(view! { <p class="outcome trouble" role="alert">{why}</p> }.into_any()),
+    }
+}
+
+/// The quiet line and what one can do with the answer.
+#[component]
+fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
+    let room = Room::here();
+    let copied = RwSignal::new(false);
+    let copy = move |_| {
+        let Some(text) =
+            card.with_untracked(|card| card.as_ref().map(|card| format!("{}{}", card.prompt, card.text)))
+        else {
+            return;
+        };
+        spawn_local(async move {
+            let done = browser::copy(&text).await;
+            copied.set(done);
+            room.say.set(
+                if done {
+                    "Copied."
+                } else {
+                    "The browser did not allow copying."
+                }
+                .to_owned(),
+            );
+            set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
+        });
+    };
+    let again = move |seed: Option<u64>| {
+        if let Some(request) = card.with_untracked(|card| card.as_ref().map(|card| card.request.clone())) {
+            let seed = seed.unwrap_or(request.seed);
+            room.ask(Ask::Write(WriteRequest { seed, ..request }));
+        }
+    };
+    let running = move || card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some()));
+    view! {
+        <footer>
+            <p class="figures">{move || card.with(|card| card.as_ref().map(figures))}</p>
+            <div class="actions">
+                <button type="button" class="quiet" on:click=copy>{move || if copied.get() { "Copied" } else { "Copy" }}</button>
+                <button type="button" class="quiet" disabled=running on:click=move |_| again(Some(browser::random()))>
+                    "Again"
+                </button>
+                <button
+                    type="button"
+                    class="quiet"
+                    disabled=running
+                    on:click=move |_| again(None)
+                    title=move || card.with(|card| card.as_ref().map(|card| format!("Seed {}", card.request.seed)))
+                >
+                    "Same seed"
+                </button>
+            </div>
+        </footer>
+    }
+}
+
+/// "84 tokens · 12 tokens/s · first token 240 ms · by Teal Owl and Rose Fox".
+fn figures(card: &Card) -> String {
+    let workers: Vec<String> = card.workers.iter().map(|(_, name)| name.clone()).collect();
+    let parts = [
+        Some(words::count(card.tokens as usize, "token")),
+        card.tokens_per_second.map(words::rate),
+        card.first_token_ms
+            .map(|ms| format!("first token {}", words::span(ms))),
+        (!workers.is_empty()).then(|| format!("by {}", words::list(&workers))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}

@@ -1,0 +1,58 @@
+//! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
+//!
+//! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
+//! [`sentence`]), which are tested natively. The components only put it on the screen.
+//!
+//! ```text
+//! place ─▶ door                        (nobody joined yet)
+//!      └─▶ room ─┬─ feed ── card       (answers; `announce` reads them aloud)
+//!                ├─ composer           (prompt, settings, Write or Stop)
+//!                └─ panel ─┬─ strip    (who runs which layers)
+//!                          ├─ invite   (link, QR)
+//!                          ├─ peers
+//!                          └─ details
+//! ```
+
+pub mod colour;
+pub mod sentence;
+pub mod settings;
+pub mod status;
+pub mod stretch;
+pub mod words;
+
+#[cfg(target_arch = "wasm32")]
+mod announce;
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(target_arch = "wasm32")]
+mod card;
+#[cfg(target_arch = "wasm32")]
+mod composer;
+#[cfg(target_arch = "wasm32")]
+mod context;
+#[cfg(target_arch = "wasm32")]
+mod details;
+#[cfg(target_arch = "wasm32")]
+mod device;
+#[cfg(target_arch = "wasm32")]
+mod door;
+#[cfg(target_arch = "wasm32")]
+mod feed;
+#[cfg(target_arch = "wasm32")]
+mod invite;
+#[cfg(target_arch = "wasm32")]
+mod panel;
+#[cfg(target_arch = "wasm32")]
+mod peers;
+#[cfg(target_arch = "wasm32")]
+mod place;
+#[cfg(target_arch = "wasm32")]
+mod room;
+#[cfg(target_arch = "wasm32")]
+mod strip;
+
+#[cfg(target_arch = "wasm32")]
+pub use place::{AskNode, OnView, run};
+
+#[cfg(test)]
+mod example;

@@ -1,0 +1,110 @@
+//! Where the person is: at the door, or in a room.
+
+use super::browser;
+use super::context::Room;
+use super::device::obstacle;
+use super::door::Door;
+use super::room::RoomPlace;
+use crate::link::RoomLink;
+use crate::names;
+use crate::node::view::{Ask, View};
+use gloo_timers::callback::Timeout;
+use leptos::ev;
+use leptos::prelude::*;
+use std::rc::Rc;
+
+/// Called with every new view.
+pub type OnView = Box<dyn Fn(View)>;
+/// The way to ask the node.
+pub type AskNode = Box<dyn Fn(Ask)>;
+type Join = Rc<dyn Fn(&RoomLink, String, OnView) -> AskNode>;
+
+/// Draws the page into the document's body. `join` is called once, when the person goes in: with the room's
+/// link, the person's name, and what to call with every new view. It calls that soon, with a first view.
+pub fn run(join: impl Fn(&RoomLink, String, OnView) -> AskNode + 'static) {
+    let join: Join = Rc::new(join);
+    document()
+        .body()
+        .expect("a document has a body")
+        .set_inner_html("");
+    mount_to_body(move || view! { <Page join=join /> });
+}
+
+/// The stored name, or a new one that is stored.
+pub fn own_name() -> String {
+    let stored = browser::load::<String>(NAME).and_then(|name| names::tidy(&name));
+    stored.unwrap_or_else(|| {
+        let name = names::name(browser::random());
+        browser::store(NAME, &name);
+        name
+    })
+}
+
+/// Keeps a name for the next visit.
+pub fn keep_name(name: &str) {
+    browser::store(NAME, &name);
+}
+
+const NAME: &str = "manyhands.name";
+
+#[derive(Clone)]
+enum Place {
+    Door(Option<String>),
+    Room(Room),
+}
+
+#[component]
+fn Page(join: Join) -> impl IntoView {
+    let place = RwSignal::new_local(Place::Door(None));
+    let enter = UnsyncCallback::new(move |link: RoomLink| enter(&link, &join, place));
+    match opened_link() {
+        None => {}
+        Some(Err(why)) => place.set(Place::Door(Some(why))),
+        Some(Ok(_)) if obstacle().is_some() => {}
+        Some(Ok(link)) => enter.run(link),
+    }
+    reload_on_other_link();
+    let start = UnsyncCallback::new(move |()| match RoomLink::create(&browser::address()) {
+        Ok(link) => {
+            browser::go_to(&link.to_string());
+            enter.run(link);
+        }
+        Err(error) => place.set(Place::Door(Some(format!("No room could be made: {error}.")))),
+    });
+    move || match place.get() {
+        Place::Door(trouble) => view! { <Door trouble start /> }.into_any(),
+        Place::Room(room) => view! { <RoomPlace room /> }.into_any(),
+    }
+}
+
+/// The link in the address bar, if there is one, or what is wrong with it.
+fn opened_link() -> Option<Result<RoomLink, String>> {
+    let fragment = browser::fragment();
+    let parse = |link: String| RoomLink::parse(&link).map_err(|error| format!("No room opened: {error}."));
+    (fragment.len() > 1).then(|| parse(browser::address() + &fragment))
+}
+
+/// Joins; the room is shown with the node's first view, which comes at once.
+fn enter(link: &RoomLink, join: &Join, place: RwSignal<Place, LocalStorage>) {
+    let (link_text, ask) = (link.to_string(), StoredValue::new_local(None::<Rc<dyn Fn(Ask)>>));
+    let view = StoredValue::new_local(None::<RwSignal<View>>);
+    let on_view = move |new: View| match view.get_value() {
+        Some(view) => view.set(new),
+        None => {
+            let shown = RwSignal::new(new);
+            view.set_value(Some(shown));
+            let send = move |wish: Ask| ask.with_value(|ask| ask.iter().for_each(|ask| ask(wish.clone())));
+            place.set(Place::Room(Room::new(shown, link_text.clone(), Box::new(send))));
+        }
+    };
+    let asker: Rc<dyn Fn(Ask)> = Rc::from(join(link, own_name(), Box::new(on_view)));
+    ask.set_value(Some(asker));
+}
+
+/// "Back", or another link pasted into this tab, is a new start.
+fn reload_on_other_link() {
+    // After the event, or Safari keeps the old address.
+    let reload = || drop(Timeout::new(0, || drop(window().location().reload())).forget());
+    window_event_listener(ev::hashchange, move |_| reload());
+    window_event_listener(ev::popstate, move |_| reload());
+}

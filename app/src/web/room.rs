@@ -1,0 +1,136 @@
+//! The room: feed and composer, the panel beside or below them.
+
+use super::announce::Announcer;
+use super::composer::{Composer, Draft};
+use super::context::Room;
+use super::door::Mark;
+use super::feed::Feed;
+use super::panel::Panel;
+use super::status;
+use crate::node::view::{Ask, ComputeStatus};
+use leptos::ev;
+use leptos::prelude::*;
+use std::time::Duration;
+use web_sys::VisibilityState;
+
+/// The room, once the node has drawn its first view.
+#[component]
+pub fn RoomPlace(room: Room) -> impl IntoView {
+    provide_context(room);
+    provide_context(Draft::new());
+    tell_visibility(room);
+    stop_on_escape(room);
+    view! {
+        <div class="room">
+            <main class="table">
+                <Header />
+                <Notices />
+                <Feed />
+                <Composer />
+            </main>
+            <Panel />
+            <Announcer />
+        </div>
+    }
+}
+
+#[component]
+fn Header() -> impl IntoView {
+    let room = Room::here();
+    let now = room.memo(status::status);
+    view! {
+        <header class="head">
+            <a class="home" href="./" aria-label="Manyhands, leave this room"><Mark /></a>
+            <p class="status" role="status" aria-label="Room" data-tone=move || now.get().0.name()>
+                {move || now.get().1}
+            </p>
+            <Progress />
+        </header>
+    }
+}
+
+/// How much of the compute worker and its model has arrived; the words stand in the status line.
+#[component]
+fn Progress() -> impl IntoView {
+    let loading = Room::here().memo(|view| match &view.compute {
+        ComputeStatus::Loading { done, total, .. } => Some((*done, *total)),
+        ComputeStatus::Ready { .. } | ComputeStatus::Failed(_) => None,
+    });
+    let percent = |done: u64, total: u64| (total > 0).then(|| (done * 100 / total).min(100));
+    let words = |done: u64, total: u64| match total {
+        0 if done == 0 => "starting".to_owned(),
+        0 => super::words::bytes(done),
+        _ => format!("{} of {}", super::words::bytes(done), super::words::bytes(total)),
+    };
+    move || {
+        loading.get().map(|(done, total)| {
+            view! {
+                <div class="progress">
+                    <progress aria-label="Getting this device ready" max="100" value=percent(done, total) />
+                    <span class="number">{words(done, total)}</span>
+                </div>
+            }
+        })
+    }
+}
+
+/// The latest notices, over the feed so that nothing moves; each goes by itself and stays in the details.
+#[component]
+fn Notices() -> impl IntoView {
+    const AT_ONCE: usize = 3;
+    let room = Room::here();
+    let gone_before = RwSignal::new(
+        room.view
+            .with_untracked(|view| view.notices.last().map_or(0, |(at, _)| at + 1)),
+    );
+    let shown = Memo::new(move |_| {
+        let since = gone_before.get();
+        let fresh = room.view.with(|view| {
+            let fresh = view.notices.iter().filter(|(at, _)| *at >= since);
+            fresh.cloned().collect::<Vec<_>>()
+        });
+        fresh[fresh.len().saturating_sub(AT_ONCE)..].to_vec()
+    });
+    let dismiss = move |at: u64| gone_before.update(|since| *since = (*since).max(at + 1));
+    view! {
+        <div class="notices">
+            <For each=move || shown.get() key=Clone::clone let((at, text))>
+                <Notice text dismiss=move || dismiss(at) />
+            </For>
+        </div>
+    }
+}
+
+#[component]
+fn Notice(text: String, dismiss: impl Fn() + Copy + 'static) -> impl IntoView {
+    /// How long a notice stands. Source: guess; time to read two lines twice.
+    const STANDS: Duration = Duration::from_secs(12);
+    set_timeout(dismiss, STANDS);
+    view! {
+        <div class="notice">
+            <p>{text}</p>
+            <button type="button" class="quiet" aria-label="Dismiss" on:click=move |_| dismiss()>"×"</button>
+        </div>
+    }
+}
+
+fn tell_visibility(room: Room) {
+    window_event_listener(ev::visibilitychange, move |_| {
+        room.ask(Ask::Hidden(
+            document().visibility_state() == VisibilityState::Hidden,
+        ));
+    });
+    window_event_listener(ev::pagehide, move |_| room.ask(Ask::Leave));
+}
+
+/// Escape stops this person's newest answer, wherever the focus is, unless something else took the key.
+fn stop_on_escape(room: Room) {
+    window_event_listener(ev::keydown, move |event| {
+        if event.key() != "Escape" || event.default_prevented() {
+            return;
+        }
+        if let Some(job) = room.view.with_untracked(super::composer::own_open) {
+            room.ask(Ask::Stop(job));
+        }
+    });
+}

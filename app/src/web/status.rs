@@ -1,0 +1,314 @@
+//! The sentence that always says what the room is doing and, if someone waits, for what.
+
+use super::words;
+use crate::node::view::{Card, ComputeStatus, SignalingStatus, View};
+use coordinator::PeerId;
+use coordinator::io::JobState;
+
+/// How the sentence is coloured; the words alone say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing to do but write.
+    Calm,
+    /// Something is going on.
+    Busy,
+    /// Someone waits.
+    Waiting,
+    /// Something is wrong.
+    Trouble,
+}
+
+impl Tone {
+    /// The name that the style sheet knows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Busy => "busy",
+            Self::Waiting => "waiting",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
+/// The status line of this view.
+#[must_use]
+pub fn status(view: &View) -> (Tone, String) {
+    let (tone, sentence) = refused(view)
+        .or_else(|| work(view))
+        .or_else(|| compute(view))
+        .or_else(|| connecting(view))
+        .unwrap_or_else(|| at_rest(view));
+    match view.signaling {
+        SignalingStatus::Lost { .. } if tone != Tone::Trouble => (tone, format!("{sentence} {LOST}")),
+        _ => (tone, sentence),
+    }
+}
+
+const LOST: &str = "The server is out of reach: this room goes on, newcomers can join once it is back.";
+
+fn refused(view: &View) -> Option<(Tone, String)> {
+    match &view.signaling {
+        SignalingStatus::Refused(why) => Some((Tone::Trouble, sentence(why))),
+        _ => None,
+    }
+}
+
+/// What becomes of the oldest answer that has not ended; one that this person waits for comes first.
+fn work(view: &View) -> Option<(Tone, String)> {
+    let mut open = view.cards.iter().filter(|card| card.state.is_some());
+    let card = view
+        .cards
+        .iter()
+        .find(|card| card.mine && card.state.is_some())
+        .or_else(|| open.next())?;
+    let whose = if card.mine {
+        "your story".to_owned()
+    } else {
+        format!("{}’s story", card.author)
+    };
+    Some(match card.state.as_ref()? {
+        JobState::Waiting(why) if why.is_empty() => {
+            (Tone::Waiting, format!("Looking for hands for {whose}."))
+        }
+        JobState::Waiting(why) | JobState::Recovering(why) => (Tone::Waiting, sentence(why)),
+        JobState::Queued(0) => (Tone::Waiting, format!("Next in line: {whose}.")),
+        JobState::Queued(n) => (Tone::Waiting, format!("{} before {whose}.", stories(*n))),
+        JobState::Running(_) => (Tone::Busy, format!("Writing {whose}: {}.", split(view, card))),
+    })
+}
+
+/// Who runs what: "layers 1–4 here, layers 5–8 on Teal Owl".
+fn split(view: &View, card: &Card) -> String {
+    let stages = if card.stages.is_empty() {
+        &view.peers.stages
+    } else {
+        &card.stages
+    };
+    match stages.as_slice() {
+        [] => "getting ready".to_owned(),
+        [one] if one.peer == view.me => "all of it runs on this device".to_owned(),
+        [one] => format!("all of it runs on {}", name(view, one.peer)),
+        many => {
+            let part = |stage: &coordinator::io::Stage| {
+                let layers = words::layers(stage.layers);
+                match stage.peer == view.me {
+                    true => format!("{layers} here"),
+                    false => format!("{layers} on {}", name(view, stage.peer)),
+                }
+            };
+            words::list(&many.iter().map(part).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn compute(view: &View) -> Option<(Tone, String)> {
+    match &view.compute {
+        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => {
+            Some((Tone::Busy, format!("{} You can already type.", sentence(what))))
+        }
+        ComputeStatus::Failed(why) => Some((
+            Tone::Trouble,
+            format!("This device cannot compute. {}", sentence(why)),
+        )),
+        ComputeStatus::Loading { .. } | ComputeStatus::Ready { .. } => None,
+    }
+}
+
+fn connecting(view: &View) -> Option<(Tone, String)> {
+    let first = view.signaling == SignalingStatus::Connecting && view.peers.peers.len() < 2;
+    first.then(|| (Tone::Busy, "Looking for the others in this room.".to_owned()))
+}
+
+fn at_rest(view: &View) -> (Tone, String) {
+    let stages = &view.peers.stages;
+    let alone = view.peers.peers.len() < 2;
+    if stages.is_empty() {
+        let why = if view.peers.why.is_empty() {
+            "Nobody holds the model yet."
+        } else {
+            &view.peers.why
+        };
+        return (Tone::Waiting, sentence(why));
+    }
+    let coordinator = match view.peers.epoch {
+        Some(epoch) if epoch.leader == view.me => "You coordinate".to_owned(),
+        Some(epoch) => format!("{} coordinates", name(view, epoch.leader)),
+        None => return (Tone::Waiting, "Choosing who coordinates.".to_owned()),
+    };
+    match (alone, stages.len()) {
+        (true, _) => (
+            Tone::Calm,
+            "Ready. You are alone here; send the link and others share the work.".to_owned(),
+        ),
+        (false, 1) => (
+            Tone::Calm,
+            format!("Ready. {coordinator}; one device holds the whole model."),
+        ),
+        (false, n) => (
+            Tone::Calm,
+            format!("Ready. {coordinator}; the model is spread over {n} devices."),
+        ),
+    }
+}
+
+/// A reason as a sentence of its own.
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let stop = if reason.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    first.chain(letters).collect::<String>() + stop
+}
+
+fn stories(number: u32) -> String {
+    if number == 1 {
+        "1 story".to_owned()
+    } else {
+        format!("{number} stories")
+    }
+}
+
+fn name(view: &View, id: PeerId) -> String {
+    let known = view.peers.peers.iter().find(|peer| peer.id == id);
+    known.map_or_else(|| "someone who left".to_owned(), |peer| peer.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{card, ready_view, stage};
+    use super::*;
+
+    fn duo() -> View {
+        ready_view(&[(1, "Teal Owl", 0, 4), (2, "Rose Fox", 4, 8)])
+    }
+
+    fn with_state(state: JobState, mine: bool) -> View {
+        let mut view = duo();
+        let mut open = card(2, "Rose Fox");
+        (open.state, open.end, open.mine) = (Some(state), None, mine);
+        view.cards.push(open);
+        view
+    }
+
+    #[test]
+    fn the_most_pressing_thing_is_said() {
+        let mut refused = with_state(JobState::Queued(0), true);
+        refused.signaling = SignalingStatus::Refused("This room is full. Start another.".into());
+        let mut lost = duo();
+        lost.signaling = SignalingStatus::Lost { retry_ms: 2_000 };
+        let mut loading = ready_view(&[(1, "Teal Owl", 0, 8)]);
+        loading.peers.stages.clear();
+        loading.compute = ComputeStatus::Loading {
+            what: "Fetching the model".into(),
+            done: 1,
+            total: 2,
+        };
+        let mut failed = duo();
+        failed.compute = ComputeStatus::Failed("Reload the page.".into());
+        let mut connecting = ready_view(&[(1, "Teal Owl", 0, 8)]);
+        connecting.signaling = SignalingStatus::Connecting;
+        let mut other_leads = duo();
+        other_leads.peers.epoch = other_leads.peers.epoch.map(|e| coordinator::Epoch {
+            leader: PeerId(2),
+            ..e
+        });
+        let stages = vec![stage(1, 0, 4), stage(2, 4, 8)];
+
+        let rows = [
+            (
+                refused,
+                Tone::Trouble,
+                "This room is full. Start another.",
+                "nothing else matters",
+            ),
+            (
+                with_state(JobState::Running(stages.clone()), false),
+                Tone::Busy,
+                "Writing Rose Fox’s story: layers 1–4 here and layers 5–8 on Rose Fox.",
+                "who writes, and where",
+            ),
+            (
+                with_state(JobState::Queued(0), true),
+                Tone::Waiting,
+                "Next in line: your story.",
+                "place in the queue",
+            ),
+            (
+                with_state(JobState::Queued(2), true),
+                Tone::Waiting,
+                "2 stories before your story.",
+                "place in the queue",
+            ),
+            (
+                with_state(JobState::Queued(1), true),
+                Tone::Waiting,
+                "1 story before your story.",
+                "singular",
+            ),
+            (
+                with_state(JobState::Waiting("waiting for one more peer".into()), true),
+                Tone::Waiting,
+                "Waiting for one more peer.",
+                "the coordinator knows for what, the page makes it a sentence",
+            ),
+            (
+                with_state(JobState::Waiting(String::new()), true),
+                Tone::Waiting,
+                "Looking for hands for your story.",
+                "asked just now",
+            ),
+            (
+                loading,
+                Tone::Busy,
+                "Fetching the model. You can already type.",
+                "the worker loads behind",
+            ),
+            (
+                failed,
+                Tone::Trouble,
+                "This device cannot compute. Reload the page.",
+                "with its way out",
+            ),
+            (
+                connecting,
+                Tone::Busy,
+                "Looking for the others in this room.",
+                "nobody met yet",
+            ),
+            (
+                other_leads,
+                Tone::Calm,
+                "Ready. Rose Fox coordinates; the model is spread over 2 devices.",
+                "at rest",
+            ),
+            (
+                ready_view(&[(1, "Teal Owl", 0, 8)]),
+                Tone::Calm,
+                "Ready. You are alone here; send the link and others share the work.",
+                "what to do next",
+            ),
+        ];
+        for (view, tone, sentence, why) in rows {
+            assert_eq!(status(&view), (tone, sentence.to_owned()), "{why}");
+        }
+        let (tone, sentence) = status(&lost);
+        assert_eq!(
+            (tone, sentence.ends_with(LOST)),
+            (Tone::Calm, true),
+            "a room at work is not alarmed"
+        );
+    }
+
+    #[test]
+    fn own_work_is_said_before_that_of_others() {
+        let mut view = with_state(JobState::Queued(3), false);
+        let mut own = card(1, "Teal Owl");
+        (own.state, own.end, own.mine) = (Some(JobState::Queued(0)), None, true);
+        view.cards.push(own);
+        assert_eq!(status(&view).1, "Next in line: your story.");
+    }
+}
