@@ -27,7 +27,11 @@ impl Cache {
     /// Empty caches for `layers`; memory is taken as rows come.
     #[must_use]
     pub fn new(layers: Layers) -> Self {
-        Self { layers, rows: 0, slots: layers.range().map(|_| Slot::default()).collect() }
+        Self {
+            layers,
+            rows: 0,
+            slots: layers.range().map(|_| Slot::default()).collect(),
+        }
     }
 
     /// The layers that it belongs to.
@@ -70,16 +74,15 @@ impl Grown {
 
     fn grow(&mut self, rows: usize, like: &Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, head_dim] = like.dims();
-        let held = self.0.take();
-        let used = held.as_ref().map_or(0, |held| held.dims()[2]);
-        if let Some(held) = held.clone().filter(|_| rows <= used) {
-            return held;
-        }
         let capacity = rows.next_multiple_of(CACHE_BLOCK);
-        let room = Tensor::zeros([batch, heads, capacity - used, head_dim], &like.device());
-        match held {
-            Some(held) => Tensor::cat(vec![held, room], 2),
-            None => room,
+        let room = |rows| Tensor::zeros([batch, heads, rows, head_dim], &like.device());
+        match self.0.take() {
+            Some(held) if rows <= held.dims()[2] => held,
+            Some(held) => {
+                let more = capacity - held.dims()[2];
+                Tensor::cat(vec![held, room(more)], 2)
+            }
+            None => room(capacity),
         }
     }
 }

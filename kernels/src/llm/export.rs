@@ -54,7 +54,10 @@ async fn export_block(names: BlockNames, block: &Block) -> Result<Vec<Exported>,
 }
 
 /// Takes apart what [`Model::load`] puts together.
-async fn export_product<const N: usize>(names: [Needed; N], product: &Linear) -> Result<Vec<Exported>, Error> {
+async fn export_product<const N: usize>(
+    names: [Needed; N],
+    product: &Linear,
+) -> Result<Vec<Exported>, Error> {
     let rows = product.weight.val().transpose();
     let (mut all, mut from) = (Vec::with_capacity(N), 0);
     for needed in names {
@@ -67,11 +70,19 @@ async fn export_product<const N: usize>(names: [Needed; N], product: &Linear) ->
 
 async fn read<const D: usize>(needed: Needed, tensor: Tensor<D>) -> Result<Exported, Error> {
     let values = read_back(tensor).await?;
-    Ok(Exported { name: needed.name, shape: needed.shape, values })
+    Ok(Exported {
+        name: needed.name,
+        shape: needed.shape,
+        values,
+    })
 }
 
 /// The only way of reading a tensor that a browser allows.
 pub(crate) async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-    let data = tensor.into_data_async().await.map_err(|e| Error::Device(format!("{e:?}")))?;
-    data.into_vec::<f32>().map_err(|e| Error::Device(format!("{e:?}")))
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|e| Error::Device(format!("{e:?}")))?;
+    data.into_vec::<f32>()
+        .map_err(|e| Error::Device(format!("{e:?}")))
 }

@@ -16,7 +16,10 @@ pub fn ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<By
     if !layers.fit(config.layers) {
         return Err(Error::Layers(layers, config.layers));
     }
-    names::needed(config, layers).iter().map(|needed| header.range(&needed.name, &needed.shape)).collect()
+    names::needed(config, layers)
+        .iter()
+        .map(|needed| header.range(&needed.name, &needed.shape))
+        .collect()
 }
 
 impl Model {
@@ -28,17 +31,29 @@ impl Model {
     /// # Errors
     /// As [`ranges`]; [`Error::Tensor`] if `source` fails or answers with too little. Layers that were complete
     /// by then stay.
-    pub async fn load<S>(&mut self, layers: Layers, header: &Header, device: &Device, source: S) -> Result<(), Error>
+    pub async fn load<S>(
+        &mut self,
+        layers: Layers,
+        header: &Header,
+        device: &Device,
+        source: S,
+    ) -> Result<(), Error>
     where
         S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
     {
         // Everything is checked before the first byte is asked for.
         ranges(self.config(), header, layers)?;
         let config = self.config().clone();
-        let mut loader = Loader { header, device, source };
+        let mut loader = Loader {
+            header,
+            device,
+            source,
+        };
         let last = layers.end == config.layers;
         if self.embedding.is_none() && (layers.start == 0 || (last && config.tied)) {
-            self.embedding = Some(Embedding { weight: param(loader.matrix(&[names::embedding(&config)]).await?) });
+            self.embedding = Some(Embedding {
+                weight: param(loader.matrix(&[names::embedding(&config)]).await?),
+            });
         }
         for layer in layers.range() {
             if self.blocks[layer].is_none() {
@@ -66,22 +81,35 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
         let names = BlockNames::new(config, layer);
         Ok(Block {
             attention_norm: self.norm(config, &names.attention_norm).await?,
-            attention: Attention::new(config, self.product(&names.qkv).await?, self.product(&names.output).await?),
+            attention: Attention::new(
+                config,
+                self.product(&names.qkv).await?,
+                self.product(&names.output).await?,
+            ),
             ff_norm: self.norm(config, &names.ff_norm).await?,
-            ff: FeedForward { gate_up: self.product(&names.gate_up).await?, down: self.product(&names.down).await? },
+            ff: FeedForward {
+                gate_up: self.product(&names.gate_up).await?,
+                down: self.product(&names.down).await?,
+            },
         })
     }
 
     async fn norm(&mut self, config: &Config, needed: &Needed) -> Result<RmsNorm, Error> {
         let values = self.values(needed).await?;
         let gamma = param(self.place(TensorData::new(values, [config.width])));
-        Ok(RmsNorm { gamma, epsilon: config.norm_eps })
+        Ok(RmsNorm {
+            gamma,
+            epsilon: config.norm_eps,
+        })
     }
 
     async fn product(&mut self, parts: &[Needed]) -> Result<Linear, Error> {
         // `[output, input]` in the file, `[input, output]` here: a view, nothing is copied.
         let weight = self.matrix(parts).await?.transpose();
-        Ok(Linear { weight: param(weight), bias: None })
+        Ok(Linear {
+            weight: param(weight),
+            bias: None,
+        })
     }
 
     /// Matrices below one another, `[sum of outputs, input]`.
@@ -102,12 +130,16 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
 
     /// Weights stay for long: told so, the GPU's allocator gives them memory of their own size.
     fn place<const D: usize>(&self, data: TensorData) -> Tensor<D> {
-        self.device.memory_persistent_allocations(data, |data| Tensor::from_data(data, self.device))
+        self.device
+            .memory_persistent_allocations(data, |data| Tensor::from_data(data, self.device))
     }
 
     async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {
         let range = self.header.range(&needed.name, &needed.shape)?;
-        let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
+        let failed = |reason| Error::Tensor {
+            tensor: needed.name.clone(),
+            reason,
+        };
         let bytes = (self.source)(&range).await.map_err(failed)?;
         range.to_f32(&bytes)
     }

@@ -46,12 +46,21 @@ impl Model {
     /// The whole model with random weights, to be trained.
     #[must_use]
     pub fn init(config: &Config, device: &Device) -> Self {
-        let spread = Initializer::Normal { mean: 0.0, std: SPREAD };
+        let spread = Initializer::Normal {
+            mean: 0.0,
+            std: SPREAD,
+        };
         let embedding = EmbeddingConfig::new(config.vocabulary, config.width).with_initializer(spread);
         Self {
             embedding: Some(embedding.init(device)),
-            blocks: (0..config.layers).map(|_| Some(Block::init(config, device))).collect(),
-            norm: Some(RmsNormConfig::new(config.width).with_epsilon(config.norm_eps).init(device)),
+            blocks: (0..config.layers)
+                .map(|_| Some(Block::init(config, device)))
+                .collect(),
+            norm: Some(
+                RmsNormConfig::new(config.width)
+                    .with_epsilon(config.norm_eps)
+                    .init(device),
+            ),
             head: (!config.tied).then(|| random(config.width, config.vocabulary, SPREAD, device)),
             ..Self::empty(config, device)
         }
@@ -143,7 +152,10 @@ impl Model {
 /// A product with random weights.
 pub(super) fn random(input: usize, output: usize, std: f64, device: &Device) -> Linear {
     let initializer = Initializer::Normal { mean: 0.0, std };
-    LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device)
+    LinearConfig::new(input, output)
+        .with_bias(false)
+        .with_initializer(initializer)
+        .init(device)
 }
 
 /// Products that add to the residual start smaller, so that its size does not depend on depth (Radford et al. 2019).

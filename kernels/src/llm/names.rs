@@ -34,7 +34,10 @@ impl Config {
     #[must_use]
     pub fn memory_bytes(&self, layers: Layers) -> u64 {
         let numbers = |needed: Needed| needed.shape.iter().map(|size| *size as u64).product::<u64>();
-        needed(self, layers).into_iter().map(|needed| numbers(needed) * size_of::<f32>() as u64).sum()
+        needed(self, layers)
+            .into_iter()
+            .map(|needed| numbers(needed) * size_of::<f32>() as u64)
+            .sum()
     }
 }
 
@@ -50,7 +53,10 @@ pub(super) struct BlockNames {
 
 impl BlockNames {
     pub fn new(config: &Config, layer: usize) -> Self {
-        let named = |part: &str, shape: Vec<usize>| Needed { name: format!("model.layers.{layer}.{part}.weight"), shape };
+        let named = |part: &str, shape: Vec<usize>| Needed {
+            name: format!("model.layers.{layer}.{part}.weight"),
+            shape,
+        };
         let (width, ff_width) = (config.width, config.ff_width);
         let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         Self {
@@ -62,7 +68,10 @@ impl BlockNames {
             ],
             output: [named("self_attn.o_proj", vec![width, queries])],
             ff_norm: named("post_attention_layernorm", vec![width]),
-            gate_up: [named("mlp.gate_proj", vec![ff_width, width]), named("mlp.up_proj", vec![ff_width, width])],
+            gate_up: [
+                named("mlp.gate_proj", vec![ff_width, width]),
+                named("mlp.up_proj", vec![ff_width, width]),
+            ],
             down: [named("mlp.down_proj", vec![width, ff_width])],
         }
     }
@@ -79,13 +88,22 @@ impl BlockNames {
 }
 
 pub(super) fn embedding(config: &Config) -> Needed {
-    Needed { name: "model.embed_tokens.weight".into(), shape: vec![config.vocabulary, config.width] }
+    Needed {
+        name: "model.embed_tokens.weight".into(),
+        shape: vec![config.vocabulary, config.width],
+    }
 }
 
 pub(super) fn norm(config: &Config) -> Needed {
-    Needed { name: "model.norm.weight".into(), shape: vec![config.width] }
+    Needed {
+        name: "model.norm.weight".into(),
+        shape: vec![config.width],
+    }
 }
 
 pub(super) fn head(config: &Config) -> Needed {
-    Needed { name: "lm_head.weight".into(), shape: vec![config.vocabulary, config.width] }
+    Needed {
+        name: "lm_head.weight".into(),
+        shape: vec![config.vocabulary, config.width],
+    }
 }
