@@ -74,6 +74,8 @@ pub struct Book {
     records: BTreeMap<JobId, Record>,
     finished: VecDeque<JobId>,
     forgotten: VecDeque<JobId>,
+    /// Unknown jobs asked for lately.
+    asked: BTreeMap<JobId, Millis>,
 }
 
 impl Book {
@@ -84,6 +86,7 @@ impl Book {
             records: BTreeMap::new(),
             finished: VecDeque::new(),
             forgotten: VecDeque::new(),
+            asked: BTreeMap::new(),
         }
     }
 
@@ -176,10 +179,15 @@ impl Book {
         }
     }
 
-    /// Tells a newcomer every job that this peer keeps or kept.
-    pub fn welcome(&self, peer: PeerId, out: &mut Outbox) {
-        for record in self.records.values().filter(|record| record.keeper == self.me) {
-            out.send(peer, record.whole());
+    /// Tells a newcomer every job that this peer keeps or kept, and the names of those whose requester left: it asks
+    /// for what nobody else told it.
+    pub fn welcome(&self, peer: PeerId, members: &Members, out: &mut Outbox) {
+        for (id, record) in &self.records {
+            if record.keeper == self.me {
+                out.send(peer, record.whole());
+            } else if record.end.is_some() && !members.is_live(id.requester) {
+                out.send(peer, Message::Story(record.story(u32::MAX)));
+            }
         }
     }
 
@@ -230,6 +238,10 @@ impl Book {
         if let Some(end) = whole.end {
             self.end(id, end, out);
         }
+        if keeper == self.me {
+            // Perhaps nobody else heard of it before the requester left.
+            self.tell(id, members, out);
+        }
         Ok(())
     }
 
@@ -246,6 +258,7 @@ impl Book {
         out: &mut Outbox,
     ) -> Result<(), String> {
         let Some(record) = self.records.get_mut(&story.job) else {
+            self.ask_for(now, from, story.job, out);
             return Ok(());
         };
         let requester = story.job.requester;
@@ -309,7 +322,7 @@ impl Book {
                     from,
                     Message::Missing {
                         job: story.job,
-                        have: have as u32,
+                        have: Some(have as u32),
                     },
                 );
             }
@@ -345,13 +358,16 @@ impl Book {
     }
 
     /// Answers a watcher that misses a part.
-    pub fn missing(&self, from: PeerId, job: JobId, have: u32, out: &mut Outbox) {
+    pub fn missing(&self, from: PeerId, job: JobId, have: Option<u32>, out: &mut Outbox) {
         if let Some(record) = self
             .records
             .get(&job)
             .filter(|record| record.keeper == self.me || record.end.is_some())
         {
-            out.send(from, Message::Story(record.story(have)));
+            out.send(
+                from,
+                have.map_or_else(|| record.whole(), |have| Message::Story(record.story(have))),
+            );
         }
     }
 
@@ -378,8 +394,19 @@ impl Book {
                 record.keeper = keeper;
                 record.heard = now;
                 record.nudged = now;
-                if record.end.is_none() && keeper != self.me && keeper != id.requester {
-                    out.send(keeper, record.whole());
+                if keeper == self.me {
+                    // Whoever has never heard of it, a newcomer perhaps, asks for the rest.
+                    out.broadcast(members.known(), &Message::Story(record.story(u32::MAX)));
+                } else if keeper != id.requester {
+                    let ended = record.end.is_some();
+                    out.send(
+                        keeper,
+                        if ended {
+                            Message::Story(record.story(u32::MAX))
+                        } else {
+                            record.whole()
+                        },
+                    );
                 }
             }
         }
@@ -393,6 +420,17 @@ impl Book {
                 record.nudged = now;
                 out.send(record.keeper, record.whole());
             }
+        }
+    }
+
+    /// Asks for a job that this peer has never heard of, once a second at most.
+    fn ask_for(&mut self, now: Millis, from: PeerId, job: JobId, out: &mut Outbox) {
+        self.asked.retain(|_, at| now.since(*at) < limits::PULSE_MS);
+        let known =
+            self.forgotten.contains(&job) || self.asked.contains_key(&job) || job.requester == self.me;
+        if !known && self.asked.len() < limits::JOBS_PER_ROOM {
+            self.asked.insert(job, now);
+            out.send(from, Message::Missing { job, have: None });
         }
     }
 

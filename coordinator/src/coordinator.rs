@@ -199,7 +199,7 @@ impl Coordinator {
             },
         );
         self.send_pulse(peer);
-        self.book.welcome(peer, &mut self.out);
+        self.book.welcome(peer, &self.members, &mut self.out);
         self.stir = true;
     }
 

@@ -135,7 +135,8 @@ impl Election {
             }
             Some(_) => self.hand_over(now, members),
             None if now >= self.claim_at(members) => {
-                let alone = members.live().next().is_none() && self.highest_term == 0;
+                let alone =
+                    members.live().next().is_none() && self.highest.is_none() && self.highest_term == 0;
                 self.claim(now, if alone { 0 } else { self.highest_term + 1 })
             }
             None => false,

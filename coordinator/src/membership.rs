@@ -178,11 +178,12 @@ impl Members {
         self.peers.iter().filter(|(_, peer)| peer.live).map(|(&id, _)| id)
     }
 
-    /// All connected peers that said Hello in a fitting version, live or silent: those worth sending to.
+    /// All connected peers that did not say that they have another version: those worth sending to. A new one may
+    /// not have said Hello yet, but has heard this peer's, so that nothing falls between Hello and welcome.
     pub fn known(&self) -> Vec<PeerId> {
         self.peers
             .iter()
-            .filter(|(_, peer)| peer.greeted == Greeted::Yes)
+            .filter(|(_, peer)| peer.greeted != Greeted::OtherVersion)
             .map(|(&id, _)| id)
             .collect()
     }

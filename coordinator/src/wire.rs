@@ -41,12 +41,12 @@ pub enum Message {
     Whole(Box<Whole>),
     /// Keeper to everyone: how a job's answer goes on. Empty ones are sent every second.
     Story(Story),
-    /// Watcher to keeper: the answer is known up to here, send the rest.
+    /// Watcher to keeper: send what is missing.
     Missing {
         /// Which job.
         job: JobId,
-        /// How many tokens of the answer are known.
-        have: u32,
+        /// How many tokens of the answer are known; None if not even the job is.
+        have: Option<u32>,
     },
     /// Keeper to leader, every second while a job is open: this job wants to run, or runs.
     Ask(Ask),

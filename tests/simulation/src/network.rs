@@ -66,14 +66,25 @@ impl Network {
         if link.open {
             return None;
         }
-        let late = [(a, b), (b, a)].into_iter().filter(|&(peer, other)| link.believed[side(peer, other)]).collect();
+        let late = [(a, b), (b, a)]
+            .into_iter()
+            .filter(|&(peer, other)| link.believed[side(peer, other)])
+            .collect();
         let slow = dice.chance(15);
         *link = Link {
             open: true,
             generation: link.generation + 1,
             believed: [true; 2],
-            latency_ms: if slow { dice.range(80, 300) } else { dice.range(1, 60) },
-            jitter_ms: if dice.chance(20) { dice.range(20, 200) } else { dice.range(0, 15) },
+            latency_ms: if slow {
+                dice.range(80, 300)
+            } else {
+                dice.range(1, 60)
+            },
+            jitter_ms: if dice.chance(20) {
+                dice.range(20, 200)
+            } else {
+                dice.range(0, 15)
+            },
             ..Link::default()
         };
         Some(late)
@@ -81,7 +92,9 @@ impl Network {
 
     /// Closes a link; what is on its way is lost. False if it was closed.
     pub fn close(&mut self, a: PeerId, b: PeerId) -> bool {
-        let Some(link) = self.links.get_mut(&key(a, b)).filter(|link| link.open) else { return false };
+        let Some(link) = self.links.get_mut(&key(a, b)).filter(|link| link.open) else {
+            return false;
+        };
         link.open = false;
         link.silent = false;
         link.generation += 1;
@@ -91,28 +104,54 @@ impl Network {
 
     /// `peer` hears that its link to `other` is closed. False if it knew, or if the link is open again.
     pub fn learn(&mut self, peer: PeerId, other: PeerId) -> bool {
-        let Some(link) = self.links.get_mut(&key(peer, other)).filter(|link| !link.open) else { return false };
+        let Some(link) = self.links.get_mut(&key(peer, other)).filter(|link| !link.open) else {
+            return false;
+        };
         std::mem::take(&mut link.believed[side(peer, other)])
     }
 
     /// Makes a link silent, or lets it speak again; returns what it held back.
     pub fn silence(&mut self, a: PeerId, b: PeerId, silent: bool) -> Vec<Parcel> {
-        let Some(link) = self.links.get_mut(&key(a, b)) else { return Vec::new() };
+        let Some(link) = self.links.get_mut(&key(a, b)) else {
+            return Vec::new();
+        };
         link.silent = silent && link.open;
-        if link.silent { Vec::new() } else { std::mem::take(&mut link.held) }
+        if link.silent {
+            Vec::new()
+        } else {
+            std::mem::take(&mut link.held)
+        }
     }
 
     /// Sends a message.
-    pub fn send(&mut self, now: u64, from: PeerId, to: PeerId, lane: Lane, bytes: Vec<u8>, dice: &mut Dice) -> Fate {
-        let Some(link) = self.links.get_mut(&key(from, to)).filter(|link| link.open) else { return Fate::NotNow };
-        let parcel = Parcel { from, to, lane, bytes, generation: link.generation };
+    pub fn send(
+        &mut self,
+        now: u64,
+        from: PeerId,
+        to: PeerId,
+        lane: Lane,
+        bytes: Vec<u8>,
+        dice: &mut Dice,
+    ) -> Fate {
+        let Some(link) = self.links.get_mut(&key(from, to)).filter(|link| link.open) else {
+            return Fate::NotNow;
+        };
+        let parcel = Parcel {
+            from,
+            to,
+            lane,
+            bytes,
+            generation: link.generation,
+        };
         Self::route(link, now, parcel, dice)
     }
 
     /// Sends a message that a silent link held back.
     pub fn resend(&mut self, now: u64, parcel: Parcel, dice: &mut Dice) -> Fate {
         match self.links.get_mut(&key(parcel.from, parcel.to)) {
-            Some(link) if link.open && link.generation == parcel.generation => Self::route(link, now, parcel, dice),
+            Some(link) if link.open && link.generation == parcel.generation => {
+                Self::route(link, now, parcel, dice)
+            }
             _ => Fate::NotNow,
         }
     }

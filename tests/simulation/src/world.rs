@@ -6,7 +6,9 @@ use crate::invariants;
 use crate::network::{Fate, Network, Parcel};
 use crate::witness::Witness;
 use coordinator::io::{Capability, Device as Kind, ModelSpec};
-use coordinator::{Command, Config, Coordinator, Epoch, Event, Input, Layers, Millis, ModelId, Output, PeerId};
+use coordinator::{
+    Command, Config, Coordinator, Epoch, Event, Input, Layers, Millis, ModelId, Output, PeerId,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A peer to be.
@@ -20,7 +22,10 @@ pub struct Spec {
 
 impl Spec {
     /// An ordinary tab.
-    pub const TAB: Self = Self { layer_micros: 500, memory: 1 << 30 };
+    pub const TAB: Self = Self {
+        layer_micros: 500,
+        memory: 1 << 30,
+    };
 }
 
 /// One peer of the room.
@@ -96,7 +101,14 @@ impl World {
         Self {
             now: 0,
             peers: BTreeMap::new(),
-            model: ModelSpec { id, name, layers, layer_bytes: 1 << 20, ends_bytes: 1 << 20, context: 2048 },
+            model: ModelSpec {
+                id,
+                name,
+                layers,
+                layer_bytes: 1 << 20,
+                ends_bytes: 1 << 20,
+                context: 2048,
+            },
             weather: Weather::default(),
             dice: Dice::new(seed),
             broken: None,
@@ -116,7 +128,11 @@ impl World {
 
     /// A peer with a given id enters.
     pub fn join_as(&mut self, me: PeerId, spec: Spec) {
-        let config = Config { me, name: format!("P{}", self.peers.len() + 1), seed: self.dice.next() };
+        let config = Config {
+            me,
+            name: format!("P{}", self.peers.len() + 1),
+            seed: self.dice.next(),
+        };
         let peer = Peer {
             node: Coordinator::new(config, Millis(self.now)),
             device: Device::new(self.model.layers, spec.layer_micros),
@@ -142,7 +158,11 @@ impl World {
     /// Peers that are there.
     #[must_use]
     pub fn alive(&self) -> Vec<PeerId> {
-        self.peers.iter().filter(|(_, peer)| peer.alive).map(|(&id, _)| id).collect()
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.alive)
+            .map(|(&id, _)| id)
+            .collect()
     }
 
     /// A person's wish.
@@ -183,7 +203,9 @@ impl World {
         if !self.is_alive(a) || !self.is_alive(b) {
             return;
         }
-        let Some(late) = self.network.open(a, b, &mut self.dice) else { return };
+        let Some(late) = self.network.open(a, b, &mut self.dice) else {
+            return;
+        };
         for (peer, other) in late {
             self.feed(peer, Input::PeerDown(other));
         }
@@ -193,7 +215,9 @@ impl World {
 
     /// Closes a laptop's lid, or opens it.
     pub fn sleep(&mut self, peer: PeerId, asleep: bool) {
-        let Some(sleeper) = self.peers.get_mut(&peer) else { return };
+        let Some(sleeper) = self.peers.get_mut(&peer) else {
+            return;
+        };
         sleeper.asleep = asleep;
         if !asleep {
             for input in std::mem::take(&mut sleeper.inbox) {
@@ -205,7 +229,9 @@ impl World {
 
     /// A device is lost, and ready again after `back` milliseconds.
     pub fn lose_device(&mut self, peer: PeerId, back: u64) {
-        let Some(loser) = self.peers.get_mut(&peer).filter(|peer| peer.device.working) else { return };
+        let Some(loser) = self.peers.get_mut(&peer).filter(|peer| peer.device.working) else {
+            return;
+        };
         loser.device.lose();
         let generation = loser.device.generation;
         self.feed(peer, Input::ComputeLost("its GPU was reset".into()));
@@ -220,6 +246,9 @@ impl World {
             self.sleep(peer, false);
             self.command(peer, Command::Share(true));
             self.command(peer, Command::Hidden(false));
+            self.peers
+                .entry(peer)
+                .and_modify(|peer| peer.device.layer_micros = peer.spec.layer_micros);
         }
         for (at, &a) in alive.iter().enumerate() {
             for &b in &alive[at + 1..] {
@@ -242,11 +271,16 @@ impl World {
     }
 
     fn step(&mut self) {
-        let Some(((at, _), happening)) = self.agenda.pop_first() else { return };
+        let Some(((at, _), happening)) = self.agenda.pop_first() else {
+            return;
+        };
         self.now = at;
         match happening {
             Happening::Wake(peer) => {
-                let due = self.peers.get(&peer).is_some_and(|peer| peer.wake_at <= at && !peer.asleep);
+                let due = self
+                    .peers
+                    .get(&peer)
+                    .is_some_and(|peer| peer.wake_at <= at && !peer.asleep);
                 if due {
                     self.peers.entry(peer).and_modify(|peer| peer.wake_at = u64::MAX);
                     self.feed(peer, Input::Tick);
@@ -254,7 +288,13 @@ impl World {
             }
             Happening::Arrive(parcel) => {
                 if let Some(parcel) = self.network.arrive(parcel) {
-                    self.feed(parcel.to, Input::Received { from: parcel.from, bytes: parcel.bytes });
+                    self.feed(
+                        parcel.to,
+                        Input::Received {
+                            from: parcel.from,
+                            bytes: parcel.bytes,
+                        },
+                    );
                 }
             }
             Happening::Chunk(peer, generation) => self.chunk_done(peer, generation),
@@ -270,23 +310,46 @@ impl World {
     }
 
     fn chunk_done(&mut self, id: PeerId, generation: u32) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else { return };
-        let Some((chunk, result)) = peer.device.finish() else { return };
+        let Some(peer) = self
+            .peers
+            .get_mut(&id)
+            .filter(|peer| peer.device.generation == generation)
+        else {
+            return;
+        };
+        let Some((chunk, result)) = peer.device.finish() else {
+            return;
+        };
         let flaky = self.dice.range(0, 10_000) < self.weather.chunk_failures;
         let result = match result {
             Ok(_) if flaky => Err("out of memory".to_owned()),
             Ok(output) => Ok(output),
             Err(error) => {
-                self.broken.get_or_insert(format!("{id}: {:?}: {error}", chunk.job));
+                self.broken
+                    .get_or_insert(format!("{id}: {:?}: {error}", chunk.job));
                 Err(error)
             }
         };
-        self.feed(id, Input::Ran { job: chunk.job, lease: chunk.lease, position: chunk.position, result });
+        self.feed(
+            id,
+            Input::Ran {
+                job: chunk.job,
+                lease: chunk.lease,
+                position: chunk.position,
+                result,
+            },
+        );
         self.compute(id);
     }
 
     fn load_done(&mut self, id: PeerId, generation: u32, layers: Layers) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else { return };
+        let Some(peer) = self
+            .peers
+            .get_mut(&id)
+            .filter(|peer| peer.device.generation == generation)
+        else {
+            return;
+        };
         let fails = self.dice.chance(self.weather.load_failures);
         let input = if fails {
             Input::LoadFailed(layers, "the disk is full".into())
@@ -298,10 +361,20 @@ impl World {
     }
 
     fn device_ready(&mut self, id: PeerId, generation: u32) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else { return };
+        let Some(peer) = self
+            .peers
+            .get_mut(&id)
+            .filter(|peer| peer.device.generation == generation)
+        else {
+            return;
+        };
         peer.device.working = true;
         let capability = Capability {
-            device: if peer.spec.layer_micros < 1_000 { Kind::Gpu } else { Kind::Cpu },
+            device: if peer.spec.layer_micros < 1_000 {
+                Kind::Gpu
+            } else {
+                Kind::Cpu
+            },
             memory: peer.spec.memory,
             layer_micros: peer.spec.layer_micros as u32,
         };
@@ -312,7 +385,9 @@ impl World {
     /// Hands an input to a peer, carries out what it says, and looks at what must always hold.
     pub fn feed(&mut self, id: PeerId, input: Input) {
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.alive) else { return };
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.alive) else {
+            return;
+        };
         if peer.asleep {
             peer.inbox.push_back(input);
             return;
@@ -336,8 +411,12 @@ impl World {
     }
 
     fn set_alarm(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(Millis(wake)) = peer.node.wake_at() else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(Millis(wake)) = peer.node.wake_at() else {
+            return;
+        };
         let wake = wake.max(self.now + 1);
         if wake < peer.wake_at {
             peer.wake_at = wake;
@@ -349,7 +428,9 @@ impl World {
         if self.trace {
             crate::trace::output(self.now, id, &output);
         }
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         match output {
             Output::Send { to, lane, bytes } => self.send(id, to, lane, bytes),
             Output::Load(layers) => {
@@ -360,7 +441,8 @@ impl World {
             Output::Unload(layers) => peer.device.unload(layers),
             Output::Run(chunk) => {
                 if let Err(error) = peer.device.push(chunk) {
-                    self.broken.get_or_insert(format!("{id} at {} ms: {error}", self.now));
+                    self.broken
+                        .get_or_insert(format!("{id} at {} ms: {error}", self.now));
                 }
                 self.compute(id);
             }
@@ -375,7 +457,9 @@ impl World {
     }
 
     fn compute(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         let generation = peer.device.generation;
         if let Some(ms) = peer.device.start() {
             self.later(ms, Happening::Chunk(id, generation));
