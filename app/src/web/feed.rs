@@ -30,7 +30,8 @@ pub fn Feed() -> impl IntoView {
         }
     };
     Effect::new(move |_| {
-        grown.track();
+        // Read, not only tracked: a memo that nobody reads is not computed again.
+        grown.get();
         if at_end.get_untracked() {
             request_animation_frame(to_end);
         }

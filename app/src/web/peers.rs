@@ -89,8 +89,9 @@ fn Peer(id: PeerId) -> impl IntoView {
             </div>
             <p class="facts">
                 <span class="health" data-health=move || health.get()>{move || health.get()}</span>
-                {move || format!(" · {}", device.get())}
                 {move || (!trip.get().is_empty()).then(|| format!(" · {}", trip.get()))}
+                <br />
+                {move || device.get()}
                 <br />
                 <span class="held">{move || format!("Holds {}", held.get())}</span>
             </p>
@@ -124,8 +125,11 @@ fn OwnName(name: Memo<String>) -> impl IntoView {
     };
     Effect::new(move |_| {
         if let Some(field) = field.get() {
-            let _ = field.focus();
-            field.select();
+            // Once it is in the document and has its value.
+            request_animation_frame(move || {
+                let _ = field.focus();
+                field.select();
+            });
         }
     });
     view! {

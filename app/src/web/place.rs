@@ -11,6 +11,7 @@ use crate::node::view::{Ask, View};
 use gloo_timers::callback::Timeout;
 use leptos::ev;
 use leptos::prelude::*;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// Called with every new view.
@@ -56,7 +57,8 @@ enum Place {
 #[component]
 fn Page(join: Join) -> impl IntoView {
     let place = RwSignal::new_local(Place::Door(None));
-    let enter = UnsyncCallback::new(move |link: RoomLink| enter(&link, &join, place));
+    let page = Owner::current().expect("a component has an owner");
+    let enter = UnsyncCallback::new(move |link: RoomLink| enter(&link, &join, place, &page));
     match opened_link() {
         None => {}
         Some(Err(why)) => place.set(Place::Door(Some(why))),
@@ -85,20 +87,31 @@ fn opened_link() -> Option<Result<RoomLink, String>> {
 }
 
 /// Joins; the room is shown with the node's first view, which comes at once.
-fn enter(link: &RoomLink, join: &Join, place: RwSignal<Place, LocalStorage>) {
-    let (link_text, ask) = (link.to_string(), StoredValue::new_local(None::<Rc<dyn Fn(Ask)>>));
-    let view = StoredValue::new_local(None::<RwSignal<View>>);
-    let on_view = move |new: View| match view.get_value() {
+///
+/// What the room needs belongs to the page: a signal made by the door's button would go with the door.
+fn enter(link: &RoomLink, join: &Join, place: RwSignal<Place, LocalStorage>, page: &Owner) {
+    let ask = Rc::new(OnceCell::<AskNode>::new());
+    let on_view = on_view(link.to_string(), Rc::clone(&ask), place, page.clone());
+    let asker = join(link, own_name(), on_view);
+    assert!(ask.set(asker).is_ok(), "a room is joined once");
+}
+
+fn on_view(
+    link: String,
+    ask: Rc<OnceCell<AskNode>>,
+    place: RwSignal<Place, LocalStorage>,
+    page: Owner,
+) -> OnView {
+    let shown = OnceCell::<RwSignal<View>>::new();
+    Box::new(move |new| match shown.get() {
         Some(view) => view.set(new),
-        None => {
-            let shown = RwSignal::new(new);
-            view.set_value(Some(shown));
-            let send = move |wish: Ask| ask.with_value(|ask| ask.iter().for_each(|ask| ask(wish.clone())));
-            place.set(Place::Room(Room::new(shown, link_text.clone(), Box::new(send))));
-        }
-    };
-    let asker: Rc<dyn Fn(Ask)> = Rc::from(join(link, own_name(), Box::new(on_view)));
-    ask.set_value(Some(asker));
+        None => page.with(|| {
+            let view = *shown.get_or_init(|| RwSignal::new(new));
+            let ask = Rc::clone(&ask);
+            let send = move |wish| ask.get().into_iter().for_each(|ask| ask(Ask::clone(&wish)));
+            place.set(Place::Room(Room::new(view, link.clone(), Box::new(send))));
+        }),
+    })
 }
 
 /// "Back", or another link pasted into this tab, is a new start.
