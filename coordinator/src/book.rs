@@ -205,18 +205,19 @@ impl Book {
     ) -> Result<(), String> {
         let id = whole.job.id;
         if self.records.contains_key(&id) {
-            let handed = whole.keeper == self.me && self.keeps(id) && !members.is_live(id.requester);
+            let claimed = whole.keeper == from;
+            let (tokens, end) = (whole.tokens, whole.end);
             let story = Story {
                 job: id,
                 from: 0,
-                tokens: whole.tokens,
-                end: whole.end,
+                tokens,
+                end,
                 state: None,
             };
-            if handed || id.requester == self.me {
-                return self.inherit(from, story, members, out);
-            }
-            return self.story(now, from, story, members, out);
+            return match claimed {
+                true => self.story(now, from, story, members, out),
+                false => self.inherit(from, story, members, out),
+            };
         }
         if self.forgotten.contains(&id) {
             return Ok(());
@@ -280,7 +281,8 @@ impl Book {
         self.merge(now, from, story, out)
     }
 
-    /// An heir takes another's copy; so does a requester from its heir, after a partition.
+    /// Takes another's copy from a peer that believes this one to be the keeper. If it believed so of the sender, or
+    /// of somebody further down the line, it is the keeper from now on.
     fn inherit(
         &mut self,
         from: PeerId,
@@ -288,21 +290,20 @@ impl Book {
         members: &Members,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        let job = story.job;
-        if job.requester == self.me {
+        let (me, job) = (self.me, story.job);
+        let Some(record) = self.records.get_mut(&job).filter(|record| record.end.is_none()) else {
+            return Ok(());
+        };
+        if job.requester == me || members.is_live(job.requester) {
             return Ok(());
         }
-        let had = self
-            .records
-            .get(&job)
-            .map_or(0, |record| record.tokens.len() as u32);
+        if record.keeper == from || record.keeper > me {
+            record.keeper = me;
+        }
+        let had = record.tokens.len();
         self.merge(Millis(0), from, story, out)?;
-        if let Some(record) = self
-            .records
-            .get(&job)
-            .filter(|record| record.tokens.len() as u32 > had)
-        {
-            out.broadcast(members.known(), &Message::Story(record.story(had)));
+        if let Some(record) = self.records.get(&job).filter(|record| record.tokens.len() > had) {
+            out.broadcast(members.known(), &Message::Story(record.story(had as u32)));
         }
         Ok(())
     }

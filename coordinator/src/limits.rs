@@ -74,10 +74,13 @@ pub const LOAD_RETRY_MS: u64 = 30_000;
 pub const STALL_MS: u64 = 3_000;
 /// A stall is also longer than this many median gaps between tokens. Source: guess.
 pub const STALL_GAPS: u64 = 8;
-/// Milliseconds allowed before a lease's first token, the work of the prompt aside. Source: guess; shaders compile then.
-pub const FIRST_TOKEN_MS: u64 = 15_000;
-/// Milliseconds allowed per prompt token before the first token. Source: guess; a slow CPU tab.
-pub const PREFILL_TOKEN_MS: u64 = 50;
+/// Milliseconds allowed before a lease's first token, the work of prompt and replay aside. Source: guess; shaders compile then.
+pub const FIRST_TOKEN_MS: u64 = 20_000;
+/// How many times longer than by the stages' measured speeds, all jobs running at once, that work may take. Source:
+/// guess; a probe's figure is of a device that does nothing else.
+pub const PATIENCE: u64 = 2;
+/// Most milliseconds of that allowance. Source: guess; a peer's speed is its own word.
+pub const FIRST_TOKEN_MAX_MS: u64 = 600_000;
 /// Faults and stalls in a row, without one new token, after which a job fails. Source: guess.
 pub const ATTEMPTS: u32 = 5;
 /// Milliseconds without a word about a job from its keeper before a watcher hands it its own copy. Source: guess.

@@ -9,7 +9,7 @@
 
 use crate::book::{Book, Record};
 use crate::ids::{JobId, Lease, Millis, PeerId};
-use crate::io::{End, JobState};
+use crate::io::{End, JobState, Stage};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
@@ -34,6 +34,8 @@ struct Work {
     suspect: Option<PeerId>,
     /// Faults and stalls since the last new token.
     failures: u32,
+    /// Stalls so far: each doubles the patience, so that a slow room gets somewhere in the end.
+    stalls: u32,
     /// Milliseconds between the latest tokens.
     gaps: VecDeque<u64>,
 }
@@ -45,6 +47,21 @@ struct Attempt {
     unopened: BTreeSet<PeerId>,
     last_token: Option<Millis>,
     deadline: Millis,
+}
+
+/// Why a lease does not go on.
+struct Break {
+    cause: Cause,
+    suspect: Option<PeerId>,
+    reason: String,
+}
+
+/// Losses are nobody's fault and may come as often as they like; the other two end a job after `ATTEMPTS`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Loss,
+    Fault,
+    Stall,
 }
 
 /// What an owner's method works with.
@@ -176,7 +193,9 @@ impl Owner {
         for peer in unopened.iter().copied().chain(alone) {
             cx.out.send(peer, open(record, &running, peer));
         }
-        let deadline = cx.now.after(work.first_token_ms(record));
+        let deadline = cx
+            .now
+            .after(work.first_token_ms(record, &running.stages, cx.members));
         work.attempt = Some(Attempt {
             running,
             unopened,
@@ -261,7 +280,7 @@ impl Owner {
             }
         }
         work.failures = 0;
-        attempt.deadline = cx.now.after(stall_ms(&work.gaps));
+        attempt.deadline = cx.now.after(stall_ms(&work.gaps) << work.stalls.min(4));
         let full = known + 1 >= record.until();
         if !token.end {
             cx.book.append(token.job, token.token, cx.members, cx.out);
@@ -285,68 +304,83 @@ impl Owner {
             return Err("it is no stage of the job".into());
         }
         let reason = format!("{}: {}", cx.members.name(from), fault.reason);
-        self.broken(fault.job, fault.suspect, &reason, true, cx);
+        let cause = if fault.suspect == Some(from) {
+            Cause::Fault
+        } else {
+            Cause::Loss
+        };
+        self.broken(
+            fault.job,
+            Break {
+                cause,
+                suspect: fault.suspect,
+                reason,
+            },
+            cx,
+        );
         Ok(())
     }
 
     /// Stages that went, and leases that stall.
     pub fn check(&mut self, cx: &mut Context<'_>) {
-        let mut broken = Vec::new();
-        for (&job, work) in &self.works {
-            let Some(attempt) = &work.attempt else { continue };
+        let breaks = |work: &Work| {
+            let attempt = work.attempt.as_ref()?;
             let lost = attempt
                 .running
                 .stages
                 .iter()
                 .find(|stage| !cx.members.is_live(stage.peer));
             if let Some(stage) = lost {
-                broken.push((
-                    job,
-                    Some(stage.peer),
-                    format!("lost {}", cx.members.name(stage.peer)),
-                    false,
-                ));
-            } else if cx.now >= attempt.deadline {
-                let stuck = attempt.unopened.first().copied();
-                broken.push((job, stuck, "no token came for too long".into(), true));
+                let reason = format!("lost {}", cx.members.name(stage.peer));
+                return Some(Break {
+                    cause: Cause::Loss,
+                    suspect: Some(stage.peer),
+                    reason,
+                });
             }
-        }
-        for (job, suspect, reason, counts) in broken {
-            self.broken(job, suspect, &reason, counts, cx);
+            let suspect = attempt.unopened.first().copied();
+            let stall = || Break {
+                cause: Cause::Stall,
+                suspect,
+                reason: "no token came for too long".into(),
+            };
+            (cx.now >= attempt.deadline).then(stall)
+        };
+        let broken: Vec<(JobId, Break)> = self
+            .works
+            .iter()
+            .filter_map(|(&job, work)| Some((job, breaks(work)?)))
+            .collect();
+        for (job, what) in broken {
+            self.broken(job, what, cx);
         }
     }
 
-    /// The person stopped a job.
+    /// A job ends here: by itself, or because the person stopped it.
     pub fn finish(&mut self, job: JobId, end: End, cx: &mut Context<'_>) {
         cx.book.finish(job, end, cx.members, cx.out);
         self.release(job, cx);
     }
 
-    fn broken(
-        &mut self,
-        job: JobId,
-        suspect: Option<PeerId>,
-        reason: &str,
-        counts: bool,
-        cx: &mut Context<'_>,
-    ) {
+    fn broken(&mut self, job: JobId, what: Break, cx: &mut Context<'_>) {
         let Some(work) = self.works.get_mut(&job) else {
             return;
         };
         if let Some(attempt) = work.attempt.take() {
             close(job, &attempt, cx.out);
         }
-        work.suspect = suspect;
-        work.failures += u32::from(counts);
+        work.suspect = what.suspect;
+        work.failures += u32::from(what.cause != Cause::Loss);
+        work.stalls += u32::from(what.cause == Cause::Stall);
+        let reason = wire::clip(&what.reason, limits::REASON_BYTES / 2);
         if work.failures >= limits::ATTEMPTS {
-            let why = format!(
-                "tried {} times, the last time {reason}. Write it again when the room is well",
-                work.failures
-            );
-            return self.finish(job, End::Failed(wire::clip(&why, limits::REASON_BYTES)), cx);
+            let tries = work.failures;
+            let why =
+                format!("tried {tries} times, the last time {reason}. Write it again when the room is well");
+            return self.finish(job, End::Failed(why), cx);
         }
-        let state = JobState::Recovering(wire::clip(reason, limits::REASON_BYTES));
-        cx.book.state(job, state, cx.members, cx.out);
+        cx.book
+            .state(job, JobState::Recovering(reason), cx.members, cx.out);
         self.ask(job, cx);
     }
 
@@ -364,11 +398,18 @@ impl Owner {
 }
 
 impl Work {
-    /// Milliseconds allowed for opening, prefill and replay; doubled by every failure.
-    fn first_token_ms(&self, record: &Record) -> u64 {
-        let prefill = record.job.prompt.len() as u64 * limits::PREFILL_TOKEN_MS;
-        let replay = record.tokens.len() as u64 * median(&self.gaps).max(limits::PREFILL_TOKEN_MS);
-        (limits::FIRST_TOKEN_MS + prefill + replay) << self.failures.min(4)
+    /// Milliseconds allowed for opening, prefill and replay on these stages; doubled by every stall so far.
+    fn first_token_ms(&self, record: &Record, stages: &[Stage], members: &Members) -> u64 {
+        let micros = |stage: &Stage| {
+            let measured = members
+                .report(stage.peer)
+                .and_then(|r| Some(r.capability.as_ref()?.layer_micros));
+            u64::from(stage.layers.len()) * u64::from(measured.unwrap_or(0))
+        };
+        let token_micros: u64 = stages.iter().map(micros).sum();
+        let work = token_micros.saturating_mul(record.known().into()) / 1000;
+        let shared = work.saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
+        (limits::FIRST_TOKEN_MS.saturating_add(shared) << self.stalls.min(4)).min(limits::FIRST_TOKEN_MAX_MS)
     }
 }
 
