@@ -32,7 +32,10 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
             </header>
             <div class="story">
                 <span class="prompt">{move || prompt.get()}</span>
-                <section class="answer" aria-label=move || region.get() data-answer aria-busy=move || open.get().to_string()>
+                <section
+                    class="answer" data-answer
+                    aria-label=move || region.get() aria-busy=move || open.get().to_string()
+                >
                     {move || text.get()}
                 </section>
             </div>
@@ -115,7 +118,9 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
         <footer>
             <p class="figures">{move || card.with(|card| card.as_ref().map(figures))}</p>
             <div class="actions">
-                <button type="button" class="quiet" on:click=copy>{move || if copied.get() { "Copied" } else { "Copy" }}</button>
+                <button type="button" class="quiet" on:click=copy>
+                    {move || if copied.get() { "Copied" } else { "Copy" }}
+                </button>
                 <button type="button" class="quiet" disabled=running on:click=move |_| again(Some(browser::random()))>
                     "Again"
                 </button>

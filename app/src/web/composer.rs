@@ -113,7 +113,10 @@ fn hint(error: Option<String>, pending: bool) -> impl IntoView {
     match (error, pending) {
         (Some(why), _) => view! { <span class="trouble">{why}</span> }.into_any(),
         (None, true) => view! { <span>"Your prompt is on its way."</span> }.into_any(),
-        (None, false) => view! { <span class="keys"><kbd>"Ctrl"</kbd>" "<kbd>"Enter"</kbd>" writes, "<kbd>"Esc"</kbd>" stops"</span> }.into_any(),
+        (None, false) => view! {
+            <span class="keys"><kbd>"Ctrl"</kbd>" "<kbd>"Enter"</kbd>" writes, "<kbd>"Esc"</kbd>" stops"</span>
+        }
+        .into_any(),
     }
 }
 
@@ -176,14 +179,16 @@ fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoView {
     view! {
         <div class="drawer" on:keydown=close>
             <button
-                type="button" class="quiet" aria-controls="settings" aria-expanded=move || open.get().to_string()
+                type="button" class="quiet"
+                aria-controls="settings" aria-expanded=move || open.get().to_string()
                 node_ref=opener on:click=move |_| open.update(|open| *open = !*open)
             >
                 "Settings"
             </button>
             <div id="settings" class="sheet-up" role="group" aria-label="Settings" hidden=move || !open.get()>
                 <Slider
-                    id="length" label="Length" unit=" tokens" min=LENGTH_MIN as f32 max=Signal::derive(move || longest.get() as f32) step=8.0
+                    id="length" label="Length" unit=" tokens" step=8.0
+                    min=LENGTH_MIN as f32 max=Signal::derive(move || longest.get() as f32)
                     value=Signal::derive(move || settings.with(|s| s.length.min(longest.get())) as f32)
                     on_change=move |value| set(|s, v| s.length = v as u32, value)
                 />
@@ -200,12 +205,15 @@ fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoView {
                 <div class="setting">
                     <label for="seed">"Seed"</label>
                     <input
-                        id="seed" class="number" type="text" inputmode="numeric" placeholder="new each time" autocomplete="off"
+                        id="seed" class="number" type="text"
+                        inputmode="numeric" placeholder="new each time" autocomplete="off"
                         prop:value=move || settings.with(|s| s.seed.clone())
                         on:input:target=move |event| settings.update(|s| s.seed = event.target().value())
                     />
                 </div>
-                <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>"Back to defaults"</button>
+                <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>
+                    "Back to defaults"
+                </button>
             </div>
         </div>
     }

@@ -17,14 +17,17 @@ pub fn Details() -> impl IntoView {
             <summary>"Details"</summary>
             <dl>
                 {move || {
-                    facts.get().into_iter().map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> }).collect_view()
+                    let row = |(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> };
+                    facts.get().into_iter().map(row).collect_view()
                 }}
             </dl>
             <h3>"Dropped messages"</h3>
             {move || match dropped.get() {
                 none if none.is_empty() => view! { <p class="fine">"None."</p> }.into_any(),
                 some => {
-                    let row = |(reason, count): (String, u64)| view! { <dt>{reason}</dt><dd class="number">{count}</dd> };
+                    let row = |(reason, count): (String, u64)| {
+                        view! { <dt>{reason}</dt><dd class="number">{count}</dd> }
+                    };
                     view! { <dl>{some.into_iter().map(row).collect_view()}</dl> }.into_any()
                 }
             }}

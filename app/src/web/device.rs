@@ -30,7 +30,9 @@ impl Ability {
     }
 }
 
-/// Why this browser cannot join any room, if so. Quick. (Without SIMD this code would not run: `index.html` looks.)
+/// Why this browser cannot join any room, if so. Quick.
+///
+/// Without SIMD this code would not run, so that is for `index.html` to find out.
 pub fn obstacle() -> Option<&'static str> {
     let rtc = Reflect::get(&window(), &"RTCPeerConnection".into()).is_ok_and(|value| value.is_function());
     (!rtc).then_some("WebRTC is missing or switched off. Allow it in the settings, or use another browser.")

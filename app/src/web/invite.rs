@@ -33,14 +33,25 @@ pub fn Invite() -> impl IntoView {
         <section class="invite" aria-labelledby="invite-title">
             <h2 id="invite-title">"Bring more hands"</h2>
             <div class="joined">
-                <input type="text" readonly aria-label="Room link" prop:value=link on:focus:target=|event| event.target().select() />
-                <button type="button" class="secondary" on:click=copy data-done=move || format!("{:?}", confirmed.get())>{words}</button>
+                <input
+                    type="text" readonly aria-label="Room link"
+                    prop:value=link on:focus:target=|event| event.target().select()
+                />
+                <button
+                    type="button" class="secondary"
+                    on:click=copy data-done=move || (confirmed.get() == Some(true)).to_string()
+                >
+                    {words}
+                </button>
             </div>
             {move || (confirmed.get() == Some(false)).then(|| view! { <p class="trouble">{FAILED}</p> })}
             <details class="qr">
                 <summary>"Scan it with a phone"</summary>
                 {match code {
-                    Some(svg) => view! { <div class="code" role="img" aria-label="QR code of the room link" inner_html=svg></div> }.into_any(),
+                    Some(svg) => view! {
+                        <div class="code" role="img" aria-label="QR code of the room link" inner_html=svg></div>
+                    }
+                    .into_any(),
                     None => view! { <p>"This link is too long for a QR code; copy it instead."</p> }.into_any(),
                 }}
             </details>

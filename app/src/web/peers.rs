@@ -78,7 +78,8 @@ fn Peer(id: PeerId) -> impl IntoView {
     view! {
         <li
             class="peer" style=move || room.tint(id, &name.get())
-            data-peer=id.to_string() data-held=move || held_data.get() data-coordinator=move || leads.get().to_string()
+            data-peer=id.to_string() data-held=move || held_data.get()
+            data-coordinator=move || leads.get().to_string()
         >
             <div class="names">
                 <Show when=move || me.get() fallback=move || view! { <strong>{move || name.get()}</strong> }>
@@ -138,7 +139,10 @@ fn OwnName(name: Memo<String>) -> impl IntoView {
             fallback=move || {
                 view! {
                     <strong>{move || name.get()}</strong>
-                    <button type="button" class="quiet rename" aria-label="Change your name" title="Change your name" on:click=move |_| editing.set(true)>
+                    <button
+                        type="button" class="quiet rename" aria-label="Change your name" title="Change your name"
+                        on:click=move |_| editing.set(true)
+                    >
                         "✎"
                     </button>
                 }
@@ -163,7 +167,10 @@ fn ShareSwitch() -> impl IntoView {
     };
     view! {
         <div class="share">
-            <button type="button" role="switch" id="share" aria-checked=move || on.get().to_string() aria-labelledby="share-label" on:click=flip>
+            <button
+                type="button" role="switch" id="share"
+                aria-checked=move || on.get().to_string() aria-labelledby="share-label" on:click=flip
+            >
                 <span aria-hidden="true"></span>
             </button>
             <label id="share-label" for="share">"Share this device’s computing with the room"</label>

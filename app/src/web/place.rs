@@ -50,7 +50,10 @@ const NAME: &str = "manyhands.name";
 
 #[derive(Clone)]
 enum Place {
+    /// With why an opened link did not lead into its room.
     Door(Option<String>),
+    /// Joined, and the node has not said anything yet.
+    Opening,
     Room(Room),
 }
 
@@ -75,7 +78,17 @@ fn Page(join: Join) -> impl IntoView {
     });
     move || match place.get() {
         Place::Door(trouble) => view! { <Door trouble start /> }.into_any(),
+        Place::Opening => view! { <Opening /> }.into_any(),
         Place::Room(room) => view! { <RoomPlace room /> }.into_any(),
+    }
+}
+
+#[component]
+fn Opening() -> impl IntoView {
+    view! {
+        <main class="door late">
+            <p class="promise" role="status" aria-label="Room">"Opening the room…"</p>
+        </main>
     }
 }
 
@@ -90,6 +103,7 @@ fn opened_link() -> Option<Result<RoomLink, String>> {
 ///
 /// What the room needs belongs to the page: a signal made by the door's button would go with the door.
 fn enter(link: &RoomLink, join: &Join, place: RwSignal<Place, LocalStorage>, page: &Owner) {
+    place.set(Place::Opening);
     let ask = Rc::new(OnceCell::<AskNode>::new());
     let on_view = on_view(link.to_string(), Rc::clone(&ask), place, page.clone());
     let asker = join(link, own_name(), on_view);

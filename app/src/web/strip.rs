@@ -70,7 +70,10 @@ fn StretchBar(stretches: Memo<Vec<Stretch>>, stretch: Stretch) -> impl IntoView 
         )
     };
     view! {
-        <li class="stretch" style=style data-state=move || state_name(now.get().state) data-taken=taken.to_string() title=move || said(&now.get())>
+        <li
+            class="stretch" style=style title=move || said(&now.get())
+            data-state=move || state_name(now.get().state) data-taken=taken.to_string()
+        >
             <span class="who" aria-hidden="true">{move || now.get().name}</span>
             <span class="range number" aria-hidden="true">{numbers(layers)}</span>
             <span class="unseen">{move || said(&now.get())}</span>
