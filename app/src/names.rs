@@ -1,26 +1,25 @@
 //! Names that people find filled in: a colour and an animal. The colour is also how their device is drawn.
 
-/// The colour words, each with its hue in degrees of OKLCH, about a twelfth of the circle apart.
-pub const COLOURS: [(&str, u16); 12] = [
-    ("Rose", 5),
-    ("Coral", 32),
-    ("Amber", 70),
-    ("Olive", 110),
-    ("Fern", 142),
-    ("Jade", 165),
-    ("Teal", 195),
-    ("Azure", 232),
-    ("Cobalt", 262),
-    ("Iris", 285),
-    ("Violet", 310),
-    ("Plum", 338),
+/// The colour words, each with its hue in degrees of OKLCH: few and far apart, so that neighbours at a table are
+/// told apart at a glance.
+pub const COLOURS: [(&str, u16); 8] = [
+    ("Rose", 8),
+    ("Copper", 50),
+    ("Olive", 105),
+    ("Fern", 148),
+    ("Teal", 192),
+    ("Azure", 238),
+    ("Iris", 282),
+    ("Plum", 328),
 ];
 
 /// Animals that are quick to say and hard to confuse.
-pub const ANIMALS: [&str; 32] = [
-    "Badger", "Bear", "Beaver", "Bison", "Crane", "Deer", "Dolphin", "Falcon", "Finch", "Fox", "Gecko",
-    "Hare", "Heron", "Ibex", "Koala", "Lark", "Lynx", "Marten", "Mole", "Moth", "Otter", "Owl", "Panda",
-    "Puffin", "Raven", "Robin", "Seal", "Stork", "Swan", "Tapir", "Turtle", "Wren",
+pub const ANIMALS: [&str; 48] = [
+    "Badger", "Bear", "Beaver", "Bison", "Camel", "Crane", "Curlew", "Deer", "Dolphin", "Eagle", "Falcon",
+    "Finch", "Fox", "Gecko", "Gull", "Hare", "Heron", "Ibex", "Ibis", "Jay", "Koala", "Lark", "Lemur",
+    "Lynx", "Magpie", "Marten", "Mole", "Moth", "Newt", "Otter", "Owl", "Panda", "Pony", "Puffin", "Quail",
+    "Raven", "Robin", "Seal", "Stork", "Swan", "Tapir", "Tiger", "Toad", "Turtle", "Vole", "Walrus", "Wolf",
+    "Wren",
 ];
 
 /// The name that belongs to 64 random bits, such as "Teal Otter".
