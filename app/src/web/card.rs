@@ -78,7 +78,9 @@ fn Outcome(card: Memo<Option<Card>>) -> impl IntoView {
             Some(view! { <p class="outcome">"It reached the length that was set."</p> }.into_any())
         }
         End::Stopped => Some(view! { <p class="outcome">"Stopped."</p> }.into_any()),
-        End::Failed(why) => Some(view! { <p class="outcome trouble" role="alert">{why}</p> }.into_any()),
+        End::Failed(why) => {
+            Some(view! { <p class="outcome trouble" role="alert">{words::sentence(&why)}</p> }.into_any())
+        }
     }
 }
 

@@ -46,12 +46,15 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     let compute = match &view.compute {
         ComputeStatus::Loading { what, .. } => what.clone(),
         ComputeStatus::Ready { gpu, adapter, notice } => {
-            let kind = if *gpu { "WebGPU" } else { "CPU" };
+            let adapter = if *gpu {
+                format!("WebGPU on {adapter}")
+            } else {
+                adapter.clone()
+            };
             let notice = notice
                 .as_ref()
-                .map(|notice| format!(". {notice}"))
-                .unwrap_or_default();
-            format!("{kind}: {adapter}{notice}")
+                .map(|notice| format!(". {}", words::sentence(notice)));
+            adapter + &notice.unwrap_or_default()
         }
         ComputeStatus::Failed(why) => why.clone(),
     };
@@ -65,7 +68,7 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     };
     let mut facts = vec![("This device", compute), ("Server", signaling)];
     if !view.peers.why.is_empty() {
-        facts.push(("Plan", view.peers.why.clone()));
+        facts.push(("Plan", words::sentence(&view.peers.why)));
     }
     if let Some(model) = &view.model {
         facts.push((

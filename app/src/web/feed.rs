@@ -63,8 +63,8 @@ pub fn Feed() -> impl IntoView {
 fn Welcome() -> impl IntoView {
     const OPENINGS: [&str; 3] = [
         "Once upon a time",
-        "There was a little fox who",
-        "One morning, a girl named Mira",
+        "There was a little fox who lived",
+        "Long ago, there was a brave mouse named",
     ];
     let draft = expect_context::<Draft>();
     view! {

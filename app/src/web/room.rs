@@ -58,7 +58,7 @@ fn Progress() -> impl IntoView {
     });
     let percent = |done: u64, total: u64| (total > 0).then(|| (done * 100 / total).min(100));
     let words = |done: u64, total: u64| match total {
-        0 if done == 0 => "starting".to_owned(),
+        0 if done == 0 => "a moment".to_owned(),
         0 => super::words::bytes(done),
         _ => format!("{} of {}", super::words::bytes(done), super::words::bytes(total)),
     };

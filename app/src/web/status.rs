@@ -49,7 +49,7 @@ const LOST: &str = "The server is out of reach: this room goes on, newcomers can
 
 fn refused(view: &View) -> Option<(Tone, String)> {
     match &view.signaling {
-        SignalingStatus::Refused(why) => Some((Tone::Trouble, sentence(why))),
+        SignalingStatus::Refused(why) => Some((Tone::Trouble, words::sentence(why))),
         _ => None,
     }
 }
@@ -71,7 +71,7 @@ fn work(view: &View) -> Option<(Tone, String)> {
         JobState::Waiting(why) if why.is_empty() => {
             (Tone::Waiting, format!("Looking for hands for {whose}."))
         }
-        JobState::Waiting(why) | JobState::Recovering(why) => (Tone::Waiting, sentence(why)),
+        JobState::Waiting(why) | JobState::Recovering(why) => (Tone::Waiting, words::sentence(why)),
         JobState::Queued(0) => (Tone::Waiting, format!("Next in line: {whose}.")),
         JobState::Queued(n) => (Tone::Waiting, format!("{} before {whose}.", stories(*n))),
         JobState::Running(_) => (Tone::Busy, format!("Writing {whose}: {}.", split(view, card))),
@@ -104,12 +104,13 @@ fn split(view: &View, card: &Card) -> String {
 
 fn compute(view: &View) -> Option<(Tone, String)> {
     match &view.compute {
-        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => {
-            Some((Tone::Busy, format!("{} You can already type.", sentence(what))))
-        }
+        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => Some((
+            Tone::Busy,
+            format!("{} You can already type.", words::sentence(what)),
+        )),
         ComputeStatus::Failed(why) => Some((
             Tone::Trouble,
-            format!("This device cannot compute. {}", sentence(why)),
+            format!("This device cannot compute. {}", words::sentence(why)),
         )),
         ComputeStatus::Loading { .. } | ComputeStatus::Ready { .. } => None,
     }
@@ -129,7 +130,7 @@ fn at_rest(view: &View) -> (Tone, String) {
         } else {
             &view.peers.why
         };
-        return (Tone::Waiting, sentence(why));
+        return (Tone::Waiting, words::sentence(why));
     }
     let coordinator = match view.peers.epoch {
         Some(epoch) if epoch.leader == view.me => "You coordinate".to_owned(),
@@ -150,18 +151,6 @@ fn at_rest(view: &View) -> (Tone, String) {
             format!("Ready. {coordinator}; the model is spread over {n} devices."),
         ),
     }
-}
-
-/// A reason as a sentence of its own.
-fn sentence(reason: &str) -> String {
-    let mut letters = reason.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let stop = if reason.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
-    first.chain(letters).collect::<String>() + stop
 }
 
 fn stories(number: u32) -> String {

@@ -94,6 +94,19 @@ pub fn list(items: &[String]) -> String {
     }
 }
 
+/// A reason, which other parts give as half a sentence, as a sentence of its own.
+#[must_use]
+pub fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let stop = if reason.is_empty() || reason.ends_with(['.', '!', '?', '…']) {
+        ""
+    } else {
+        "."
+    };
+    first.chain(letters).collect::<String>() + stop
+}
+
 fn numbers(range: Layers) -> String {
     match range.len() {
         1 => range.end.to_string(),
@@ -191,6 +204,19 @@ mod tests {
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn reasons_become_sentences() {
+        let rows = [
+            ("this room is full", "This room is full.", "half a sentence"),
+            ("Reload the page.", "Reload the page.", "one already"),
+            ("étage perdu", "Étage perdu.", "not only ASCII"),
+            ("", "", "nothing to say"),
+        ];
+        for (reason, expected, why) in rows {
+            assert_eq!(sentence(reason), expected, "{why}");
         }
     }
 
