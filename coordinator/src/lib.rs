@@ -31,9 +31,11 @@ pub mod limits;
 mod membership;
 mod outbox;
 mod owner;
+mod pace;
 pub mod plan;
 mod queue;
 mod ranges;
+mod session;
 mod stage;
 pub mod wire;
 

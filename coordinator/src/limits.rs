@@ -26,6 +26,8 @@ pub const JOBS_RUNNING: usize = 4;
 pub const WINDOW: usize = 8;
 /// Sessions (a job under a lease) open at one stage. Source: `JOBS_RUNNING`, twice, for those being replaced.
 pub const SESSIONS: usize = 2 * JOBS_RUNNING;
+/// Of these, sessions of one owner, so that nobody can take them all. Source: as many jobs run at once.
+pub const SESSIONS_PER_PEER: usize = JOBS_RUNNING;
 /// Chunks that wait at one stage's compute worker. Source: every session with a full window.
 pub const CHUNKS_WAITING: usize = SESSIONS * WINDOW;
 /// Finished jobs whose text is kept for newcomers. Source: guess.

@@ -9,15 +9,13 @@
 
 use crate::book::{Book, Record};
 use crate::ids::{JobId, Lease, Millis, PeerId};
-use crate::io::{End, JobState, Stage};
+use crate::io::{End, JobState};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::wire::{self, Ask, Fault, Message, Open, Running, Standing, Token};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Gaps between tokens of which the median is taken.
-const GAPS: usize = 15;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All jobs that this peer runs.
 #[derive(Debug, Default)]
@@ -34,10 +32,7 @@ struct Work {
     suspect: Option<PeerId>,
     /// Faults and stalls since the last new token.
     failures: u32,
-    /// Stalls so far: each doubles the patience, so that a slow room gets somewhere in the end.
-    stalls: u32,
-    /// Milliseconds between the latest tokens.
-    gaps: VecDeque<u64>,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -193,9 +188,10 @@ impl Owner {
         for peer in unopened.iter().copied().chain(alone) {
             cx.out.send(peer, open(record, &running, peer));
         }
-        let deadline = cx
-            .now
-            .after(work.first_token_ms(record, &running.stages, cx.members));
+        let deadline = cx.now.after(
+            work.pace
+                .first_token_ms(record.known(), &running.stages, cx.members),
+        );
         work.attempt = Some(Attempt {
             running,
             unopened,
@@ -274,13 +270,10 @@ impl Owner {
             return Err("a token is missing before it".into());
         }
         if let Some(last) = attempt.last_token.replace(cx.now) {
-            work.gaps.push_back(cx.now.since(last));
-            if work.gaps.len() > GAPS {
-                work.gaps.pop_front();
-            }
+            work.pace.token(cx.now.since(last));
         }
         work.failures = 0;
-        attempt.deadline = cx.now.after(stall_ms(&work.gaps) << work.stalls.min(4));
+        attempt.deadline = cx.now.after(work.pace.next_token_ms());
         let full = known + 1 >= record.until();
         if !token.end {
             cx.book.append(token.job, token.token, cx.members, cx.out);
@@ -371,7 +364,9 @@ impl Owner {
         }
         work.suspect = what.suspect;
         work.failures += u32::from(what.cause != Cause::Loss);
-        work.stalls += u32::from(what.cause == Cause::Stall);
+        if what.cause == Cause::Stall {
+            work.pace.stalled();
+        }
         let reason = wire::clip(&what.reason, limits::REASON_BYTES / 2);
         if work.failures >= limits::ATTEMPTS {
             let tries = work.failures;
@@ -395,38 +390,6 @@ impl Owner {
             cx.out.send(leader, Message::Done(job));
         }
     }
-}
-
-impl Work {
-    /// Milliseconds allowed for opening, prefill and replay on these stages; doubled by every stall so far.
-    fn first_token_ms(&self, record: &Record, stages: &[Stage], members: &Members) -> u64 {
-        let micros = |stage: &Stage| {
-            let measured = members
-                .report(stage.peer)
-                .and_then(|r| Some(r.capability.as_ref()?.layer_micros));
-            u64::from(stage.layers.len()) * u64::from(measured.unwrap_or(0))
-        };
-        let token_micros: u64 = stages.iter().map(micros).sum();
-        let work = token_micros.saturating_mul(record.known().into()) / 1000;
-        let shared = work.saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
-        (limits::FIRST_TOKEN_MS.saturating_add(shared) << self.stalls.min(4)).min(limits::FIRST_TOKEN_MAX_MS)
-    }
-}
-
-fn stall_ms(gaps: &VecDeque<u64>) -> u64 {
-    // Until a few gaps are known the next token may well take as long as a first one.
-    let least = if gaps.len() < 4 {
-        limits::FIRST_TOKEN_MS
-    } else {
-        limits::STALL_MS
-    };
-    least.max(limits::STALL_GAPS * median(gaps))
-}
-
-fn median(gaps: &VecDeque<u64>) -> u64 {
-    let mut sorted: Vec<u64> = gaps.iter().copied().collect();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
 fn open(record: &Record, running: &Running, peer: PeerId) -> Message {
@@ -456,31 +419,5 @@ fn open(record: &Record, running: &Running, peer: PeerId) -> Message {
 fn close(job: JobId, attempt: &Attempt, out: &mut Outbox) {
     for stage in &attempt.running.stages {
         out.send(stage.peer, Message::Close(job, attempt.running.lease));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stall_is_measured_in_the_jobs_own_pace() {
-        let rows: [(&[u64], u64, &str); 4] = [
-            (&[], limits::FIRST_TOKEN_MS, "nothing known yet"),
-            (
-                &[10, 10, 10, 10],
-                limits::STALL_MS,
-                "a fast ring has the least time",
-            ),
-            (&[500, 600, 700, 9_000], 8 * 700, "a slow one eight median gaps"),
-            (
-                &[1, 1, 1, 60_000],
-                limits::STALL_MS,
-                "one long gap does not count",
-            ),
-        ];
-        for (gaps, want, why) in rows {
-            assert_eq!(stall_ms(&gaps.iter().copied().collect()), want, "{why}");
-        }
     }
 }

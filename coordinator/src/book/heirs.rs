@@ -1,0 +1,94 @@
+//! Who carries a job on, and how its copies find each other.
+
+use super::Book;
+use crate::ids::{Millis, PeerId};
+use crate::limits;
+use crate::membership::Members;
+use crate::outbox::Outbox;
+use crate::wire::{Message, Story};
+
+impl Book {
+    /// Works out every job's keeper again, and hands copies to new heirs.
+    pub fn rekeep(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
+        let heir = members
+            .live()
+            .next()
+            .map_or(self.me, |lowest| lowest.min(self.me));
+        for (id, record) in &mut self.records {
+            let keeper = match () {
+                () if members.is_live(id.requester) => id.requester,
+                () if members.is_live(record.keeper) => record.keeper,
+                () => heir,
+            };
+            if keeper != record.keeper {
+                record.keeper = keeper;
+                record.heard = now;
+                record.nudged = now;
+                if keeper == self.me {
+                    // Whoever has never heard of it, a newcomer perhaps, asks for the rest.
+                    out.broadcast(members.known(), &Message::Story(record.story(u32::MAX)));
+                } else if keeper != id.requester {
+                    let ended = record.end.is_some();
+                    out.send(
+                        keeper,
+                        if ended {
+                            Message::Story(record.story(u32::MAX))
+                        } else {
+                            record.whole()
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`.
+    pub fn nudge(&mut self, now: Millis, out: &mut Outbox) {
+        for record in self.records.values_mut() {
+            let orphan = now.since(record.heard.max(record.nudged)) >= limits::ORPHAN_MS;
+            if orphan && record.end.is_none() && record.keeper != self.me {
+                record.nudged = now;
+                out.send(record.keeper, record.whole());
+            }
+        }
+    }
+
+    /// Tells a newcomer every job that this peer keeps or kept, and the names of those whose requester left: it asks
+    /// for what nobody else told it.
+    pub fn welcome(&self, peer: PeerId, members: &Members, out: &mut Outbox) {
+        for (id, record) in &self.records {
+            if record.keeper == self.me {
+                out.send(peer, record.whole());
+            } else if record.end.is_some() && !members.is_live(id.requester) {
+                out.send(peer, Message::Story(record.story(u32::MAX)));
+            }
+        }
+    }
+
+    /// Takes another's copy from a peer that believes this one to be the keeper. If it believed so of the sender, or
+    /// of somebody further down the line, it is the keeper from now on.
+    pub(super) fn inherit(
+        &mut self,
+        from: PeerId,
+        story: Story,
+        members: &Members,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let (me, job) = (self.me, story.job);
+        let Some(record) = self.records.get_mut(&job).filter(|record| record.end.is_none()) else {
+            return Ok(());
+        };
+        if job.requester == me || members.is_live(job.requester) {
+            return Ok(());
+        }
+        if record.keeper == from || record.keeper > me {
+            record.keeper = me;
+        }
+        let had = record.tokens.len();
+        self.merge(Millis(0), from, story, out)?;
+        if let Some(record) = self.records.get(&job).filter(|record| record.tokens.len() > had) {
+            out.broadcast(members.known(), &Message::Story(record.story(had as u32)));
+        }
+        Ok(())
+    }
+}
