@@ -18,6 +18,8 @@
 
 mod contacts;
 mod frames;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod hostile_tests;
 mod introductions;
 pub mod limits;
 mod line;
@@ -28,6 +30,7 @@ mod seal;
 mod sending;
 mod session;
 mod webrtc;
+mod wires;
 mod ws;
 
 pub use webrtc::WebRtc;

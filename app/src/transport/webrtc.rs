@@ -1,22 +1,20 @@
 //! [`Transport`] over matchbox: many connections, one stream of events.
 
 use super::frames::{Fault, Frame};
-use super::rendezvous::{Command, Ends, Note, Rendezvous, millis};
+use super::rendezvous::{Command, Note, millis};
 use super::seal::Random;
 use super::session::{Said, Session};
+use super::wires::{Wires, connect, spawn};
 use super::{Counters, JoinError, JoinOptions, NetEvent, SendError, Transport};
 use coordinator::PeerId;
 use coordinator::io::Lane;
 use coordinator::limits::PEERS;
-use futures::channel::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use futures::{FutureExt, Stream};
 use futures_timer::Delay;
-use matchbox_socket::{
-    ChannelConfig, Packet, PeerId as LinkId, PeerState, RtcIceServerConfig, WebRtcSocket, WebRtcSocketBuilder,
-};
+use matchbox_socket::{Packet, PeerId as LinkId, PeerState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use web_time::Instant;
@@ -62,21 +60,6 @@ struct Link {
     session: Session,
     /// False while only packets have come, which may overtake the news that it is open.
     open: bool,
-}
-
-/// matchbox's ends, and those of the rendezvous.
-struct Wires {
-    socket: WebRtcSocket,
-    control: (
-        UnboundedSender<(LinkId, Packet)>,
-        UnboundedReceiver<(LinkId, Packet)>,
-    ),
-    bulk: (
-        UnboundedSender<(LinkId, Packet)>,
-        UnboundedReceiver<(LinkId, Packet)>,
-    ),
-    notes: Receiver<Note>,
-    commands: UnboundedSender<Command>,
 }
 
 impl WebRtc {
@@ -434,71 +417,4 @@ impl Drop for WebRtc {
 
 fn delay(at: u64, now: u64) -> Delay {
     Delay::new(Duration::from_millis(at.saturating_sub(now)))
-}
-
-/// Starts the rendezvous and matchbox's message loop, side by side.
-fn connect(options: &JoinOptions, random: &mut Random) -> Result<Wires, JoinError> {
-    let (rendezvous, ends) = Rendezvous::new(options, Random::new(random.bytes()));
-    let Ends {
-        builder,
-        notes,
-        commands,
-    } = ends;
-    let ice = RtcIceServerConfig {
-        urls: options.ice.urls.clone(),
-        username: options.ice.username.clone(),
-        credential: options.ice.credential.clone(),
-    };
-    let (mut socket, message_loop) = WebRtcSocketBuilder::new("")
-        .ice_server(ice)
-        .add_channel(ChannelConfig::reliable())
-        .add_channel(ChannelConfig {
-            ordered: false,
-            max_retransmits: None,
-        })
-        .signaller_builder(builder)
-        .build();
-    let mut channel = |index| {
-        socket
-            .take_channel(index)
-            .map(|it| it.split())
-            .map_err(|error| error.to_string())
-    };
-    let (control, bulk) = match (channel(0), channel(1)) {
-        (Ok(control), Ok(bulk)) => (control, bulk),
-        (Err(error), _) | (_, Err(error)) => return Err(JoinError::NoThread(error)),
-    };
-    spawn(async move {
-        // Whichever ends first ends the other.
-        let message_loop = pin!(message_loop.fuse());
-        let rendezvous = pin!(rendezvous.run().fuse());
-        futures::future::select(message_loop, rendezvous).await;
-    })?;
-    Ok(Wires {
-        socket,
-        control,
-        bulk,
-        notes,
-        commands,
-    })
-}
-
-/// A thread of its own natively: matchbox brings its own executor and needs none of ours.
-#[cfg(not(target_arch = "wasm32"))]
-fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), JoinError> {
-    let thread = std::thread::Builder::new().name("manyhands-net".to_owned());
-    let started = thread.spawn(move || futures::executor::block_on(future));
-    started
-        .map(drop)
-        .map_err(|error| JoinError::NoThread(error.to_string()))
-}
-
-#[cfg(target_arch = "wasm32")]
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "the same signature natively, where it can fail"
-)]
-fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), JoinError> {
-    wasm_bindgen_futures::spawn_local(future);
-    Ok(())
 }
