@@ -30,6 +30,13 @@ pub fn name(random: u64) -> String {
     format!("{colour} {animal}")
 }
 
+/// True if [`name`] may have made this name, so that nobody chose it.
+#[must_use]
+pub fn is_made(name: &str) -> bool {
+    let (colour, animal) = name.split_once(' ').unwrap_or_default();
+    COLOURS.iter().any(|(known, _)| *known == colour) && ANIMALS.contains(&animal)
+}
+
 /// What a typed name becomes: no control characters, single spaces, at most [`coordinator::limits::NAME_BYTES`].
 /// None if nothing is left.
 #[must_use]
@@ -61,6 +68,14 @@ mod tests {
         for random in [0, 1, u64::from(u32::MAX), u64::MAX, 0x9e37_79b9_7f4a_7c15] {
             let name = name(random);
             assert_eq!(tidy(&name).as_deref(), Some(name.as_str()), "{random}");
+            assert!(is_made(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn chosen_names_are_told_from_made_ones() {
+        for name in ["", "Ada", "Teal", "Otter Teal", "teal otter", "Teal Otter II"] {
+            assert!(!is_made(name), "{name:?}");
         }
     }
 

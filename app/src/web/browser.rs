@@ -14,20 +14,33 @@ pub fn random() -> u64 {
     half() << 32 | half()
 }
 
+/// How long something is kept.
+#[derive(Clone, Copy)]
+pub enum Keep {
+    /// As long as this tab, over reloads.
+    Tab,
+    /// From visit to visit.
+    Visits,
+}
+
 /// What was stored under `key`; None if nothing readable was, or storage is switched off.
-pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
-    serde_json::from_str(&storage()?.get_item(key).ok()??).ok()
+pub fn load<T: DeserializeOwned>(keep: Keep, key: &str) -> Option<T> {
+    serde_json::from_str(&storage(keep)?.get_item(key).ok()??).ok()
 }
 
 /// Stores `value` under `key`. Nothing depends on it, so a browser that refuses is not an error.
-pub fn store<T: Serialize>(key: &str, value: &T) {
-    if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(value)) {
+pub fn store<T: Serialize>(keep: Keep, key: &str, value: &T) {
+    if let (Some(storage), Ok(text)) = (storage(keep), serde_json::to_string(value)) {
         let _ = storage.set_item(key, &text);
     }
 }
 
-fn storage() -> Option<Storage> {
-    window().local_storage().ok().flatten()
+fn storage(keep: Keep) -> Option<Storage> {
+    let storage = match keep {
+        Keep::Tab => window().session_storage(),
+        Keep::Visits => window().local_storage(),
+    };
+    storage.ok().flatten()
 }
 
 /// Puts `text` on the clipboard; true if it is there.

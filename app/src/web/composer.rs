@@ -1,6 +1,6 @@
 //! The composer: the prompt, its settings, and one button that writes or stops.
 
-use super::browser;
+use super::browser::{self, Keep};
 use super::context::Room;
 use super::settings::{LENGTH_MAX, LENGTH_MIN, Settings, TEMPERATURE_MAX};
 use crate::node::view::{Ask, View};
@@ -51,12 +51,13 @@ pub fn own_open(view: &View) -> Option<JobId> {
 pub fn Composer() -> impl IntoView {
     let room = Room::here();
     let draft = expect_context::<Draft>();
-    let settings = RwSignal::new(browser::load::<Settings>(SETTINGS).unwrap_or_default());
+    let settings = RwSignal::new(browser::load::<Settings>(Keep::Visits, SETTINGS).unwrap_or_default());
     let error = RwSignal::new(None::<String>);
     let open = room.memo(own_open);
     let pending = Pending::new(room);
+    let waits = Memo::new(move |_| pending.waits());
     let drawer_open = RwSignal::new(false);
-    Effect::new(move |_| settings.with(|settings| browser::store(SETTINGS, settings)));
+    Effect::new(move |_| settings.with(|settings| browser::store(Keep::Visits, SETTINGS, settings)));
 
     let write = move || match settings
         .with_untracked(|s| draft.prompt.with_untracked(|p| s.request(p, browser::random())))
@@ -98,7 +99,7 @@ pub fn Composer() -> impl IntoView {
             <div class="send">
                 <Drawer settings open=drawer_open />
                 <p id="prompt-help" class="hint" aria-live="polite">
-                    {move || hint(error.get(), pending.waits())}
+                    {move || hint(error.get(), waits.get())}
                 </p>
                 <button type="submit" class="primary" data-stop=move || open.get().is_some().to_string()>
                     {move || if open.get().is_some() { "Stop" } else { "Write" }}

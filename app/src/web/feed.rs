@@ -42,6 +42,7 @@ pub fn Feed() -> impl IntoView {
         }
     };
     view! {
+        <h2 class="unseen">"Stories"</h2>
         <div class="feed" node_ref=scroller on:scroll=on_scroll tabindex="0" role="group" aria-label="Stories">
             <Show when=move || ids.with(Vec::is_empty)>
                 <Welcome />

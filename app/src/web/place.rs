@@ -1,6 +1,6 @@
 //! Where the person is: at the door, or in a room.
 
-use super::browser;
+use super::browser::{self, Keep};
 use super::context::Room;
 use super::device::obstacle;
 use super::door::Door;
@@ -31,19 +31,25 @@ pub fn run(join: impl Fn(&RoomLink, String, OnView) -> AskNode + 'static) {
     mount_to_body(move || view! { <Page join=join /> });
 }
 
-/// The stored name, or a new one that is stored.
+/// This tab's name, else the one the person chose on an earlier visit, else a new one.
 pub fn own_name() -> String {
-    let stored = browser::load::<String>(NAME).and_then(|name| names::tidy(&name));
-    stored.unwrap_or_else(|| {
+    let kept = [Keep::Tab, Keep::Visits]
+        .into_iter()
+        .find_map(|place| browser::load::<String>(place, NAME));
+    kept.and_then(|name| names::tidy(&name)).unwrap_or_else(|| {
         let name = names::name(browser::random());
-        browser::store(NAME, &name);
+        keep_name(&name);
         name
     })
 }
 
-/// Keeps a name for the next visit.
+/// Keeps a name for this tab, and for the next visit if the person chose it: two windows that were never named
+/// are two people at the table.
 pub fn keep_name(name: &str) {
-    browser::store(NAME, &name);
+    browser::store(Keep::Tab, NAME, &name);
+    if !names::is_made(name) {
+        browser::store(Keep::Visits, NAME, &name);
+    }
 }
 
 const NAME: &str = "manyhands.name";

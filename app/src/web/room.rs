@@ -40,6 +40,7 @@ fn Header() -> impl IntoView {
     let now = room.memo(status::status);
     view! {
         <header class="head">
+            <h1 class="unseen">"A room of Manyhands"</h1>
             <a class="home" href="./" aria-label="Manyhands, leave this room"><Mark /></a>
             <p class="status" role="status" aria-label="Room" data-tone=move || now.get().0.name()>
                 {move || now.get().1}
@@ -114,13 +115,20 @@ fn Notice(text: String, dismiss: impl Fn() + Copy + 'static) -> impl IntoView {
     }
 }
 
+/// The node learns when the tab is hidden, shown, and left.
 fn tell_visibility(room: Room) {
-    window_event_listener(ev::visibilitychange, move |_| {
-        room.ask(Ask::Hidden(
-            document().visibility_state() == VisibilityState::Hidden,
-        ));
-    });
+    let hidden = || document().visibility_state() == VisibilityState::Hidden;
+    if hidden() {
+        room.ask(Ask::Hidden(true));
+    }
+    window_event_listener(ev::visibilitychange, move |_| room.ask(Ask::Hidden(hidden())));
     window_event_listener(ev::pagehide, move |_| room.ask(Ask::Leave));
+    // "Back" may show this page as it was, but its node has left the room.
+    window_event_listener(ev::pageshow, |event| {
+        if event.persisted() {
+            let _ = window().location().reload();
+        }
+    });
 }
 
 /// Escape stops this person's newest answer, wherever the focus is, unless something else took the key.
