@@ -89,7 +89,7 @@ mod tests {
         let peers = [
             (PeerId(1), "Rose Fox"),
             (PeerId(2), "Rose Owl"),
-            (PeerId(3), "Coral Seal"),
+            (PeerId(3), "Copper Seal"),
         ];
         assert_eq!(hues(peers.into_iter()), hues(peers.into_iter().rev()));
     }

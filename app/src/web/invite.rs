@@ -14,6 +14,7 @@ pub fn Invite() -> impl IntoView {
     let room = Room::here();
     let link = room.link.get_value();
     let code = drawn(&link);
+    let alone = room.view.with_untracked(|view| view.peers.peers.len() < 2);
     let confirmed = RwSignal::new(None::<bool>);
     let copy = move |_| {
         spawn_local(async move {
@@ -45,7 +46,7 @@ pub fn Invite() -> impl IntoView {
                 </button>
             </div>
             {move || (confirmed.get() == Some(false)).then(|| view! { <p class="trouble">{FAILED}</p> })}
-            <details class="qr">
+            <details class="qr" open=alone>
                 <summary>"Scan it with a phone"</summary>
                 {match code {
                     Some(svg) => view! {
