@@ -169,7 +169,7 @@ impl Leader {
                 out.send(members.me(), Message::Plan(plan));
             }
         }
-        self.grant(out);
+        self.grant(now, out);
     }
 
     fn replan(&mut self, now: Millis, members: &Members) {
@@ -276,7 +276,7 @@ impl Leader {
         self.model = chosen.or_else(|| self.model.take());
     }
 
-    fn grant(&mut self, out: &mut Outbox) {
+    fn grant(&mut self, now: Millis, out: &mut Outbox) {
         let Some(model) = self
             .model
             .as_ref()
@@ -295,7 +295,7 @@ impl Leader {
                 lease,
                 stages: self.force.clone(),
             };
-            self.queue.granted(job, running.clone());
+            self.queue.granted(now, job, running.clone());
             out.send(asker, Message::Grant(running, job));
         }
     }

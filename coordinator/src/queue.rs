@@ -27,6 +27,7 @@ struct Entry {
     heard: Millis,
     recovering: bool,
     running: Option<Running>,
+    granted: Millis,
 }
 
 impl Queue {
@@ -49,7 +50,10 @@ impl Queue {
             return Ok(false);
         }
         match (&entry.running, &ask.running) {
-            (Some(ours), None) if ask.seen >= Some(ours.lease) => {
+            // The asker gave the lease up, or never got it: it followed somebody else just then.
+            (Some(ours), None)
+                if ask.seen >= Some(ours.lease) || now.since(entry.granted) > limits::GRANT_MS =>
+            {
                 entry.running = None;
                 entry.recovering = true;
                 Ok(true)
@@ -85,6 +89,7 @@ impl Queue {
             heard: now,
             recovering: ask.seen.is_some() && ask.running.is_none(),
             running: ask.running.clone(),
+            granted: now,
         };
         self.entries.insert(ask.job, entry);
         Ok(())
@@ -135,11 +140,12 @@ impl Queue {
     }
 
     /// Notes that a job runs.
-    pub fn granted(&mut self, job: JobId, running: Running) {
+    pub fn granted(&mut self, now: Millis, job: JobId, running: Running) {
         self.grants += 1;
         self.served.insert(job.requester, self.grants);
         if let Some(entry) = self.entries.get_mut(&job) {
             entry.running = Some(running);
+            entry.granted = now;
             entry.recovering = false;
         }
     }
@@ -222,7 +228,7 @@ mod tests {
         }
         let mut order = Vec::new();
         while let Some((id, asker)) = queue.next(MODEL) {
-            queue.granted(id, running(1));
+            queue.granted(Millis(0), id, running(1));
             assert_eq!(queue.place(id), None, "it does not wait any more");
             order.push((asker.0, id.serial));
         }
@@ -248,11 +254,11 @@ mod tests {
                 "its lease broke: it waits again",
             ),
         ];
-        for (theirs, seen, broken, runs, why) in rows {
+        for (at, theirs, seen, broken, runs, why) in rows {
             let mut queue = Queue::default();
             put(&mut queue, job(1, 1)).expect("there is room");
-            queue.granted(job(1, 1), running(3));
-            let said = queue.ask(Millis(0), PeerId(1), &ask(job(1, 1), theirs, seen));
+            queue.granted(Millis(0), job(1, 1), running(3));
+            let said = queue.ask(Millis(at), PeerId(1), &ask(job(1, 1), theirs, seen));
             assert_eq!(
                 (said, queue.place(job(1, 1)).is_none()),
                 (Ok(broken), runs),
@@ -275,7 +281,7 @@ mod tests {
         let mut queue = Queue::default();
         put(&mut queue, job(1, 1)).expect("there is room");
         put(&mut queue, job(2, 1)).expect("there is room");
-        queue.granted(job(2, 1), running(1));
+        queue.granted(Millis(0), job(2, 1), running(1));
         queue.revoke(|_| true);
         assert_eq!(queue.next(MODEL), Some((job(2, 1), PeerId(2))));
         queue.expire(Millis(1), |asker| asker == PeerId(2));

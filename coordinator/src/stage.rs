@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Stages {
     me: PeerId,
     sessions: BTreeMap<(JobId, Lease), Session>,
+    /// When the compute worker last answered, or had nothing to answer.
+    answered: Millis,
 }
 
 /// How much a peer's sessions hold; see [`Coordinator::sizes`](crate::Coordinator::sizes).
@@ -46,6 +48,7 @@ impl Stages {
         Self {
             me,
             sessions: BTreeMap::new(),
+            answered: Millis(0),
         }
     }
 
@@ -146,6 +149,7 @@ impl Stages {
         result: Result<ChunkOutput, String>,
         out: &mut Outbox,
     ) {
+        self.answered = now;
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
@@ -172,8 +176,14 @@ impl Stages {
         });
     }
 
-    /// Forgets sessions that nothing happened to for `SESSION_IDLE_MS`.
+    /// Forgets sessions that nothing happened to for `SESSION_IDLE_MS`, and gives all up if the compute worker has
+    /// answered nothing for `WORKER_MS`.
     pub fn expire(&mut self, now: Millis, out: &mut Outbox) {
+        if self.sizes().running == 0 {
+            self.answered = now;
+        } else if now.since(self.answered) > limits::WORKER_MS {
+            self.lost("its compute worker does not answer", out);
+        }
         self.drop_if(out, |session| {
             now.since(session.touched) > limits::SESSION_IDLE_MS
         });

@@ -12,6 +12,8 @@ pub struct Device {
     pub model_layers: u16,
     /// Microseconds for one row through one layer, now.
     pub layer_micros: u64,
+    /// Until when it answers nothing, in virtual milliseconds.
+    pub hangs_until: u64,
     /// Counts restarts; what an older one began never ends.
     pub generation: u32,
     /// False after its loss, until it is ready again.
@@ -31,6 +33,7 @@ impl Device {
         Self {
             model_layers,
             layer_micros,
+            hangs_until: 0,
             generation: 0,
             working: true,
             loaded: BTreeSet::new(),

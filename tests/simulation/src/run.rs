@@ -181,6 +181,7 @@ enum Trouble {
     BreakOneLink,
     Sleep,
     LoseDevice,
+    Hang,
     SlowDown,
     Stop,
     Unshare,
@@ -190,7 +191,7 @@ enum Trouble {
 
 impl Trouble {
     fn draw(dice: &mut Dice) -> Self {
-        const ALL: [Trouble; 16] = [
+        const ALL: [Trouble; 17] = [
             Trouble::Leave,
             Trouble::Leave,
             Trouble::Crash,
@@ -202,6 +203,7 @@ impl Trouble {
             Trouble::BreakOneLink,
             Trouble::Sleep,
             Trouble::LoseDevice,
+            Trouble::Hang,
             Trouble::SlowDown,
             Trouble::Stop,
             Trouble::Unshare,
@@ -230,12 +232,13 @@ impl Trouble {
                 world.sleep(peer, false);
             }
             Self::LoseDevice => world.lose_device(peer, dice.range(300, 6_000)),
+            Self::Hang => world.hang_device(peer, dice.range(2_000, 40_000)),
             Self::SlowDown => {
-                let factor = dice.range(2, 30);
+                let slow = dice.range(1_000, 40_000);
                 world
                     .peers
                     .entry(peer)
-                    .and_modify(|peer| peer.device.layer_micros *= factor);
+                    .and_modify(|peer| peer.device.layer_micros = slow);
             }
             Self::Stop => {
                 let own: Vec<JobId> = world.peers[&peer].witness.jobs.keys().copied().collect();

@@ -238,6 +238,14 @@ impl World {
         self.later(back, Happening::Ready(peer, generation));
     }
 
+    /// A device answers nothing for `ms` milliseconds.
+    pub fn hang_device(&mut self, peer: PeerId, ms: u64) {
+        let until = self.now + ms;
+        self.peers
+            .entry(peer)
+            .and_modify(|peer| peer.device.hangs_until = until);
+    }
+
     /// Everything ordinary from now on: all links open, everybody awake.
     pub fn heal(&mut self) {
         self.weather = Weather::default();
@@ -462,6 +470,7 @@ impl World {
         };
         let generation = peer.device.generation;
         if let Some(ms) = peer.device.start() {
+            let ms = ms + peer.device.hangs_until.saturating_sub(self.now);
             self.later(ms, Happening::Chunk(id, generation));
         }
     }
