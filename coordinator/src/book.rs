@@ -413,3 +413,6 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

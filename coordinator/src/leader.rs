@@ -368,3 +368,6 @@ fn trouble(members: &Members, model: ModelId) -> Option<String> {
         Some(format!("{} could not load its part: {reason}", members.name(id)))
     })
 }
+
+#[cfg(test)]
+mod tests;

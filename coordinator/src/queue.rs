@@ -243,10 +243,20 @@ mod tests {
     #[test]
     fn what_an_ask_means() {
         let lease = |serial| running(serial).lease;
+        let late = limits::GRANT_MS + 1;
         let rows = [
-            (Some(running(3)), Some(lease(3)), false, true, "renewed"),
-            (None, Some(lease(2)), false, true, "the grant is still on its way"),
+            (0, Some(running(3)), Some(lease(3)), false, true, "renewed"),
             (
+                0,
+                None,
+                Some(lease(2)),
+                false,
+                true,
+                "the grant is still on its way",
+            ),
+            (late, None, Some(lease(2)), true, false, "the grant was lost"),
+            (
+                0,
                 None,
                 Some(lease(3)),
                 true,
