@@ -224,13 +224,24 @@ async fn who_goes_on_is_shown_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_ignores_the_window_is_shown_out() {
     let mut room = Room::new().await;
-    // Without polling the honest peer, so that it cannot acknowledge; then all at once.
-    for number in 0..2 * (BULK.window as u64) / 1_000 {
-        room.send(Bulk, slice(number, 1_000, 0, 1_000));
-    }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    room.until("the end", |_, event| *event == NetEvent::Down(HOSTILE))
-        .await;
+    let mut numbers = 0..;
+    let shown_out = async {
+        loop {
+            // While nobody polls the honest peer it cannot acknowledge, so that what comes then is too much.
+            for number in numbers.by_ref().take(2 * BULK.window / 1_000) {
+                room.send(Bulk, slice(number, 1_000, 0, 1_000));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            while let Some(event) = room.honest.next().now_or_never() {
+                match event {
+                    NetEvent::Dropped { reason, .. } => *room.dropped.entry(reason).or_default() += 1,
+                    NetEvent::Down(HOSTILE) => return,
+                    _ => {}
+                }
+            }
+        }
+    };
+    timeout(HANG, shown_out).await.expect("shown out in time");
     assert_eq!(room.dropped.get("window exceeded"), Some(&1));
     room.lives_on().await;
 }

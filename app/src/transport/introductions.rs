@@ -19,7 +19,6 @@ use super::limits::{MEMBERS, SERVER_SILENT_MS, SIGNAL_BYTES};
 use super::sdp::{Kind, is_description, plain_candidate};
 use super::seal::{Random, Seal};
 use coordinator::PeerId;
-use matchbox_protocol::JsonPeerEvent;
 use matchbox_socket::{PeerEvent, PeerRequest, PeerSignal};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -131,6 +130,8 @@ pub struct Introductions {
 }
 
 type Dropped = &'static str;
+/// Whatever the server relays: a sealed text, if it comes from one of us.
+type ServerEvent = matchbox_protocol::PeerEvent<serde_json::Value>;
 
 impl Introductions {
     /// Not connected yet.
@@ -235,11 +236,11 @@ impl Introductions {
             serde_json::from_str(text).ok()
         };
         match event {
-            Some(JsonPeerEvent::IdAssigned(id)) => self.assigned(id.0),
-            Some(JsonPeerEvent::NewPeer(id)) => self.greet(id.0),
-            Some(JsonPeerEvent::PeerLeft(id)) => self.left(id.0),
-            Some(JsonPeerEvent::Signal { sender, .. }) if Some(sender.0) == self.server_id => {}
-            Some(JsonPeerEvent::Signal { sender, data }) => self.signal(now, sender.0, data.as_str()),
+            Some(ServerEvent::IdAssigned(id)) => self.assigned(id.0),
+            Some(ServerEvent::NewPeer(id)) => self.greet(id.0),
+            Some(ServerEvent::PeerLeft(id)) => self.left(id.0),
+            Some(ServerEvent::Signal { sender, .. }) if Some(sender.0) == self.server_id => {}
+            Some(ServerEvent::Signal { sender, data }) => self.signal(now, sender.0, data.as_str()),
             None => self.dropped(None, "signaling server not understood"),
         }
         self.tick(now);

@@ -1,16 +1,16 @@
 //! Two peers and a server that does whatever the row says.
 
-use super::{Do, Introductions};
+use super::{Do, Introductions, ServerEvent};
 use crate::link::RoomLink;
 use crate::transport::limits::{HANDSHAKE_MS, SERVER_SILENT_MS};
 use crate::transport::seal::{Random, Seal};
 use coordinator::PeerId;
-use matchbox_protocol::{JsonPeerEvent, JsonPeerRequest};
 use matchbox_socket::{PeerEvent, PeerRequest, PeerSignal};
 use uuid::Uuid;
 
 const LOW: PeerId = PeerId(1);
 const HIGH: PeerId = PeerId(2);
+type ServerRequest = matchbox_protocol::PeerRequest<serde_json::Value>;
 const UNSEALED: &str = "not sealed with this room's key";
 
 /// One peer, what it handed to matchbox and to its driver, and the server's id for it.
@@ -41,11 +41,12 @@ impl Peer {
 
     fn connect(&mut self, id: u128) {
         self.id = Uuid::from_u128(id);
-        self.hear(0, &JsonPeerEvent::IdAssigned(self.id.into()));
+        self.hear(0, &ServerEvent::IdAssigned(self.id.into()));
     }
 
-    fn hear(&mut self, now: u64, event: &JsonPeerEvent) {
-        self.machine.heard(now, &event.to_string());
+    fn hear(&mut self, now: u64, event: &ServerEvent) {
+        self.machine
+            .heard(now, &serde_json::to_string(event).expect("JSON"));
         self.work();
     }
 
@@ -82,21 +83,21 @@ impl Peer {
 }
 
 /// What a peer said, as the server hands it on.
-fn relayed(sender: Uuid, text: &str) -> (Uuid, JsonPeerEvent) {
-    match text.parse().expect("a request") {
-        JsonPeerRequest::Signal { receiver, data } => (
+fn relayed(sender: Uuid, text: &str) -> (Uuid, ServerEvent) {
+    match serde_json::from_str::<ServerRequest>(text).expect("a request") {
+        ServerRequest::Signal { receiver, data } => (
             receiver.0,
-            JsonPeerEvent::Signal {
+            ServerEvent::Signal {
                 sender: sender.into(),
                 data,
             },
         ),
-        JsonPeerRequest::KeepAlive => panic!("never sent"),
+        ServerRequest::KeepAlive => panic!("never sent"),
     }
 }
 
 /// Relays until nobody has anything to say. Returns everything relayed.
-fn relay(one: &mut Peer, two: &mut Peer, now: u64) -> Vec<(Uuid, JsonPeerEvent)> {
+fn relay(one: &mut Peer, two: &mut Peer, now: u64) -> Vec<(Uuid, ServerEvent)> {
     let mut all = Vec::new();
     loop {
         let said: Vec<_> = [&mut *one, two]
@@ -122,11 +123,11 @@ fn relay(one: &mut Peer, two: &mut Peer, now: u64) -> Vec<(Uuid, JsonPeerEvent)>
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODw";
 
 /// LOW was there, HIGH came.
-fn introduced() -> (Peer, Peer, Vec<(Uuid, JsonPeerEvent)>) {
+fn introduced() -> (Peer, Peer, Vec<(Uuid, ServerEvent)>) {
     let (mut low, mut high) = (Peer::new(LOW, KEY), Peer::new(HIGH, KEY));
     low.connect(101);
     high.connect(102);
-    low.hear(0, &JsonPeerEvent::NewPeer(high.id.into()));
+    low.hear(0, &ServerEvent::NewPeer(high.id.into()));
     let all = relay(&mut low, &mut high, 0);
     (low, high, all)
 }
@@ -147,7 +148,7 @@ fn whoever_came_first_the_smaller_id_dials() {
     let (mut low, mut high) = (Peer::new(LOW, KEY), Peer::new(HIGH, KEY));
     low.connect(101);
     high.connect(102);
-    high.hear(0, &JsonPeerEvent::NewPeer(low.id.into()));
+    high.hear(0, &ServerEvent::NewPeer(low.id.into()));
     relay(&mut low, &mut high, 0);
     assert!(low.dials().is_some() && high.dials().is_none());
     assert_eq!((low.dropped, high.dropped), (vec![], vec![]));
@@ -173,18 +174,18 @@ fn what_the_server_repeats_turns_around_or_mixes_up_is_dropped_by_name() {
     let (mut low, mut high, introduction) = introduced();
     low.request(low.dials().expect("dialled"), offer());
     let to_high = relay(&mut low, &mut high, 0).remove(0).1;
-    let JsonPeerEvent::Signal { data, .. } = &to_high else {
+    let ServerEvent::Signal { data, .. } = &to_high else {
         panic!("a signal")
     };
-    let from = |sender: Uuid| JsonPeerEvent::Signal {
+    let from = |sender: Uuid| ServerEvent::Signal {
         sender: sender.into(),
         data: data.clone(),
     };
-    let plain = JsonPeerEvent::Signal {
+    let plain = ServerEvent::Signal {
         sender: low.id.into(),
         data: serde_json::json!({ "Offer": "v=0" }),
     };
-    let text = JsonPeerEvent::Signal {
+    let text = ServerEvent::Signal {
         sender: low.id.into(),
         data: "v=0".into(),
     };
@@ -281,7 +282,7 @@ fn with_another_key_both_are_told_and_nobody_dials() {
     let (mut low, mut other) = (Peer::new(LOW, KEY), Peer::new(HIGH, "AQECAwQFBgcICQoLDA0ODw"));
     low.connect(101);
     other.connect(102);
-    low.hear(0, &JsonPeerEvent::NewPeer(other.id.into()));
+    low.hear(0, &ServerEvent::NewPeer(other.id.into()));
     let exchanged = relay(&mut low, &mut other, 0).len();
     assert!(exchanged <= 4, "they do not go on for ever: {exchanged}");
     assert_eq!(
@@ -299,7 +300,7 @@ fn after_a_restart_of_the_server_nobody_dials_twice() {
     low.matchbox.clear();
     high.connect(201);
     low.connect(202);
-    high.hear(0, &JsonPeerEvent::NewPeer(low.id.into()));
+    high.hear(0, &ServerEvent::NewPeer(low.id.into()));
     relay(&mut low, &mut high, 0);
     for peer in [&mut low, &mut high] {
         peer.machine.heard(1, "\"x\"");

@@ -1,7 +1,5 @@
 //! The signaling socket: the same few words natively and in a browser.
 
-use super::limits::SIGNAL_BYTES;
-
 /// What comes out of an open socket.
 #[derive(Debug)]
 pub enum Incoming {
@@ -20,7 +18,8 @@ pub struct Refusal(pub String);
 /// Why there is no socket.
 #[derive(Debug)]
 pub enum NoSocket {
-    /// The server answered, and refused.
+    /// The server answered, and refused. A browser never tells.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "see above"))]
     Refused(Refusal),
     /// No server, no network, no TLS.
     Unreachable,
@@ -35,7 +34,8 @@ fn refusal(code: u16, reason: &str) -> Option<Refusal> {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod platform {
-    use super::{Incoming, NoSocket, Refusal, SIGNAL_BYTES, refusal};
+    use super::super::limits::SIGNAL_BYTES;
+    use super::{Incoming, NoSocket, Refusal, refusal};
     use async_tungstenite::WebSocketStream;
     use async_tungstenite::smol::{ConnectStream, connect_async_with_config};
     use async_tungstenite::tungstenite::protocol::WebSocketConfig;
