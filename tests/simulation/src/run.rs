@@ -224,7 +224,7 @@ impl Trouble {
                 world.join(spec(dice));
             }
             Self::SplitSilently | Self::SplitByClosing | Self::BreakOneLink => {
-                self.split(&alive, world, dice)
+                self.split(&alive, world, dice);
             }
             Self::Sleep => {
                 world.sleep(peer, true);
@@ -263,9 +263,9 @@ impl Trouble {
         let closes = !matches!(self, Self::SplitSilently);
         for (&a, &b) in left.iter().flat_map(|a| right.iter().map(move |b| (a, b))) {
             if closes {
-                world.cut(a, b, (0, 3_000))
+                world.cut(a, b, (0, 3_000));
             } else {
-                world.silence(a, b, true)
+                world.silence(a, b, true);
             }
         }
         world.run_for(dice.range(500, 15_000));
