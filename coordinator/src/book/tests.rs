@@ -86,7 +86,8 @@ fn whose_word_counts() {
 #[test]
 fn stories_join_without_gaps() {
     let members = room(&[CY]);
-    let rows: [(u32, &[u32], bool, &[u32], &str); 5] = [
+    type Row = (u32, &'static [u32], bool, &'static [u32], &'static str);
+    let rows: [Row; 5] = [
         (2, &[12], true, &[10, 11, 12], "the next token"),
         (1, &[11, 12], true, &[10, 11, 12], "an overlap"),
         (0, &[10], true, &[10, 11], "old news"),
