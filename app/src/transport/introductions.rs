@@ -364,7 +364,7 @@ impl Introductions {
             }
             Body::Confirm(theirs) | Body::Ask(theirs) => self.compare(now, from, theirs),
             Body::Offer { link, attempt, sdp } => {
-                self.offer(now, from, Uuid::from_u128(link), attempt, sdp)?
+                self.offer(now, from, Uuid::from_u128(link), attempt, sdp)?;
             }
             Body::Answer { link, sdp } => {
                 let link = Uuid::from_u128(link);

@@ -135,11 +135,8 @@ impl Rendezvous {
         match event {
             Event::Text(text) => self.introductions.heard(now, &text),
             Event::Other => {
-                self.note(Note::Dropped {
-                    from: None,
-                    reason: "signaling server not understood",
-                })
-                .await
+                let reason = "signaling server not understood";
+                self.note(Note::Dropped { from: None, reason }).await;
             }
             Event::State(state) => {
                 self.introductions.lost();
