@@ -14,7 +14,7 @@ pub fn Invite() -> impl IntoView {
     let room = Room::here();
     let link = room.link.get_value();
     let code = drawn(&link);
-    let alone = room.view.with_untracked(|view| view.peers.peers.len() < 2);
+    let alone = room.memo(|view| view.peers.peers.len() < 2);
     let confirmed = RwSignal::new(None::<bool>);
     let copy = move |_| {
         spawn_local(async move {
@@ -46,7 +46,7 @@ pub fn Invite() -> impl IntoView {
                 </button>
             </div>
             {move || (confirmed.get() == Some(false)).then(|| view! { <p class="trouble">{FAILED}</p> })}
-            <details class="qr" open=alone>
+            <details class="qr" open=move || alone.get()>
                 <summary>"Scan it with a phone"</summary>
                 {match code {
                     Some(svg) => view! {

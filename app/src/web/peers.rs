@@ -5,8 +5,8 @@ use super::place::keep_name;
 use super::words;
 use crate::names;
 use crate::node::view::{Ask, View};
-use coordinator::PeerId;
 use coordinator::io::PeerView;
+use coordinator::{Layers, PeerId};
 use leptos::html::Input;
 use leptos::prelude::*;
 
@@ -35,6 +35,7 @@ struct Shown {
     me: bool,
     leads: bool,
     layers: u16,
+    runs: Option<Layers>,
 }
 
 fn shown(view: &View, id: PeerId) -> Option<Shown> {
@@ -44,6 +45,12 @@ fn shown(view: &View, id: PeerId) -> Option<Shown> {
         me: id == view.me,
         leads: view.peers.epoch.is_some_and(|epoch| epoch.leader == id),
         layers: view.model.as_ref().map_or(0, |model| model.layers),
+        runs: view
+            .peers
+            .stages
+            .iter()
+            .find(|stage| stage.peer == id)
+            .map(|stage| stage.layers),
     })
 }
 
@@ -59,7 +66,7 @@ fn Peer(id: PeerId) -> impl IntoView {
         move |flag: fn(&Shown) -> bool| Memo::new(move |_| now.with(|now| now.as_ref().is_some_and(flag)));
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
     let device = part(|now| words::device(now.peer.capability.as_ref(), now.layers));
-    let held = part(|now| words::held(&now.peer.ready, now.layers));
+    let held = part(|now| words::share(now.runs, &now.peer.ready, now.layers));
     let held_data = part(|now| {
         now.peer
             .ready
@@ -94,7 +101,7 @@ fn Peer(id: PeerId) -> impl IntoView {
                 <br />
                 {move || device.get()}
                 <br />
-                <span class="held">{move || format!("Holds {}", held.get())}</span>
+                <span class="held">{move || held.get()}</span>
             </p>
         </li>
     }

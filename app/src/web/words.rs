@@ -51,20 +51,48 @@ pub fn layers(range: Layers) -> String {
     }
 }
 
-/// What a peer holds of a model of `total` layers: "all 8 layers", "layers 1–4 of 8", "no layers yet".
+/// What a peer does with a model of `total` layers, of which the plan gives it `runs` and its memory has `ready`:
+/// "Runs layers 1–4 of 8", "Loading layers 5–8", "Holds no layers yet".
 #[must_use]
-pub fn held(ready: &[Layers], total: u16) -> String {
-    let ranges: Vec<String> = ready
-        .iter()
-        .filter(|r| !r.is_empty())
-        .map(|r| numbers(*r))
-        .collect();
-    match ready.iter().map(|r| r.len()).sum::<u16>() {
+pub fn share(runs: Option<Layers>, ready: &[Layers], total: u16) -> String {
+    let held = joined(ready);
+    match runs {
+        Some(runs) if held.iter().any(|h| h.start <= runs.start && runs.end <= h.end) => {
+            let more = held != [runs];
+            format!(
+                "Runs {}{}",
+                of(&[runs], total),
+                if more { ", holds more" } else { "" }
+            )
+        }
+        Some(runs) => format!("Loading {}", layers(runs)),
+        None => format!("Holds {}", of(&held, total)),
+    }
+}
+
+/// "all 8 layers", "layers 1–4 of 8", "layers 1–2, 7–8 of 8", "no layers yet"; of ranges that do not touch.
+fn of(ranges: &[Layers], total: u16) -> String {
+    let numbers: Vec<String> = ranges.iter().map(|range| numbers(*range)).collect();
+    match ranges.iter().map(|range| range.len()).sum::<u16>() {
         0 => "no layers yet".to_owned(),
         all if all == total => format!("all {total} layers"),
-        1 => format!("layer {} of {total}", ranges.join(", ")),
-        _ => format!("layers {} of {total}", ranges.join(", ")),
+        1 => format!("layer {} of {total}", numbers.join(", ")),
+        _ => format!("layers {} of {total}", numbers.join(", ")),
     }
+}
+
+/// The same layers in as few ranges as possible, in order.
+fn joined(ranges: &[Layers]) -> Vec<Layers> {
+    let mut sorted: Vec<Layers> = ranges.iter().copied().filter(|range| !range.is_empty()).collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<Layers> = Vec::new();
+    for range in sorted {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 /// What a device manages on its own with a model of `layers` layers: "CPU, about 40 tokens/s alone".
@@ -80,7 +108,7 @@ pub fn device(capability: Option<&Capability>, layers: u16) -> String {
     let micros = u64::from(capability.layer_micros) * u64::from(layers);
     match micros {
         0 => kind.to_owned(),
-        _ => format!("{kind}, about {} alone", rate(1e6 / micros as f32)),
+        _ => format!("{kind}, about {} alone", rate(two_figures(1e6 / micros as f32))),
     }
 }
 
@@ -105,6 +133,12 @@ pub fn sentence(reason: &str) -> String {
         "."
     };
     first.chain(letters).collect::<String>() + stop
+}
+
+/// Rounded to two significant figures: a probe knows no more.
+fn two_figures(value: f32) -> f32 {
+    let unit = 10_f32.powf(value.max(1.0).log10().floor() - 1.0);
+    (value / unit).round() * unit
 }
 
 fn numbers(range: Layers) -> String {
@@ -158,28 +192,45 @@ mod tests {
     }
 
     #[test]
-    fn layers_count_from_one() {
+    fn shares_of_the_model() {
         let rows = [
-            (held(&[], 8), "no layers yet", "nothing loaded"),
-            (held(&[range(0, 8)], 8), "all 8 layers", "the whole model"),
             (
-                held(&[range(0, 4), range(4, 8)], 8),
-                "all 8 layers",
-                "the whole model in two pieces",
+                share(None, &[], 8),
+                "Holds no layers yet",
+                "nothing loaded, nothing planned",
             ),
-            (held(&[range(0, 4)], 8), "layers 1–4 of 8", "the first half"),
-            (held(&[range(7, 8)], 8), "layer 8 of 8", "one layer"),
+            (share(None, &[range(0, 8)], 8), "Holds all 8 layers", "in reserve"),
             (
-                held(&[range(0, 2), range(6, 8)], 8),
-                "layers 1–2, 7–8 of 8",
-                "two stretches",
+                share(None, &[range(6, 8), range(0, 2)], 8),
+                "Holds layers 1–2, 7–8 of 8",
+                "two pieces, in order",
             ),
-            (layers(range(4, 5)), "layer 5", "one layer"),
-            (layers(range(0, 4)), "layers 1–4", "several"),
+            (share(None, &[range(7, 8)], 8), "Holds layer 8 of 8", "one layer"),
+            (
+                share(Some(range(0, 8)), &[range(0, 4), range(4, 8)], 8),
+                "Runs all 8 layers",
+                "alone, in two pieces",
+            ),
+            (
+                share(Some(range(0, 4)), &[range(0, 4)], 8),
+                "Runs layers 1–4 of 8",
+                "the first half",
+            ),
+            (
+                share(Some(range(0, 4)), &[range(0, 4), range(0, 8)], 8),
+                "Runs layers 1–4 of 8, holds more",
+                "overlap",
+            ),
+            (
+                share(Some(range(4, 8)), &[range(0, 4)], 8),
+                "Loading layers 5–8",
+                "not yet",
+            ),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");
         }
+        assert_eq!(layers(range(4, 5)), "layer 5");
     }
 
     #[test]
