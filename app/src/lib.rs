@@ -9,8 +9,9 @@ pub mod clock;
 pub mod compute;
 pub mod link;
 pub mod names;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
 pub mod node;
+pub mod sampling;
 pub mod transport;
 pub mod web;

@@ -7,6 +7,7 @@
 //! | path | what |
 //! |---|---|
 //! | `/room/{name}` | WebSocket, matchbox's protocol: the room's peers, and messages between them |
+//! | `/api/ice` | `{"urls", "username", "credential"}`: the STUN and TURN servers that peers of other networks need |
 //! | `/api/health` | `{"status", "version", "uptime_s", "rooms", "peers", "refused"}` |
 //! | anything else | the built app |
 //!
@@ -54,8 +55,21 @@ use tokio::time::timeout;
 pub struct Config {
     /// The directory of the built app; None serves rooms and health only.
     pub app: Option<PathBuf>,
+    /// The STUN and TURN servers that pages are told to use.
+    pub ice: Ice,
     /// The bounds.
     pub limits: Limits,
+}
+
+/// STUN and TURN servers, for peers that are not in one network.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ice {
+    /// Such as `stun:host:3478` or `turn:host:3478`.
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: Option<String>,
+    /// For TURN. Everybody who opens the page learns it: give it a short life, or little to relay.
+    pub credential: Option<String>,
 }
 
 /// Serves on `listener` until `shutdown` resolves and the sockets are closed.
@@ -81,7 +95,7 @@ pub async fn serve(
         stopper.send_replace(true);
     });
     let limits = Arc::new(config.limits);
-    let router = router(config.app, limits.clone(), stop.subscribe());
+    let router = router(config.app, config.ice, limits.clone(), stop.subscribe());
     server::run(listener, router, &limits, stop.subscribe()).await;
     // Every socket holds a receiver until it has closed in good order.
     if timeout(limits.shutdown, stop.closed()).await.is_err() {
@@ -148,7 +162,7 @@ pub(crate) struct Shared {
     started: Instant,
 }
 
-fn router(app: Option<PathBuf>, limits: Arc<Limits>, shutdown: watch::Receiver<bool>) -> Router {
+fn router(app: Option<PathBuf>, ice: Ice, limits: Arc<Limits>, shutdown: watch::Receiver<bool>) -> Router {
     let sockets = Arc::new(Semaphore::new(limits.sockets));
     let shared = Shared {
         rooms: Rooms::default(),
@@ -160,6 +174,7 @@ fn router(app: Option<PathBuf>, limits: Arc<Limits>, shutdown: watch::Receiver<b
     let router = Router::new()
         .route("/room/{name}", get(socket::upgrade))
         .route("/api/health", get(health))
+        .route("/api/ice", get(async move || ([(CACHE_CONTROL, "no-store")], Json(ice))))
         .with_state(shared);
     match app {
         Some(app) => router.fallback_service(files::router(&app)),

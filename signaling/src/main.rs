@@ -18,6 +18,15 @@ struct Arguments {
     /// The directory of the built app. Without it, rooms and health only.
     #[arg(long)]
     app: Option<PathBuf>,
+    /// A STUN or TURN server for peers in different networks, such as stun:host:3478; may be repeated.
+    #[arg(long, value_name = "URL")]
+    ice: Vec<String>,
+    /// The name for TURN.
+    #[arg(long, value_name = "NAME")]
+    ice_username: Option<String>,
+    /// The password for TURN; every page is told it.
+    #[arg(long, value_name = "PASSWORD")]
+    ice_credential: Option<String>,
 }
 
 #[tokio::main]
@@ -35,8 +44,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         )
     })?;
     tracing::info!(address = %listener.local_addr()?, "serving");
+    let ice = signaling::Ice {
+        urls: arguments.ice,
+        username: arguments.ice_username,
+        credential: arguments.ice_credential,
+    };
     let config = signaling::Config {
         app: arguments.app,
+        ice,
         ..Default::default()
     };
     signaling::serve(listener, config, stop()).await?;

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use app::compute::native::NativeCompute;
 use app::link::RoomLink;
 use app::node::view::{Ask, Card, View, WriteRequest};
-use app::node::{Node, Setup};
-use app::transport::{Alone, JoinOptions, MatchboxTransport, Transport};
+use app::node::{Alone, Node, Setup};
+use app::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use coordinator::PeerId;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use std::path::Path;
@@ -26,16 +26,16 @@ pub struct Peer {
 impl Peer {
     /// A peer without a room.
     pub fn alone(id: u128, model: &Path) -> Self {
-        Self::start(PeerId(id), model, |_| Alone)
+        Self::start(PeerId(id), model, || Alone)
     }
 
     /// A peer that joins the room of `link`.
     pub fn join(id: u128, link: &str, model: &Path) -> Result<Self> {
-        let link: RoomLink = link.parse()?;
-        Ok(Self::start(PeerId(id), model, move |me| MatchboxTransport::join(JoinOptions::new(&link, me))))
+        let options = JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
+        Ok(Self::start(PeerId(id), model, || WebRtc::join(options).expect("a thread and random numbers")))
     }
 
-    fn start<T: Transport>(me: PeerId, model: &Path, transport: impl FnOnce(PeerId) -> T + Send + 'static) -> Self {
+    fn start<T: Transport>(me: PeerId, model: &Path, transport: impl FnOnce() -> T + Send + 'static) -> Self {
         let (asks, incoming) = unbounded();
         let (publish, views) = watch::channel(None);
         let model = model.to_string_lossy().into_owned();
@@ -44,7 +44,7 @@ impl Peer {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
                 let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
-                let node = Node::new(setup, transport(me), NativeCompute::start(model, false));
+                let node = Node::new(setup, transport(), NativeCompute::start(model, false));
                 node.run(incoming, |view| {
                     publish.send_replace(Some(view.clone()));
                 })

@@ -16,10 +16,12 @@ mod page {
     use app::link::RoomLink;
     use app::node::view::Ask;
     use app::node::{Node, Setup};
-    use app::transport::{JoinOptions, MatchboxTransport};
+    use app::transport::{IceServers, JoinOptions, WebRtc};
     use app::web::{self, OnView};
     use coordinator::PeerId;
     use futures::channel::mpsc::unbounded;
+    use wasm_bindgen::JsCast;
+    use wasm_bindgen_futures::JsFuture;
 
     pub fn main() {
         console_error_panic_hook::set_once();
@@ -28,24 +30,33 @@ mod page {
 
     /// Starts a node for this room; it lives as long as the page.
     fn join(link: &RoomLink, name: String, on_view: OnView) -> Box<dyn Fn(Ask)> {
-        let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
-        let transport = MatchboxTransport::join(JoinOptions::new(link, me));
-        let compute = WebCompute::start(story_url(), true);
-        let node = Node::new(
-            Setup {
-                me,
-                name,
-                room: link.room().to_owned(),
-                seed: random(),
-            },
-            transport,
-            compute,
-        );
-        let (asks, incoming) = unbounded();
-        wasm_bindgen_futures::spawn_local(node.run(incoming, move |view| on_view(view.clone())));
+        let (link, (asks, incoming)) = (link.clone(), unbounded());
+        wasm_bindgen_futures::spawn_local(async move {
+            let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
+            let (room, ice) = (link.room().to_owned(), ice_servers().await.unwrap_or_default());
+            let transport = WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
+            let compute = WebCompute::start(story_url(), true);
+            let node = Node::new(Setup { me, name, room, seed: random() }, transport, compute);
+            node.run(incoming, move |view| on_view(view.clone())).await;
+        });
         Box::new(move |ask| {
             let _ = asks.unbounded_send(ask);
         })
+    }
+
+    /// The STUN and TURN servers that the server of this page names; None where it names none, as on one's own machine.
+    async fn ice_servers() -> Option<IceServers> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            urls: Vec<String>,
+            username: Option<String>,
+            credential: Option<String>,
+        }
+        let fetch = web_sys::window()?.fetch_with_str("api/ice");
+        let response: web_sys::Response = JsFuture::from(fetch).await.ok()?.dyn_into().ok()?;
+        let text = JsFuture::from(response.text().ok()?).await.ok()?.as_string()?;
+        let Named { urls, username, credential } = serde_json::from_str(&text).ok()?;
+        Some(IceServers { urls, username, credential })
     }
 
     /// Where the shipped model lies: beside the page.

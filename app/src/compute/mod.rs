@@ -7,18 +7,21 @@
 //! `worker.rs` is the same on both sides; `web.rs` runs it in a Web Worker, `native.rs` on a thread. When it dies
 //! (a lost GPU, a trap), `restart.rs` says whether and on which device to start it again.
 
+#[cfg(feature = "compute")]
 pub mod files;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
 pub mod restart;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(feature = "compute", target_arch = "wasm32"))]
 pub mod web_worker;
+#[cfg(feature = "compute")]
 pub mod worker;
 
 use coordinator::io::{Capability, Chunk, ChunkOutput, ModelSpec};
 use coordinator::{JobId, Layers, Lease};
+use crate::sampling::Sampling;
 use serde::{Deserialize, Serialize};
 
 /// Where a model's files are: a folder on disk, or the URL of one, ending with a slash.
@@ -44,12 +47,14 @@ pub enum Request {
     Run(Chunk),
     /// Free a job's caches; waiting chunks of this lease are not run.
     Forget(JobId, Lease),
-    /// Turn a prompt into token ids.
+    /// Turn a prompt into token ids, and check the settings that go with it.
     Encode {
         /// Comes back in the answer.
         ticket: u32,
         /// The prompt.
         text: String,
+        /// The settings.
+        sampling: Sampling,
     },
     /// Turn an answer's next tokens into text. `from` is the index of the first in the answer; 0 starts afresh.
     Decode {
@@ -112,7 +117,7 @@ pub enum Report {
     Encoded {
         /// From the request.
         ticket: u32,
-        /// Token ids, or what is wrong with the text.
+        /// Token ids, or what is wrong with the text or the settings.
         tokens: Result<Vec<u32>, String>,
     },
     /// More text of an answer: whole characters only.

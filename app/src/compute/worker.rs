@@ -5,6 +5,7 @@ mod text;
 
 use super::files::Files;
 use super::{ModelSource, Report, Request};
+use crate::sampling::Sampling;
 use coordinator::io::{Chunk, ChunkInput, ChunkOutput};
 use coordinator::{JobId, Layers, Lease};
 use futures::StreamExt;
@@ -101,7 +102,9 @@ impl<F: Files> Worker<F> {
             Request::Load(layers) => report(self.load(layers, report).await),
             Request::Unload(layers) => self.model.unload(layers),
             Request::Run(chunk) => report(self.run(chunk).await?),
-            Request::Encode { ticket, text } => report(Report::Encoded { ticket, tokens: self.texts.encode(&text) }),
+            Request::Encode { ticket, text, sampling } => {
+                report(Report::Encoded { ticket, tokens: self.texts.encode(&text, sampling) });
+            }
             Request::Decode { job, prompt, from, tokens, last } => {
                 report(self.texts.decode(job, &prompt, from, &tokens, last));
             }
@@ -123,7 +126,11 @@ impl<F: Files> Worker<F> {
     /// A refused step is the coordinator's business; a failed device is the end of this worker.
     async fn run(&mut self, chunk: Chunk) -> Result<Report, String> {
         let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
-        let result = match self.model.engine.run(step(&chunk)).await {
+        let sampling = match chunk.sample.as_deref().map(settings).transpose() {
+            Ok(sampling) => sampling,
+            Err(why) => return Ok(Report::Ran { job, lease, position, result: Err(why) }),
+        };
+        let result = match self.model.engine.run(step(&chunk, sampling.as_deref())).await {
             Ok(output) => Ok(to_output(output)),
             Err(Error::Device(cause)) => return Err(cause),
             Err(error) => Err(error.to_string()),
@@ -132,7 +139,13 @@ impl<F: Files> Worker<F> {
     }
 }
 
-fn step(chunk: &Chunk) -> Step<'_, (JobId, Lease)> {
+/// A peer's settings in the engine's own form; they may be hostile.
+fn settings(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let settings = Sampling::from_bytes(bytes).ok_or("the sampling settings are not readable")?;
+    text::to_kernels(settings).to_bytes().map_err(|error| error.to_string())
+}
+
+fn step<'a>(chunk: &'a Chunk, sample: Option<&'a [u8]>) -> Step<'a, (JobId, Lease)> {
     Step {
         session: (chunk.job, chunk.lease),
         layers: model::range(chunk.layers),
@@ -141,7 +154,7 @@ fn step(chunk: &Chunk) -> Step<'_, (JobId, Lease)> {
             ChunkInput::Tokens(tokens) => Input::Tokens(tokens),
             ChunkInput::Hidden(bytes) => Input::Hidden(bytes),
         },
-        sample: chunk.sample.as_deref(),
+        sample,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::{Common, random_peer};
 use crate::link::RoomLink;
-use crate::node::Node;
+use crate::node::{Alone, Node};
 use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::compute::native::NativeCompute;
-use crate::transport::{Alone, JoinOptions, MatchboxTransport, Transport};
+use crate::transport::Transport;
 use anyhow::{Result, bail};
 use clap::Args;
 use coordinator::io::End;
@@ -41,9 +41,8 @@ pub async fn run(options: Options) -> Result<()> {
     let Some(room) = &options.room else {
         return write(options.common.node(me, "", Alone)?, &options).await;
     };
-    let link: RoomLink = room.parse()?;
-    let transport = MatchboxTransport::join(JoinOptions::new(&link, me));
-    write(options.common.node(me, &link.room, transport)?, &options).await
+    let link = RoomLink::parse(room)?;
+    write(options.common.node(me, link.room(), options.common.join(&link, me)?)?, &options).await
 }
 
 async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {

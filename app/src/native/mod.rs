@@ -6,7 +6,8 @@ mod peer;
 use crate::compute::native::NativeCompute;
 use crate::names;
 use crate::node::{Node, Setup};
-use crate::transport::Transport;
+use crate::link::RoomLink;
+use crate::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use coordinator::PeerId;
@@ -39,6 +40,9 @@ pub struct Common {
     /// The name that others see.
     #[arg(long)]
     name: Option<String>,
+    /// A STUN server that tells this machine its address outside, such as stun:host:3478; may be repeated.
+    #[arg(long, value_name = "URL")]
+    ice: Vec<String>,
 }
 
 /// The program.
@@ -64,6 +68,12 @@ impl Common {
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
+    }
+
+    /// The peers of a room.
+    pub fn join(&self, link: &RoomLink, me: PeerId) -> Result<WebRtc> {
+        let ice = IceServers { urls: self.ice.clone(), ..IceServers::default() };
+        Ok(WebRtc::join(JoinOptions { link: link.clone(), me, ice })?)
     }
 
     fn model(&self) -> Result<PathBuf> {

@@ -3,7 +3,6 @@
 use super::{Common, random_peer};
 use crate::link::RoomLink;
 use crate::node::view::{Ask, ComputeStatus, SignalingStatus, View};
-use crate::transport::{JoinOptions, MatchboxTransport};
 use anyhow::Result;
 use clap::Args;
 use futures::channel::mpsc::unbounded;
@@ -18,10 +17,9 @@ pub struct Options {
 }
 
 pub async fn run(options: Options) -> Result<()> {
-    let link: RoomLink = options.room.parse()?;
+    let link = RoomLink::parse(&options.room)?;
     let me = random_peer()?;
-    let transport = MatchboxTransport::join(JoinOptions::new(&link, me));
-    let node = options.common.node(me, &link.room, transport)?;
+    let node = options.common.node(me, link.room(), options.common.join(&link, me)?)?;
     let (asks, incoming) = unbounded();
     tokio::task::spawn_local(async move {
         interrupted().await;

@@ -3,9 +3,10 @@
 use super::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
 use crate::clock;
 use crate::compute::Request;
+use crate::sampling::Sampling;
+use crate::transport::Counters;
 use coordinator::io::{Device, End, Event, Job, JobState, ModelSpec, RoomView, Stage};
 use coordinator::{JobId, PeerId};
-use kernels::llm::sampling::Sampling;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Notices kept. Source: a screenful in the details.
@@ -65,13 +66,10 @@ impl Board {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Bytes are counted, and shown with the next change.
-    pub const fn sent(&mut self, bytes: usize) {
-        self.view.sent_bytes += bytes as u64;
-    }
-
-    pub const fn received(&mut self, bytes: usize) {
-        self.view.received_bytes += bytes as u64;
+    /// Shown with the next change: they change all the time.
+    pub const fn counters(&mut self, counters: Counters) {
+        self.view.sent_bytes = counters.sent;
+        self.view.received_bytes = counters.received;
     }
 
     pub fn signaling(&mut self, status: SignalingStatus) {
@@ -172,7 +170,7 @@ impl Board {
         };
         let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
-        let settings = Sampling::from_bytes(&job.sampling).unwrap_or_default();
+        let settings = Sampling::from_bytes(&job.sampling).unwrap_or(Sampling { temperature: 0.8, top_p: 0.95, seed: 0 });
         let request = WriteRequest {
             prompt: job.text.clone(),
             max_new: job.max_new,

@@ -8,24 +8,30 @@
 //! It decides nothing. What it adds to the coordinator is translation: text to tokens and back (asked of the
 //! worker), events to the [`View`] that a face draws.
 
+mod alone;
 mod board;
 pub mod view;
 
+pub use alone::Alone;
+
 use crate::clock;
 use crate::compute::{Compute, Report, Request};
-use crate::transport::{NetEvent, SendError, Transport};
+use crate::sampling::Sampling;
+use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
 
 use coordinator::io::{Command, Event, Input, Output};
 use coordinator::{Config, Coordinator, PeerId};
 use futures::channel::mpsc::UnboundedReceiver;
-use futures::{FutureExt, StreamExt, select_biased};
-use kernels::llm::sampling::Sampling;
+use futures::{FutureExt, StreamExt, select};
 use std::collections::BTreeMap;
 use view::{Ask, SignalingStatus, View, WriteRequest};
 
 /// Prompts that wait for the tokenizer. Source: guess; a person types one at a time.
 const PROMPTS_WAITING: usize = 16;
+
+/// For the goodbye to reach the others before a program ends. Source: guess; a slow round trip.
+const FAREWELL_MS: u64 = 400;
 
 /// Everything that differs between one node and another.
 pub struct Setup {
@@ -71,11 +77,12 @@ impl<T: Transport, C: Compute> Node<T, C> {
     pub async fn run(mut self, mut asks: UnboundedReceiver<Ask>, mut on_view: impl FnMut(&View)) {
         self.handle(Input::Tick);
         while !self.leaving {
+            self.board.counters(self.transport.counters());
             if self.board.take_dirty() {
                 on_view(self.board.view());
             }
             let wake = self.coordinator.wake_at();
-            select_biased! {
+            select! {
                 ask = asks.next() => match ask {
                     Some(ask) => self.on_ask(ask),
                     None => self.leaving = true,
@@ -85,7 +92,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 () = clock::sleep_until(wake).fuse() => self.handle(Input::Tick),
             }
         }
-        self.transport.leave().await;
+        self.transport.leave();
+        clock::sleep(FAREWELL_MS).await;
     }
 
     fn on_ask(&mut self, ask: Ask) {
@@ -103,12 +111,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
         match event {
             NetEvent::Up(peer) => self.handle(Input::PeerUp(peer)),
             NetEvent::Down(peer) => self.handle(Input::PeerDown(peer)),
-            NetEvent::Message { from, bytes } => {
-                self.board.received(bytes.len());
-                self.handle(Input::Received { from, bytes });
-            }
-            NetEvent::Signaling(state) => self.board.signaling(SignalingStatus::from(state)),
-            NetEvent::Dropped { reason, .. } => self.board.dropped(reason),
+            NetEvent::Message { from, bytes } => self.handle(Input::Received { from, bytes }),
+            NetEvent::Signaling(state) => self.board.signaling(status(state)),
+            NetEvent::Dropped { reason, .. } => self.board.dropped(reason.into()),
         }
     }
 
@@ -139,23 +144,21 @@ impl<T: Transport, C: Compute> Node<T, C> {
     }
 
     fn encode(&mut self, request: WriteRequest) {
-        if let Err(why) = sampling(&request).check() {
-            return self.board.notice(why.to_string());
-        }
         if self.encoding.len() >= PROMPTS_WAITING {
             return self.board.notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
         }
         self.tickets = self.tickets.wrapping_add(1);
-        self.compute.ask(Request::Encode { ticket: self.tickets, text: request.prompt.clone() });
+        let (text, sampling) = (request.prompt.clone(), Sampling::of(&request));
+        self.compute.ask(Request::Encode { ticket: self.tickets, text, sampling });
         self.encoding.insert(self.tickets, request);
     }
 
     fn submit(&mut self, ticket: u32, tokens: Result<Vec<u32>, String>) {
         let Some(request) = self.encoding.remove(&ticket) else { return };
-        let settings = sampling(&request).to_bytes().map_err(|error| error.to_string());
-        match tokens.and_then(|prompt| Ok((prompt, settings?))) {
-            Ok((prompt, sampling)) => {
-                let (text, max_new) = (request.prompt, request.max_new);
+        match tokens {
+            Ok(prompt) => {
+                let (sampling, max_new) = (Sampling::of(&request).to_bytes(), request.max_new);
+                let text = request.prompt;
                 self.handle(Input::Command(Command::Submit { text, prompt, max_new, sampling }));
             }
             Err(why) => self.board.notice(why),
@@ -166,9 +169,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
         for output in self.coordinator.handle(clock::now(), input) {
             match output {
                 Output::Send { to, lane, bytes } => {
-                    self.board.sent(bytes.len());
                     if let Err(error) = self.transport.send(to, lane, bytes) {
-                        self.not_sent(to, &error);
+                        self.not_sent(error);
                     }
                 }
                 Output::Load(layers) => self.compute.ask(Request::Load(layers)),
@@ -181,8 +183,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
     }
 
     /// The coordinator's leases cover what is lost here; a person sees it in the details.
-    fn not_sent(&mut self, to: PeerId, error: &SendError) {
-        self.board.dropped(format!("not sent to {to}: {error}"));
+    fn not_sent(&mut self, error: SendError) {
+        self.board.dropped(format!("not sent: {error}"));
     }
 
     fn on_event(&mut self, event: Event) {
@@ -192,12 +194,12 @@ impl<T: Transport, C: Compute> Node<T, C> {
     }
 }
 
-fn sampling(request: &WriteRequest) -> Sampling {
-    Sampling {
-        temperature: request.temperature,
-        top_p: request.top_p,
-        seed: request.seed,
-        ..Sampling::default()
+fn status(state: SignalingState) -> SignalingStatus {
+    match state {
+        SignalingState::Connecting => SignalingStatus::Connecting,
+        SignalingState::Open => SignalingStatus::Open,
+        SignalingState::Lost { retry_ms } => SignalingStatus::Lost { retry_ms },
+        SignalingState::Refused(why) => SignalingStatus::Refused(why),
     }
 }
 

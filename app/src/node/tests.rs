@@ -3,7 +3,7 @@
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
 use crate::compute::{Compute, Report, Request};
-use crate::transport::Alone;
+use super::Alone;
 use coordinator::io::{Capability, ChunkInput, ChunkOutput, Device, End, ModelSpec};
 use coordinator::{ModelId, PeerId};
 use futures::channel::mpsc::unbounded;
@@ -40,7 +40,7 @@ impl Compute for Toy {
                 let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
                 self.reports.push_back(Report::Ran { job, lease, position, result: Ok(output) });
             }
-            Request::Encode { ticket, text } => {
+            Request::Encode { ticket, text, .. } => {
                 let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
                 self.reports.push_back(Report::Encoded { ticket, tokens });
             }
@@ -127,13 +127,7 @@ async fn a_worker_that_dies_loses_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_said() {
-    let table = [
-        (request("no number"), "not a number", "the tokenizer refuses"),
-        (WriteRequest { temperature: f32::NAN, ..request("4") }, "temperature", "a setting out of range"),
-    ];
-    for (request, named, why) in table {
-        let said = |view: &View| view.notices.iter().any(|(_, text)| text.contains(named));
-        let view = until(Toy::default(), vec![Ask::Write(request)], said).await;
-        assert!(view.cards.is_empty(), "{why}");
-    }
+    let said = |view: &View| view.notices.iter().any(|(_, text)| text.contains("not a number"));
+    let view = until(Toy::default(), vec![Ask::Write(request("no number"))], said).await;
+    assert!(view.cards.is_empty());
 }

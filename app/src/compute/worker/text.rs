@@ -1,6 +1,7 @@
 //! Text to tokens and back, a stream per answer.
 
 use crate::compute::Report;
+use crate::sampling::Sampling;
 use coordinator::JobId;
 use kernels::tokenizer::{Detokenizer, Tokenizer};
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ impl Texts {
     }
 
     /// A prompt's token ids, or what is wrong with it in plain words.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
+    pub fn encode(&self, text: &str, sampling: Sampling) -> Result<Vec<u32>, String> {
+        to_kernels(sampling).check().map_err(|error| error.to_string())?;
         if text.trim().is_empty() {
             return Err("The prompt is empty: write how the story begins.".into());
         }
@@ -40,4 +42,10 @@ impl Texts {
         }
         Report::Text { job, restart: from == 0, text, last }
     }
+}
+
+/// The settings as the engine takes them.
+pub const fn to_kernels(settings: Sampling) -> kernels::llm::Sampling {
+    let Sampling { temperature, top_p, seed } = settings;
+    kernels::llm::Sampling { temperature, top_p, seed, ..kernels::llm::Sampling::greedy() }
 }
