@@ -10,6 +10,7 @@
 use crate::ids::{Layers, PeerId};
 use crate::io::{ModelSpec, Stage};
 use crate::limits;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// A peer that may hold layers.
@@ -62,22 +63,19 @@ pub fn plan(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
         .map(|candidate| candidate.layer_micros.max(1))
         .min()
         .unwrap_or(1);
-    let mut ring = choose(candidates, fastest);
-    let everyone = ring.len();
-    order_by_memory(&mut ring);
-    let Some(mut shares) = share_out(model, &ring, fastest) else {
-        return too_small(model, candidates);
-    };
-    while let Some(at) = shares.iter().position(|&share| share == 0) {
-        ring.remove(at);
-        order_by_memory(&mut ring);
-        // Without it the ends may fall on a smaller peer.
-        let Some(fewer) = share_out(model, &ring, fastest) else {
-            return too_small(model, candidates);
-        };
-        shares = fewer;
+    let by_speed = choose(candidates, |c| {
+        (slowness(c.layer_micros, fastest), Reverse(c.memory))
+    });
+    let by_memory = choose(candidates, |c| (0, Reverse(c.memory)));
+    let largest = by_memory.first().copied().into_iter().collect();
+    let everyone = by_speed.len();
+    let settled = [by_speed, by_memory, largest]
+        .into_iter()
+        .find_map(|ring| settle(model, ring, fastest));
+    match settled {
+        Some((ring, shares)) => describe(model, &ring, &shares, everyone.saturating_sub(ring.len())),
+        None => too_small(model, candidates),
     }
-    describe(model, &ring, &shares, everyone)
 }
 
 /// Bytes that a stage of `layers` takes.
@@ -101,36 +99,55 @@ fn slowness(micros: u32, fastest: u32) -> u64 {
     factor as u64
 }
 
-/// The fastest and largest peers that all see each other, `STAGES` at most.
-fn choose(candidates: &[Candidate], fastest: u32) -> Vec<&Candidate> {
+/// The first peers by `rank` that all see each other, `STAGES` at most, in the order of their layers.
+fn choose(candidates: &[Candidate], rank: impl Fn(&Candidate) -> (u64, Reverse<u64>)) -> Vec<&Candidate> {
     let mut best: Vec<&Candidate> = candidates.iter().collect();
-    best.sort_by_key(|c| {
-        (
-            slowness(c.layer_micros, fastest),
-            std::cmp::Reverse(c.memory),
-            c.id,
-        )
-    });
+    best.sort_by_key(|c| (rank(c), c.id));
     let mut ring: Vec<&Candidate> = Vec::new();
     for candidate in best {
-        let linked = ring
-            .iter()
-            .all(|other| other.sees.contains(&candidate.id) && candidate.sees.contains(&other.id));
-        if linked && ring.len() < limits::STAGES {
+        let sees =
+            |other: &&Candidate| other.sees.contains(&candidate.id) && candidate.sees.contains(&other.id);
+        if ring.iter().all(sees) && ring.len() < limits::STAGES {
             ring.push(candidate);
         }
     }
+    order_by_memory(&mut ring);
     ring
 }
 
 /// The two largest come first and last, where the embedding and the head are; the rest is ordered by id.
 fn order_by_memory(ring: &mut Vec<&Candidate>) {
-    ring.sort_by_key(|c| (std::cmp::Reverse(c.memory), c.id));
+    ring.sort_by_key(|c| (Reverse(c.memory), c.id));
     if ring.len() > 2 {
         let last = ring.remove(1);
         ring[1..].sort_by_key(|c| c.id);
         ring.push(last);
     }
+}
+
+/// The ring without those that get no layer, and the layers of the rest; None if they do not fit.
+fn settle<'a>(
+    model: &ModelSpec,
+    mut ring: Vec<&'a Candidate>,
+    fastest: u32,
+) -> Option<(Vec<&'a Candidate>, Vec<u16>)> {
+    let mut shares = share_out(model, &ring, fastest)?;
+    while let Some(idle) = shares.iter().position(|&share| share == 0) {
+        let mut fewer = ring.clone();
+        fewer.remove(idle);
+        order_by_memory(&mut fewer);
+        if let Some(others) = share_out(model, &fewer, fastest) {
+            (ring, shares) = (fewer, others);
+            continue;
+        }
+        // Without it an end would fall on a smaller peer that cannot hold it: it takes a layer off the busiest.
+        let busiest = (0..shares.len())
+            .max_by_key(|&at| shares[at])
+            .filter(|&at| shares[at] > 1)?;
+        shares[busiest] -= 1;
+        shares[idle] = 1;
+    }
+    Some((ring, shares))
 }
 
 /// Layers per stage; None if they do not fit.
@@ -155,7 +172,7 @@ fn share_out(model: &ModelSpec, ring: &[&Candidate], fastest: u32) -> Option<Vec
     Some(shares)
 }
 
-fn describe(model: &ModelSpec, ring: &[&Candidate], shares: &[u16], everyone: usize) -> Plan {
+fn describe(model: &ModelSpec, ring: &[&Candidate], shares: &[u16], left: usize) -> Plan {
     let mut start = 0;
     let stages: Vec<Stage> = ring
         .iter()
@@ -173,7 +190,7 @@ fn describe(model: &ModelSpec, ring: &[&Candidate], shares: &[u16], everyone: us
         })
         .collect();
     let parts: Vec<String> = shares.iter().map(u16::to_string).collect();
-    let why = match (ring, everyone - ring.len()) {
+    let why = match (ring, left) {
         ([only], 0) => format!("{} is alone and holds all {} layers", only.name, model.layers),
         ([only], _) => format!("{} alone is faster than with the others' help", only.name),
         (_, 0) => format!(
@@ -267,7 +284,7 @@ mod tests {
     fn layers_follow_speed_and_memory() {
         const BIG: u64 = 1 << 30;
         type Row = (u16, &'static [(u64, u32)], &'static [(u128, u16)], &'static str);
-        let rows: [Row; 9] = [
+        let rows: [Row; 10] = [
             (8, &[(BIG, 100)], &[(1, 8)], "alone"),
             (
                 8,
@@ -312,6 +329,12 @@ mod tests {
                 "three share 3 + 3 + 2",
             ),
             (
+                3,
+                &[(400, 9_000), (240, 1), (240, 1)],
+                &[(1, 1), (3, 1), (2, 1)],
+                "slow, but the others hold no end",
+            ),
+            (
                 9,
                 &[(BIG, 1); 9],
                 &[(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1), (2, 1)],
@@ -347,6 +370,17 @@ mod tests {
                 next = stage.layers.end;
             }
             assert!(plan.stages.is_empty() || next == model.layers, "complete");
+            let whole = Layers {
+                start: 0,
+                end: model.layers,
+            };
+            let alone = peers
+                .iter()
+                .any(|(memory, _)| stage_bytes(&model, whole) <= *memory);
+            assert!(
+                !alone || next == model.layers,
+                "what one peer alone can hold is planned"
+            );
         }
     }
 
