@@ -27,8 +27,19 @@ pub fn Announcer() -> impl IntoView {
     };
     Effect::new(move |heard: Option<Heard>| {
         let mut heard = heard.unwrap_or_else(|| room.view.with_untracked(Heard::before));
-        room.view.with(|view| heard.news(view)).into_iter().for_each(add);
+        room.view
+            .with(|view| heard.answer(view))
+            .into_iter()
+            .for_each(add);
         heard
+    });
+    Effect::new(move |since: Option<u64>| {
+        let since = since.unwrap_or_else(|| room.notices.with_untracked(|all| after(all)));
+        room.notices.with(|all| {
+            let fresh = all.iter().filter(|(at, _)| *at >= since);
+            fresh.for_each(|(_, text)| add(text.clone()));
+            since.max(after(all))
+        })
     });
     Effect::new(move |_| add(room.say.get()));
     view! {
@@ -40,12 +51,16 @@ pub fn Announcer() -> impl IntoView {
     }
 }
 
-/// How much of the newest answer and of the notices has been handed to the screen reader.
+/// The time after the newest of these notices: from then on they are news.
+pub fn after(notices: &[(u64, String)]) -> u64 {
+    notices.last().map_or(0, |(at, _)| at + 1)
+}
+
+/// How much of the newest answer has been handed to the screen reader.
 struct Heard {
     job: Option<JobId>,
     bytes: usize,
     ended: bool,
-    notices: u64,
 }
 
 impl Heard {
@@ -56,23 +71,15 @@ impl Heard {
             job: newest.map(|card| card.id),
             bytes: newest.map_or(0, |card| card.text.len()),
             ended: newest.is_none_or(|card| card.end.is_some()),
-            notices: view.notices.last().map_or(0, |(at, _)| at + 1),
         }
-    }
-
-    fn news(&mut self, view: &View) -> Vec<String> {
-        let since = self.notices;
-        let fresh = view.notices.iter().filter(|(at, _)| *at >= since);
-        let mut news: Vec<String> = fresh.map(|(_, text)| text.clone()).collect();
-        self.notices = view.notices.last().map_or(since, |(at, _)| since.max(at + 1));
-        news.extend(self.answer(view));
-        news
     }
 
     fn answer(&mut self, view: &View) -> Option<String> {
         let card = view.cards.last()?;
         if self.job != Some(card.id) {
-            (self.job, self.bytes, self.ended) = (Some(card.id), 0, false);
+            // One that comes already ended was written before this person came.
+            let old = card.end.is_some();
+            (self.job, self.bytes, self.ended) = (Some(card.id), if old { card.text.len() } else { 0 }, old);
         }
         let over = card.end.is_some() && !self.ended;
         let end = if over {

@@ -1,9 +1,12 @@
 //! What every part of the room shares.
 
 use super::colour::{self, Hues};
+use super::comings::Comings;
+use crate::clock;
 use crate::node::view::{Ask, View};
 use coordinator::PeerId;
 use leptos::prelude::*;
+use std::collections::VecDeque;
 
 /// The room as its components see it. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -14,6 +17,9 @@ pub struct Room {
     pub hues: Memo<Hues>,
     /// The link, as people pass it on.
     pub link: StoredValue<String>,
+    /// What there is to read once, with the time in ms since the start, oldest first: the node's notices and who
+    /// came and left.
+    pub notices: Memo<Vec<(u64, String)>>,
     /// What to read aloud next; each new value is read once, politely.
     pub say: RwSignal<String>,
     ask: StoredValue<Box<dyn Fn(Ask)>, LocalStorage>,
@@ -29,6 +35,7 @@ impl Room {
             view,
             hues,
             link: StoredValue::new(link),
+            notices: notices(view),
             say: RwSignal::new(String::new()),
             ask: StoredValue::new_local(ask),
         }
@@ -60,4 +67,23 @@ impl Room {
             .unwrap_or_else(|| colour::own_hue(id, name));
         format!("--hue:{hue}")
     }
+}
+
+fn notices(view: RwSignal<View>) -> Memo<Vec<(u64, String)>> {
+    /// Comings and goings kept. Source: as many as the node keeps of its own notices.
+    const KEPT: usize = 50;
+    let seen = StoredValue::new((Comings::default(), VecDeque::new()));
+    Memo::new(move |_| {
+        let mut all = view.with(|view| {
+            seen.update_value(|(comings, news)| {
+                let now = clock::now().0;
+                news.extend(comings.see(now, view).into_iter().map(|text| (now, text)));
+                news.drain(..news.len().saturating_sub(KEPT));
+            });
+            view.notices.clone()
+        });
+        seen.with_value(|(_, news)| all.extend(news.iter().cloned()));
+        all.sort_by_key(|(at, _)| *at);
+        all
+    })
 }

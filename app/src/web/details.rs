@@ -11,7 +11,10 @@ pub fn Details() -> impl IntoView {
     let room = Room::here();
     let facts = room.memo(facts);
     let dropped = room.memo(|view| view.dropped.clone());
-    let events = room.memo(|view| view.notices.iter().rev().cloned().collect::<Vec<_>>());
+    let events = move || {
+        room.notices
+            .with(|notices| notices.iter().rev().cloned().collect::<Vec<_>>())
+    };
     view! {
         <details class="details">
             <summary>"Details"</summary>
@@ -33,7 +36,7 @@ pub fn Details() -> impl IntoView {
             }}
             <h3>"Events"</h3>
             <ol class="events" aria-label="Events">
-                <For each=move || events.get() key=Clone::clone let((at, text))>
+                <For each=events key=Clone::clone let((at, text))>
                     <li><span class="number">{clock(at)}</span>" "{text}</li>
                 </For>
             </ol>

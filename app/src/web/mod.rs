@@ -1,7 +1,7 @@
 //! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
 //!
 //! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
-//! [`sentence`]), which are tested natively. The components only put it on the screen.
+//! [`sentence`], [`comings`]), which are tested natively. The components only put it on the screen.
 //!
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
@@ -14,6 +14,7 @@
 //! ```
 
 pub mod colour;
+pub mod comings;
 pub mod sentence;
 pub mod settings;
 pub mod status;

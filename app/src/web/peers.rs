@@ -65,7 +65,7 @@ fn Peer(id: PeerId) -> impl IntoView {
     let flag =
         move |flag: fn(&Shown) -> bool| Memo::new(move |_| now.with(|now| now.as_ref().is_some_and(flag)));
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
-    let device = part(|now| words::device(now.peer.capability.as_ref(), now.layers));
+    let device = part(|now| words::device(now.peer.capability.as_ref()));
     let held = part(|now| words::share(now.runs, &now.peer.ready, now.layers));
     let held_data = part(|now| {
         now.peer

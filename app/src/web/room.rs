@@ -1,6 +1,6 @@
 //! The room: feed and composer, the panel beside or below them.
 
-use super::announce::Announcer;
+use super::announce::{Announcer, after};
 use super::composer::{Composer, Draft};
 use super::context::Room;
 use super::door::Mark;
@@ -80,14 +80,11 @@ fn Progress() -> impl IntoView {
 fn Notices() -> impl IntoView {
     const AT_ONCE: usize = 3;
     let room = Room::here();
-    let gone_before = RwSignal::new(
-        room.view
-            .with_untracked(|view| view.notices.last().map_or(0, |(at, _)| at + 1)),
-    );
+    let gone_before = RwSignal::new(room.notices.with_untracked(|all| after(all)));
     let shown = Memo::new(move |_| {
         let since = gone_before.get();
-        let fresh = room.view.with(|view| {
-            let fresh = view.notices.iter().filter(|(at, _)| *at >= since);
+        let fresh = room.notices.with(|all| {
+            let fresh = all.iter().filter(|(at, _)| *at >= since);
             fresh.cloned().collect::<Vec<_>>()
         });
         fresh[fresh.len().saturating_sub(AT_ONCE)..].to_vec()

@@ -95,9 +95,11 @@ fn joined(ranges: &[Layers]) -> Vec<Layers> {
     joined
 }
 
-/// What a device manages on its own with a model of `layers` layers: "CPU, about 40 tokens/s alone".
+/// What a device computes with and how fast, as its probe measured: "CPU, 2.6 ms a layer".
+///
+/// Not tokens a second: what passing tokens on costs is in no probe.
 #[must_use]
-pub fn device(capability: Option<&Capability>, layers: u16) -> String {
+pub fn device(capability: Option<&Capability>) -> String {
     let Some(capability) = capability else {
         return "getting ready".to_owned();
     };
@@ -105,10 +107,9 @@ pub fn device(capability: Option<&Capability>, layers: u16) -> String {
         Device::Gpu => "WebGPU",
         Device::Cpu => "CPU",
     };
-    let micros = u64::from(capability.layer_micros) * u64::from(layers);
-    match micros {
+    match capability.layer_micros {
         0 => kind.to_owned(),
-        _ => format!("{kind}, about {} alone", rate(two_figures(1e6 / micros as f32))),
+        micros => format!("{kind}, {} ms a layer", figures(f64::from(micros) / 1_000.0)),
     }
 }
 
@@ -133,12 +134,6 @@ pub fn sentence(reason: &str) -> String {
         "."
     };
     first.chain(letters).collect::<String>() + stop
-}
-
-/// Rounded to two significant figures: a probe knows no more.
-fn two_figures(value: f32) -> f32 {
-    let unit = 10_f32.powf(value.max(1.0).log10().floor() - 1.0);
-    (value / unit).round() * unit
 }
 
 fn numbers(range: Layers) -> String {
@@ -234,23 +229,24 @@ mod tests {
     }
 
     #[test]
-    fn devices_say_what_they_manage_alone() {
-        let cpu = Capability {
+    fn devices_say_how_fast_they_are() {
+        let cpu = |layer_micros| Capability {
             device: Device::Cpu,
             memory: 0,
-            layer_micros: 3_125,
+            layer_micros,
         };
         let rows = [
-            (device(None, 8), "getting ready", "no probe yet"),
+            (device(None), "getting ready", "no probe yet"),
+            (device(Some(&cpu(2_610))), "CPU, 2.6 ms a layer", "as measured"),
+            (device(Some(&cpu(87))), "CPU, 0.09 ms a layer", "a small model"),
+            (device(Some(&cpu(0))), "CPU", "too fast to measure"),
             (
-                device(Some(&cpu), 8),
-                "CPU, about 40 tokens/s alone",
-                "eight layers at 3.125 ms",
-            ),
-            (
-                device(Some(&cpu), 0),
-                "CPU",
-                "without a model there is nothing to be fast at",
+                device(Some(&Capability {
+                    device: Device::Gpu,
+                    ..cpu(0)
+                })),
+                "WebGPU",
+                "the other kind",
             ),
         ];
         for (got, expected, why) in rows {
