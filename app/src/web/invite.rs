@@ -14,7 +14,10 @@ pub fn Invite() -> impl IntoView {
     let room = Room::here();
     let link = room.link.get_value();
     let code = drawn(&link);
-    let alone = room.memo(|view| view.peers.peers.len() < 2);
+    // Open until the first other arrives, and from then on as the person wants it.
+    let unmet = Memo::new(move |was: Option<&bool>| {
+        was.is_none_or(|unmet| *unmet) && room.view.with(|view| view.peers.peers.len() < 2)
+    });
     let confirmed = RwSignal::new(None::<bool>);
     let copy = move |_| {
         spawn_local(async move {
@@ -46,7 +49,7 @@ pub fn Invite() -> impl IntoView {
                 </button>
             </div>
             {move || (confirmed.get() == Some(false)).then(|| view! { <p class="trouble">{FAILED}</p> })}
-            <details class="qr" open=move || alone.get()>
+            <details class="qr" open=move || unmet.get()>
                 <summary>"Scan it with a phone"</summary>
                 {match code {
                     Some(svg) => view! {

@@ -35,7 +35,7 @@ struct Shown {
     me: bool,
     leads: bool,
     layers: u16,
-    runs: Option<Layers>,
+    runs: Vec<Layers>,
 }
 
 fn shown(view: &View, id: PeerId) -> Option<Shown> {
@@ -49,8 +49,9 @@ fn shown(view: &View, id: PeerId) -> Option<Shown> {
             .peers
             .stages
             .iter()
-            .find(|stage| stage.peer == id)
-            .map(|stage| stage.layers),
+            .filter(|stage| stage.peer == id)
+            .map(|stage| stage.layers)
+            .collect(),
     })
 }
 
@@ -66,7 +67,7 @@ fn Peer(id: PeerId) -> impl IntoView {
         move |flag: fn(&Shown) -> bool| Memo::new(move |_| now.with(|now| now.as_ref().is_some_and(flag)));
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
     let device = part(|now| words::device(now.peer.capability.as_ref()));
-    let held = part(|now| words::share(now.runs, &now.peer.ready, now.layers));
+    let held = part(|now| words::share(&now.runs, &now.peer.ready, now.layers));
     let held_data = part(|now| {
         now.peer
             .ready

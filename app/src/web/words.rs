@@ -54,19 +54,25 @@ pub fn layers(range: Layers) -> String {
 /// What a peer does with a model of `total` layers, of which the plan gives it `runs` and its memory has `ready`:
 /// "Runs layers 1–4 of 8", "Loading layers 5–8", "Holds no layers yet".
 #[must_use]
-pub fn share(runs: Option<Layers>, ready: &[Layers], total: u16) -> String {
-    let held = joined(ready);
-    match runs {
-        Some(runs) if held.iter().any(|h| h.start <= runs.start && runs.end <= h.end) => {
-            let more = held != [runs];
-            format!(
-                "Runs {}{}",
-                of(&[runs], total),
-                if more { ", holds more" } else { "" }
-            )
-        }
-        Some(runs) => format!("Loading {}", layers(runs)),
-        None => format!("Holds {}", of(&held, total)),
+pub fn share(runs: &[Layers], ready: &[Layers], total: u16) -> String {
+    let (runs, held) = (joined(runs), joined(ready));
+    let in_memory = |run: &Layers| {
+        held.iter()
+            .any(|held| held.start <= run.start && run.end <= held.end)
+    };
+    if runs.is_empty() {
+        format!("Holds {}", of(&held, total))
+    } else if runs.iter().all(in_memory) {
+        format!(
+            "Runs {}{}",
+            of(&runs, total),
+            if held == runs { "" } else { ", holds more" }
+        )
+    } else {
+        format!(
+            "Loading {}",
+            list(&runs.into_iter().map(layers).collect::<Vec<_>>())
+        )
     }
 }
 
@@ -188,39 +194,46 @@ mod tests {
 
     #[test]
     fn shares_of_the_model() {
+        let (all, first, last) = (range(0, 8), range(0, 4), range(4, 8));
         let rows = [
             (
-                share(None, &[], 8),
+                share(&[], &[], 8),
                 "Holds no layers yet",
                 "nothing loaded, nothing planned",
             ),
-            (share(None, &[range(0, 8)], 8), "Holds all 8 layers", "in reserve"),
+            (share(&[], &[all], 8), "Holds all 8 layers", "in reserve"),
             (
-                share(None, &[range(6, 8), range(0, 2)], 8),
+                share(&[], &[range(6, 8), range(0, 2)], 8),
                 "Holds layers 1–2, 7–8 of 8",
                 "two pieces, in order",
             ),
-            (share(None, &[range(7, 8)], 8), "Holds layer 8 of 8", "one layer"),
+            (share(&[], &[range(7, 8)], 8), "Holds layer 8 of 8", "one layer"),
             (
-                share(Some(range(0, 8)), &[range(0, 4), range(4, 8)], 8),
+                share(&[all], &[first, last], 8),
                 "Runs all 8 layers",
                 "alone, in two pieces",
             ),
             (
-                share(Some(range(0, 4)), &[range(0, 4)], 8),
+                share(&[first], &[first], 8),
                 "Runs layers 1–4 of 8",
                 "the first half",
             ),
             (
-                share(Some(range(0, 4)), &[range(0, 4), range(0, 8)], 8),
+                share(&[first], &[first, all], 8),
                 "Runs layers 1–4 of 8, holds more",
                 "overlap",
             ),
             (
-                share(Some(range(4, 8)), &[range(0, 4)], 8),
-                "Loading layers 5–8",
-                "not yet",
+                share(&[first, last], &[first, last], 8),
+                "Runs all 8 layers",
+                "two stages",
             ),
+            (
+                share(&[first, last], &[first], 8),
+                "Loading layers 1–8",
+                "the second half is not there yet",
+            ),
+            (share(&[last], &[first], 8), "Loading layers 5–8", "not yet"),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");
