@@ -266,10 +266,12 @@ impl Run<'_> {
             .steps
             .is_none_or(|steps| self.trainer.step < steps)
         {
+            let before = self.trainer.step;
             let loss = self.some_steps().await?;
             let seconds = self.started.elapsed().as_secs_f64();
             self.plan(seconds, looked_at);
-            self.note(loss, seconds, seconds - looked_at)?;
+            let step_seconds = (seconds - looked_at) / f64::from(self.trainer.step - before);
+            self.note(loss, seconds, step_seconds)?;
             if seconds - checkpoint_at > self.settings.checkpoint_minutes * 60.0 {
                 checkpoint_at = seconds;
                 self.checkpoint().await?;
@@ -324,11 +326,11 @@ impl Run<'_> {
         self.trainer.schedule.steps = Some(steps);
     }
 
-    fn note(&mut self, loss: f64, seconds: f64, since: f64) -> Result<(), TrainError> {
+    fn note(&mut self, loss: f64, seconds: f64, step_seconds: f64) -> Result<(), TrainError> {
         let step = self.trainer.step;
         let tokens = u64::from(step) * (self.settings.batch * self.settings.tokens) as u64;
         let rate = self.trainer.schedule.rate(step);
-        let per_step = since * 1e3 / f64::from(LOOK);
+        let per_step = step_seconds * 1e3;
         println!("step {step:6}  loss {loss:.4}  rate {rate:.2e}  {per_step:6.0} ms a step  {seconds:6.0} s");
         self.record.progress(step, tokens, seconds, loss);
         self.curve
