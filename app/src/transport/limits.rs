@@ -22,7 +22,7 @@ pub const PING_MS: u64 = 2_500;
 pub const SILENT_MS: u64 = 12_000;
 /// The same, once the signaling server has said that the peer left it. Source: guess; a living peer answers a ping
 /// in one round trip.
-pub const DOUBT_MS: u64 = 2_000;
+pub const DOUBT_MS: u64 = 1_000;
 /// Faulty frames after which a peer is shown out. Source: guess.
 pub const STRIKES: u32 = 16;
 
