@@ -174,7 +174,10 @@ fn router(app: Option<PathBuf>, ice: Ice, limits: Arc<Limits>, shutdown: watch::
     let router = Router::new()
         .route("/room/{name}", get(socket::upgrade))
         .route("/api/health", get(health))
-        .route("/api/ice", get(async move || ([(CACHE_CONTROL, "no-store")], Json(ice))))
+        .route(
+            "/api/ice",
+            get(async move || ([(CACHE_CONTROL, "no-store")], Json(ice))),
+        )
         .with_state(shared);
     match app {
         Some(app) => router.fallback_service(files::router(&app)),

@@ -2,7 +2,8 @@
 
 mod support;
 
-use signaling::{Config, Limits};
+use serde_json::{Value, json};
+use signaling::{Config, Ice};
 use std::fs;
 use support::{get, health, start_with};
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ async fn what_is_served_how() {
     let dist = dist();
     let server = start_with(Config {
         app: Some(dist.path().into()),
-        limits: Limits::default(),
+        ..Config::default()
     })
     .await;
     const EVER: &str = "public, max-age=31536000, immutable";
@@ -121,7 +122,7 @@ async fn an_unhashed_file_is_only_sent_again_if_it_changed() {
     let dist = dist();
     let server = start_with(Config {
         app: Some(dist.path().into()),
-        limits: Limits::default(),
+        ..Config::default()
     })
     .await;
     let first = get(&server, "/worker.js", &[]).await;
@@ -147,10 +148,31 @@ async fn health_is_counts_only() {
 }
 
 #[tokio::test]
+async fn peers_learn_the_ice_servers_and_no_cache_keeps_them() {
+    let ice = Ice {
+        urls: vec!["turn:relay.example:3478".to_owned()],
+        username: Some("room".to_owned()),
+        credential: None,
+    };
+    let server = start_with(Config {
+        ice,
+        ..Config::default()
+    })
+    .await;
+    let answer = get(&server, "/api/ice", &[]).await;
+    let expected = json!({ "urls": ["turn:relay.example:3478"], "username": "room", "credential": null });
+    assert_eq!(
+        serde_json::from_slice::<Value>(&answer.body).expect("JSON"),
+        expected
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
 async fn a_missing_app_is_said_at_the_start() {
     let server = start_with(Config {
         app: Some("no-such-directory".into()),
-        limits: Limits::default(),
+        ..Config::default()
     })
     .await;
     let error = server.stop().await.expect_err("nothing to serve");

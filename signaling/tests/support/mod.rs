@@ -15,7 +15,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 const HANG: Duration = Duration::from_secs(20);
 
 pub async fn start(limits: Limits) -> Running {
-    start_with(Config { app: None, limits }).await
+    start_with(Config {
+        limits,
+        ..Config::default()
+    })
+    .await
 }
 
 pub async fn start_with(config: Config) -> Running {
