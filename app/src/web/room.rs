@@ -102,7 +102,7 @@ fn Notices() -> impl IntoView {
 #[component]
 fn Notice(text: String, dismiss: impl Fn() + Copy + 'static) -> impl IntoView {
     /// How long a notice stands. Source: guess; time to read two lines twice.
-    const STANDS: Duration = Duration::from_secs(12);
+    const STANDS: Duration = Duration::from_secs(9);
     set_timeout(dismiss, STANDS);
     view! {
         <div class="notice">
