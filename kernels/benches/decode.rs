@@ -24,7 +24,7 @@ fn feed(model: &Model, cache: &mut Cache, tokens: Vec<i32>, opened: &Opened) -> 
     let scores = model.logits(hidden.narrow(1, rows - 1, 1));
     block_on(scores.into_data_async())
         .expect("the CPU answers")
-        .into_vec()
+        .try_into_vec()
         .expect("scores are f32")
 }
 

@@ -9,7 +9,7 @@ pub enum Error {
     #[error("config.json: {0}")]
     Config(String),
     /// The configuration names a model family that this crate does not know.
-    #[error("config.json names the architecture {found:?}; known here: {}", known.join(", "))]
+    #[error("config.json names the architecture {found:?}; known here: {}", .known.join(", "))]
     Architecture {
         /// What the file says.
         found: String,
@@ -17,7 +17,9 @@ pub enum Error {
         known: &'static [&'static str],
     },
     /// The head of a safetensors file is damaged. Cure: download it again.
-    #[error("safetensors header, at byte {offset}: {reason}; the file is damaged or not safetensors, download it again")]
+    #[error(
+        "safetensors header, at byte {offset}: {reason}; the file is damaged or not safetensors, download it again"
+    )]
     Header {
         /// Where in the file.
         offset: u64,

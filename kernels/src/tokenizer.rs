@@ -34,14 +34,20 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] if the file is too large or not a tokenizer.
     pub fn from_json(json: &[u8], bos: Option<u32>) -> Result<Self, Error> {
         if json.len() > limits::TOKENIZER_BYTES {
-            let reason = format!("tokenizer.json has {} bytes, {} at most", json.len(), limits::TOKENIZER_BYTES);
+            let reason = format!(
+                "tokenizer.json has {} bytes, {} at most",
+                json.len(),
+                limits::TOKENIZER_BYTES
+            );
             return Err(Error::Tokenizer(reason));
         }
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|e| Error::Tokenizer(format!("tokenizer.json is not readable: {e}")))?;
         // Both are about training batches; here they would silently change a prompt.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        inner
+            .with_truncation(None)
+            .map_err(|e| Error::Tokenizer(e.to_string()))?;
         Ok(Self { inner, bos })
     }
 
@@ -61,9 +67,15 @@ impl Tokenizer {
             return Err(Error::Tokenizer(reason));
         }
         // Some files add the first id by themselves and some do not, so that it is added here.
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(|e| Error::Tokenizer(e.to_string()))?;
         let first = self.bos.filter(|_| start);
-        Ok(first.into_iter().chain(encoding.get_ids().iter().copied()).collect())
+        Ok(first
+            .into_iter()
+            .chain(encoding.get_ids().iter().copied())
+            .collect())
     }
 
     /// The text of `ids`, without ids that stand for no text.
@@ -71,7 +83,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if they cannot be decoded.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner.decode(ids, true).map_err(|e| Error::Tokenizer(e.to_string()))
+        self.inner
+            .decode(ids, true)
+            .map_err(|e| Error::Tokenizer(e.to_string()))
     }
 }
 
@@ -86,7 +100,10 @@ impl Detokenizer {
     #[must_use]
     pub fn after(prompt: &[u32]) -> Self {
         let ids = prompt[prompt.len().saturating_sub(CONTEXT)..].to_vec();
-        Self { given: ids.len(), ids }
+        Self {
+            given: ids.len(),
+            ids,
+        }
     }
 
     /// Takes the next id and gives the text that is now whole, often none.
@@ -113,7 +130,9 @@ impl Detokenizer {
             return Ok(String::new());
         }
         // If the context itself ended in a broken character, its text changes: give what follows the common start.
-        let text = all.strip_prefix(&before).map_or_else(|| after_common(&before, &all), str::to_owned);
+        let text = all
+            .strip_prefix(&before)
+            .map_or_else(|| after_common(&before, &all), str::to_owned);
         if !text.is_empty() {
             // What was just given becomes the context, and only that is kept.
             self.ids.drain(..self.given);
@@ -124,6 +143,11 @@ impl Detokenizer {
 }
 
 fn after_common(before: &str, all: &str) -> String {
-    let same = before.chars().zip(all.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let same = before
+        .chars()
+        .zip(all.chars())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum();
     all[same..].to_owned()
 }

@@ -6,7 +6,7 @@ use common::{Checkpoint, block_on};
 use kernels::device::Opened;
 use kernels::engine::{Engine, Input, Step, StepOut};
 use kernels::llm::{Config, Layers, Model, Sampling, ranges};
-use kernels::weights::Header;
+use kernels::weights::{ByteRange, Header};
 use kernels::{Error, StepError, limits};
 
 const TINY: &str = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 8, "intermediate_size": 12,
@@ -171,7 +171,7 @@ fn both_styles_of_configuration_mean_the_same() {
     assert_eq!(old, new);
     assert_eq!(old.rope_theta, 500_000.0);
     assert_eq!(tiny_with("eos_token_id", "2").unwrap().eos, [2]);
-    assert_eq!(tiny_with("eos_token_id", "null").unwrap().eos, []);
+    assert!(tiny_with("eos_token_id", "null").unwrap().eos.is_empty());
     assert_eq!(
         tiny_with("max_position_embeddings", "131072").unwrap().context,
         limits::CONTEXT
@@ -299,7 +299,8 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
             .to_string();
         assert!(error.contains(tensor), "{why}: {error}");
         let mut model = Model::empty(&config, &Opened::cpu().device);
-        let asked = async |_: &_| panic!("nothing may be asked for before everything fits");
+        let asked =
+            async |_: &ByteRange| -> Result<Vec<u8>, String> { panic!("everything is checked first") };
         assert!(
             block_on(model.load(layers, &checkpoint.header, &Opened::cpu().device, asked)).is_err(),
             "{why}"

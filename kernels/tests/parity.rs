@@ -18,7 +18,10 @@ fn ids(tokens: &[u32], opened: &Opened) -> Tensor<2, Int> {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    block_on(tensor.into_data_async()).unwrap().into_vec().unwrap()
+    block_on(tensor.into_data_async())
+        .unwrap()
+        .try_into_vec()
+        .unwrap()
 }
 
 /// Every combination of a reference checkpoint, a style of its configuration and a device.
@@ -134,7 +137,7 @@ struct Chain(Vec<(Engine<u32>, Layers)>);
 
 impl Chain {
     fn split(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
-        let edges = [&[0], cuts, &[checkpoint.config.layers]].concat();
+        let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let ranges = edges.windows(2).map(|edge| Layers::new(edge[0], edge[1]));
         Self(
             ranges
@@ -174,7 +177,7 @@ impl Chain {
         let mut tokens = prompt.to_vec();
         let mut fed = 0;
         while tokens.len() < prompt.len() + count {
-            let (token, _) = self.run(fed, &tokens[fed..].to_vec(), Some(&sample));
+            let (token, _) = self.run(fed, &tokens[fed..], Some(&sample));
             fed = tokens.len();
             tokens.extend(token);
         }
@@ -253,7 +256,7 @@ struct Parts(Vec<(Model, Cache)>);
 
 impl Parts {
     fn split(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
-        let edges = [&[0], cuts, &[checkpoint.config.layers]].concat();
+        let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let ranges = edges.windows(2).map(|edge| Layers::new(edge[0], edge[1]));
         Self(
             ranges

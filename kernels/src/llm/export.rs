@@ -83,6 +83,6 @@ pub(crate) async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f
         .into_data_async()
         .await
         .map_err(|e| Error::Device(format!("{e:?}")))?;
-    data.into_vec::<f32>()
+    data.try_into_vec::<f32>()
         .map_err(|e| Error::Device(format!("{e:?}")))
 }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::llm::names::{self, BlockNames, Needed};
 use crate::llm::{Attention, Block, Config, FeedForward, Layers, Model};
 use crate::weights::{ByteRange, Header};
-use burn::module::{Param, ParamId};
+use burn::module::Param;
 use burn::nn::{Embedding, Linear, RmsNorm};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -130,8 +130,9 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
 
     /// Weights stay for long: told so, the GPU's allocator gives them memory of their own size.
     fn place<const D: usize>(&self, data: TensorData) -> Tensor<D> {
-        self.device
-            .memory_persistent_allocations(data, |data| Tensor::from_data(data, self.device))
+        // Not through `self`, whose source need not be shared between threads.
+        let device = self.device;
+        device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device))
     }
 
     async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {
@@ -146,5 +147,6 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
 }
 
 fn param<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
-    Param::initialized(ParamId::new(), value)
+    // Not `initialized`: on an autodiff device what was loaded can be trained on.
+    Param::from_tensor(value)
 }

@@ -61,11 +61,17 @@ impl Header {
     /// [`Error::Header`] if there are fewer than eight bytes or the length is implausible.
     pub fn size(prefix: &[u8]) -> Result<u64, Error> {
         let Some(length) = prefix.first_chunk().map(|length| u64::from_le_bytes(*length)) else {
-            return Err(damaged(prefix.len() as u64, "the file ends before its eight bytes of header length"));
+            return Err(damaged(
+                prefix.len() as u64,
+                "the file ends before its eight bytes of header length",
+            ));
         };
         if !(2..=limits::HEADER_BYTES).contains(&length) {
             let most = limits::HEADER_BYTES;
-            return Err(damaged(0, format!("a header of {length} bytes; between 2 and {most} are plausible")));
+            return Err(damaged(
+                0,
+                format!("a header of {length} bytes; between 2 and {most} are plausible"),
+            ));
         }
         Ok(LENGTH_BYTES + length)
     }
@@ -77,14 +83,29 @@ impl Header {
     /// [`Error::Header`] or [`Error::Tensor`] for a file that is cut off or damaged.
     pub fn parse(head: &[u8], file_bytes: u64) -> Result<Self, Error> {
         let size = Self::size(head)?;
-        let json = usize::try_from(size).ok().and_then(|size| head.get(LENGTH_BYTES as usize..size));
+        let json = usize::try_from(size)
+            .ok()
+            .and_then(|size| head.get(LENGTH_BYTES as usize..size));
         let Some(json) = json else {
-            return Err(damaged(head.len() as u64, format!("the file ends inside its header of {size} bytes")));
+            return Err(damaged(
+                head.len() as u64,
+                format!("the file ends inside its header of {size} bytes"),
+            ));
         };
-        let raw: RawHeader = serde_json::from_slice(json)
-            .map_err(|e| damaged(LENGTH_BYTES + e.column() as u64, format!("the header is not readable: {e}")))?;
-        let tensors = raw.tensors.into_iter().map(|(name, raw)| Ok((name.clone(), raw.check(&name, size)?)));
-        let header = Self { tensors: tensors.collect::<Result<_, Error>>()?, file_bytes };
+        let raw: RawHeader = serde_json::from_slice(json).map_err(|e| {
+            damaged(
+                LENGTH_BYTES + e.column() as u64,
+                format!("the header is not readable: {e}"),
+            )
+        })?;
+        let tensors = raw
+            .tensors
+            .into_iter()
+            .map(|(name, raw)| Ok((name.clone(), raw.check(&name, size)?)));
+        let header = Self {
+            tensors: tensors.collect::<Result<_, Error>>()?,
+            file_bytes,
+        };
         header.check_layout(size)?;
         Ok(header)
     }
@@ -97,7 +118,9 @@ impl Header {
 
     /// Names and ranges of all tensors, by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<u64>)> {
-        self.tensors.iter().map(|(name, entry)| (name.as_str(), entry.range.clone()))
+        self.tensors
+            .iter()
+            .map(|(name, entry)| (name.as_str(), entry.range.clone()))
     }
 
     /// The range of a tensor that has to have this shape.
@@ -105,13 +128,22 @@ impl Header {
     /// # Errors
     /// [`Error::Tensor`] if it is missing, too large or of an unknown kind of number; [`Error::Shape`].
     pub fn range(&self, tensor: &str, shape: &[usize]) -> Result<ByteRange, Error> {
-        let failed = |reason: String| Error::Tensor { tensor: tensor.into(), reason };
+        let failed = |reason: String| Error::Tensor {
+            tensor: tensor.into(),
+            reason,
+        };
         let Some(entry) = self.tensors.get(tensor) else {
-            return Err(failed("missing: config.json and the weights belong to different models".into()));
+            return Err(failed(
+                "missing: config.json and the weights belong to different models".into(),
+            ));
         };
         let expected: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
         if entry.shape != expected {
-            return Err(Error::Shape { tensor: tensor.into(), expected, found: entry.shape.clone() });
+            return Err(Error::Shape {
+                tensor: tensor.into(),
+                expected,
+                found: entry.shape.clone(),
+            });
         }
         if entry.number == Number::Other {
             return Err(unreadable(tensor));
@@ -120,7 +152,11 @@ impl Header {
         if bytes > limits::TENSOR_BYTES {
             return Err(failed(format!("{bytes} bytes, {} at most", limits::TENSOR_BYTES)));
         }
-        Ok(ByteRange { tensor: tensor.into(), range: entry.range.clone(), number: entry.number })
+        Ok(ByteRange {
+            tensor: tensor.into(),
+            range: entry.range.clone(),
+            number: entry.number,
+        })
     }
 
     /// The tensors follow one another from the header to the end of the file.
@@ -130,13 +166,23 @@ impl Header {
         let mut at = start;
         for (name, entry) in by_place {
             if entry.range.start != at {
-                let what = if entry.range.start < at { "overlaps the one before" } else { "leaves a gap" };
-                return Err(damaged(at, format!("tensor {name} starts at {} and {what}", entry.range.start)));
+                let what = if entry.range.start < at {
+                    "overlaps the one before"
+                } else {
+                    "leaves a gap"
+                };
+                return Err(damaged(
+                    at,
+                    format!("tensor {name} starts at {} and {what}", entry.range.start),
+                ));
             }
             at = entry.range.end;
         }
         if at != self.file_bytes {
-            return Err(damaged(self.file_bytes, format!("the file has {} bytes instead of {at}", self.file_bytes)));
+            return Err(damaged(
+                self.file_bytes,
+                format!("the file has {} bytes instead of {at}", self.file_bytes),
+            ));
         }
         Ok(())
     }
@@ -161,11 +207,19 @@ impl ByteRange {
                 self.bytes(),
                 self.range.start
             );
-            return Err(Error::Tensor { tensor: self.tensor.clone(), reason });
+            return Err(Error::Tensor {
+                tensor: self.tensor.clone(),
+                reason,
+            });
         }
         let pairs = || bytes.as_chunks::<2>().0.iter().copied();
         Ok(match self.number {
-            Number::F32 => bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
+            Number::F32 => bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|four| f32::from_le_bytes(*four))
+                .collect(),
             Number::F16 => pairs().map(|two| f16::from_le_bytes(two).to_f32()).collect(),
             Number::BF16 => pairs().map(|two| bf16::from_le_bytes(two).to_f32()).collect(),
             Number::Other => return Err(unreadable(&self.tensor)),
@@ -202,30 +256,52 @@ impl RawEntry {
     /// `start` is where the tensors begin in the file.
     fn check(self, name: &str, start: u64) -> Result<Entry, Error> {
         let [from, to] = self.data_offsets;
-        let failed = |reason: String| Error::Tensor { tensor: name.into(), reason };
+        let failed = |reason: String| Error::Tensor {
+            tensor: name.into(),
+            reason,
+        };
         let (Some(first), Some(end)) = (start.checked_add(from), start.checked_add(to)) else {
-            return Err(failed(format!("its offsets {from}..{to} are beyond every file: the file is damaged")));
+            return Err(failed(format!(
+                "its offsets {from}..{to} are beyond every file: the file is damaged"
+            )));
         };
         if from > to || self.shape.len() > RANK {
             let shape = &self.shape;
-            return Err(failed(format!("shape {shape:?} at {from}..{to} is impossible: the file is damaged")));
+            return Err(failed(format!(
+                "shape {shape:?} at {from}..{to} is impossible: the file is damaged"
+            )));
         }
         if let Some(size) = self.dtype.bytes() {
-            let expected = self.shape.iter().try_fold(size, |bytes, dim| bytes.checked_mul(*dim));
+            let expected = self
+                .shape
+                .iter()
+                .try_fold(size, |bytes, dim| bytes.checked_mul(*dim));
             if expected != Some(to - from) {
                 let (found, shape, dtype) = (to - from, &self.shape, self.dtype);
-                return Err(failed(format!("{found} bytes do not make {dtype:?} of shape {shape:?}: the file is damaged")));
+                return Err(failed(format!(
+                    "{found} bytes do not make {dtype:?} of shape {shape:?}: the file is damaged"
+                )));
             }
         }
-        Ok(Entry { number: self.dtype, shape: self.shape, range: first..end })
+        Ok(Entry {
+            number: self.dtype,
+            shape: self.shape,
+            range: first..end,
+        })
     }
 }
 
 fn unreadable(tensor: &str) -> Error {
     let reason = "its numbers are not F32, F16 or BF16: use a checkpoint in one of these".into();
-    Error::Tensor { tensor: tensor.into(), reason }
+    Error::Tensor {
+        tensor: tensor.into(),
+        reason,
+    }
 }
 
 fn damaged(offset: u64, reason: impl Into<String>) -> Error {
-    Error::Header { offset, reason: reason.into() }
+    Error::Header {
+        offset,
+        reason: reason.into(),
+    }
 }
