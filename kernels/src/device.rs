@@ -62,6 +62,7 @@ static GPU: Mutex<Option<Opened>> = Mutex::new(None);
 
 /// Opens a device. It never fails: without a usable GPU it opens the CPU and says why in [`Opened::notice`].
 ///
+/// Open it in one place: two that open the GPU at the same time get in each other's way.
 /// After a GPU was lost it cannot be opened again by the same process or web worker: start another one.
 pub async fn open(prefer: Prefer) -> Opened {
     if prefer == Prefer::Cpu {

@@ -24,8 +24,8 @@ pub struct Detokenizer {
 /// Ids without a whole character among them after which they are given out as they are. Source: a character has four
 /// bytes at most, a family emoji seven characters; beyond that it is noise.
 const HELD_BACK: usize = 32;
-/// Ids of a prompt that matter for the first piece. Source: guess; one would do but for byte-wise characters.
-const CONTEXT: usize = 16;
+/// What decoding gives for bytes that are no character.
+const BROKEN: char = '\u{FFFD}';
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`. `bos` is the id that starts a text, from the model's configuration.
@@ -99,10 +99,10 @@ impl Detokenizer {
     /// For what follows `prompt`: whether a first blank is kept depends on what stands before it.
     #[must_use]
     pub fn after(prompt: &[u32]) -> Self {
-        let ids = prompt[prompt.len().saturating_sub(CONTEXT)..].to_vec();
+        // All of it, once: a part might begin inside a character, which would then never look whole.
         Self {
-            given: ids.len(),
-            ids,
+            ids: prompt.to_vec(),
+            given: prompt.len(),
         }
     }
 
@@ -124,21 +124,37 @@ impl Detokenizer {
     }
 
     fn take(&mut self, tokenizer: &Tokenizer, broken_too: bool) -> Result<String, Error> {
-        let before = tokenizer.decode(&self.ids[..self.given])?;
+        let before = self.context(tokenizer)?;
         let all = tokenizer.decode(&self.ids)?;
-        if all.ends_with('\u{FFFD}') && !broken_too {
+        if all.ends_with(BROKEN) && !broken_too {
             return Ok(String::new());
         }
-        // If the context itself ended in a broken character, its text changes: give what follows the common start.
         let text = all
             .strip_prefix(&before)
             .map_or_else(|| after_common(&before, &all), str::to_owned);
-        if !text.is_empty() {
+        if all.ends_with(BROKEN) {
+            // Noise is no context: next to it whole characters would look broken too.
+            self.ids.clear();
+        } else if !text.is_empty() {
             // What was just given becomes the context, and only that is kept.
             self.ids.drain(..self.given);
-            self.given = self.ids.len();
+        } else {
+            return Ok(text);
         }
+        self.given = self.ids.len();
         Ok(text)
+    }
+
+    /// The text that was given out already. A prompt may end inside a character: then it is part of the answer.
+    fn context(&mut self, tokenizer: &Tokenizer) -> Result<String, Error> {
+        let least = self.given.saturating_sub(HELD_BACK);
+        loop {
+            let text = tokenizer.decode(&self.ids[..self.given])?;
+            if self.given == least || !text.ends_with(BROKEN) {
+                return Ok(text);
+            }
+            self.given -= 1;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use kernels::llm::{Config, Layers, Model};
 use kernels::weights::{ByteRange, Header};
 use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 pub use futures::executor::block_on;
 
@@ -24,16 +25,19 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
     bytes
 }
 
-/// The devices to test on: the CPU always, a GPU where there is one.
+/// The devices to test on: the CPU always, a GPU where there is one. Opened once, not by every test at a time.
 pub fn devices() -> Vec<Opened> {
-    let gpu = block_on(device::open(Prefer::Gpu));
-    match gpu.kind {
-        Kind::Gpu => vec![Opened::cpu(), gpu],
-        Kind::Cpu => {
-            println!("skipped on the GPU: {}", gpu.notice.unwrap_or_default());
-            vec![Opened::cpu()]
+    static DEVICES: LazyLock<Vec<Opened>> = LazyLock::new(|| {
+        let gpu = block_on(device::open(Prefer::Gpu));
+        match gpu.kind {
+            Kind::Gpu => vec![Opened::cpu(), gpu],
+            Kind::Cpu => {
+                println!("skipped on the GPU: {}", gpu.notice.unwrap_or_default());
+                vec![Opened::cpu()]
+            }
         }
-    }
+    });
+    DEVICES.clone()
 }
 
 /// A checkpoint in memory.
