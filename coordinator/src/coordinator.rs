@@ -306,6 +306,7 @@ impl Coordinator {
             wanted.extend(own.map(|stage| stage.layers));
         }
         self.ranges.reconcile(&wanted, &mut self.out);
+        self.members.own.ready = self.ranges.ready();
     }
 
     fn office_changed(&mut self) {

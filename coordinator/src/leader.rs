@@ -8,11 +8,11 @@
 //!   review:  stage of `force` lost?  -> no plan in force; its jobs wait
 //!            stage of `next` lost?   -> no next plan
 //!            neither, or idle?       -> plan again; if it differs, it becomes `next`
-//!            `next` ready?           -> it is in force
-//!            in force?               -> grant leases
+//!            `next` ready, and its peers know that they are in it?  -> it is in force
+//!            in force, and its peers know that?                     -> grant leases
 //! ```
 
-use crate::ids::{Epoch, JobId, Lease, Millis, ModelId, PeerId};
+use crate::ids::{Epoch, JobId, Layers, Lease, Millis, ModelId, PeerId};
 use crate::io::{ModelSpec, Stage};
 use crate::limits;
 use crate::membership::Members;
@@ -30,6 +30,8 @@ pub struct Leader {
     model: Option<ModelSpec>,
     force: Vec<Stage>,
     next: Vec<Stage>,
+    /// Since which version of the plan each of its stages has been in it without a break.
+    told: BTreeMap<(PeerId, Layers), u32>,
     why: String,
     queue: Queue,
     leases: u32,
@@ -61,6 +63,7 @@ impl Leader {
             model,
             force,
             next,
+            told: BTreeMap::new(),
             why: known.map(|plan| plan.why.clone()).unwrap_or_default(),
             queue: Queue::default(),
             leases: 0,
@@ -73,6 +76,7 @@ impl Leader {
         self.epoch = epoch;
         self.leases = 0;
         self.version = 0;
+        self.told.clear();
     }
 
     /// The epoch it leads in.
@@ -163,13 +167,23 @@ impl Leader {
             .revoke(|running| !running.stages.iter().all(|stage| holds(members, *stage)));
         self.replan(now, members);
         if self.version == 0 || self.announcement() != before {
-            self.version += 1;
-            if let Some(plan) = self.announcement() {
-                out.broadcast(members.known(), &Message::Plan(plan.clone()));
-                out.send(members.me(), Message::Plan(plan));
-            }
+            self.announce(members, out);
         }
-        self.grant(now, out);
+        self.grant(now, members, out);
+    }
+
+    fn announce(&mut self, members: &Members, out: &mut Outbox) {
+        self.version += 1;
+        let old = std::mem::take(&mut self.told);
+        for stage in self.force.iter().chain(&self.next) {
+            let key = (stage.peer, stage.layers);
+            let since = old.get(&key).copied().unwrap_or(self.version);
+            self.told.insert(key, since);
+        }
+        if let Some(plan) = self.announcement() {
+            out.broadcast(members.known(), &Message::Plan(plan.clone()));
+            out.send(members.me(), Message::Plan(plan));
+        }
     }
 
     fn replan(&mut self, now: Millis, members: &Members) {
@@ -192,7 +206,7 @@ impl Leader {
         if (self.force.is_empty() && self.next.is_empty()) || self.queue.is_idle() {
             self.aim(&model, plan::plan(&model, &usable), members);
         }
-        if !self.next.is_empty() && self.next.iter().all(|stage| holds(members, *stage)) {
+        if !self.next.is_empty() && self.next.iter().all(|stage| self.keeps(members, *stage)) {
             self.force = std::mem::take(&mut self.next);
         }
     }
@@ -276,13 +290,9 @@ impl Leader {
         self.model = chosen.or_else(|| self.model.take());
     }
 
-    fn grant(&mut self, now: Millis, out: &mut Outbox) {
-        let Some(model) = self
-            .model
-            .as_ref()
-            .filter(|_| !self.force.is_empty())
-            .map(|model| model.id)
-        else {
+    fn grant(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
+        let serves = !self.force.is_empty() && self.force.iter().all(|stage| self.keeps(members, *stage));
+        let Some(model) = self.model.as_ref().filter(|_| serves).map(|model| model.id) else {
             return;
         };
         while let Some((job, asker)) = self.queue.next(model) {
@@ -311,6 +321,17 @@ impl Leader {
         })
     }
 
+    /// Whether a stage's peer has its layers and is going to keep them. Of a report that was sent before its peer
+    /// heard that the plan wants them, nothing follows: by now they may be freed.
+    fn keeps(&self, members: &Members, stage: Stage) -> bool {
+        let heard = members.report(stage.peer).and_then(|report| report.plan);
+        let told = self.told.get(&(stage.peer, stage.layers));
+        let knows = told
+            .zip(heard)
+            .is_some_and(|(since, (epoch, version))| epoch == self.epoch && version >= *since);
+        knows && holds(members, stage)
+    }
+
     fn suspect(&mut self, now: Millis, peer: PeerId) {
         let before = self
             .suspects
@@ -329,7 +350,7 @@ impl Leader {
     }
 }
 
-/// Whether a stage's peer is live and has its layers in memory.
+/// Whether a stage's peer is live and had its layers in memory when it reported.
 fn holds(members: &Members, stage: Stage) -> bool {
     members.is_live(stage.peer)
         && members

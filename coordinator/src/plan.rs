@@ -89,9 +89,11 @@ pub fn stage_bytes(model: &ModelSpec, layers: Layers) -> u64 {
         .saturating_add(ends)
 }
 
-/// How many times slower than the fastest, rounded to a power of two (so that up to √2 counts as equal).
+/// How many times slower than the fastest, rounded to a power of two (so that up to √2 counts as equal). Below
+/// [`limits::LAYER_MICROS`] all are equally fast.
 fn slowness(micros: u32, fastest: u32) -> u64 {
-    let (micros, fastest) = (u128::from(micros.max(1)), u128::from(fastest));
+    let floor = |micros: u32| u128::from(micros.max(limits::LAYER_MICROS));
+    let (micros, fastest) = (floor(micros), floor(fastest));
     let mut factor = 1_u128;
     while factor < 1 << 16 && micros * micros > 2 * factor * factor * fastest * fastest {
         factor *= 2;
@@ -284,41 +286,47 @@ mod tests {
     fn layers_follow_speed_and_memory() {
         const BIG: u64 = 1 << 30;
         type Row = (u16, &'static [(u64, u32)], &'static [(u128, u16)], &'static str);
-        let rows: [Row; 10] = [
-            (8, &[(BIG, 100)], &[(1, 8)], "alone"),
+        let rows: [Row; 11] = [
+            (8, &[(BIG, 1_000)], &[(1, 8)], "alone"),
             (
                 8,
-                &[(BIG, 100), (BIG, 100)],
+                &[(BIG, 1_000), (BIG, 1_000)],
                 &[(1, 4), (2, 4)],
                 "two equal tabs halve it",
             ),
             (
                 8,
-                &[(BIG, 140), (BIG, 100)],
+                &[(BIG, 1_400), (BIG, 1_000)],
                 &[(1, 4), (2, 4)],
                 "noise below a factor of √2 does not skew",
             ),
             (
+                8,
+                &[(BIG, 400), (BIG, 20)],
+                &[(1, 4), (2, 4)],
+                "where messages cost more than layers, nobody is faster",
+            ),
+            (
                 9,
-                &[(BIG, 200), (BIG, 100)],
+                &[(BIG, 2_000), (BIG, 1_000)],
                 &[(1, 3), (2, 6)],
                 "half as fast, half as much",
             ),
             (
                 8,
-                &[(BIG, 9_000), (BIG, 100)],
+                &[(BIG, 90_000), (BIG, 1_000)],
                 &[(2, 8)],
                 "too slow to help: left out",
             ),
             (
                 8,
-                &[(BIG, 9_000), (750, 100)],
+                &[(BIG, 90_000), (750, 1_000)],
                 &[(1, 1), (2, 7)],
                 "slow, but its memory is needed",
             ),
             (
                 8,
-                &[(350, 100), (BIG, 100)],
+                &[(350, 1_000), (BIG, 1_000)],
                 &[(2, 5), (1, 3)],
                 "memory bounds a share, ends included",
             ),
@@ -330,7 +338,7 @@ mod tests {
             ),
             (
                 3,
-                &[(400, 9_000), (240, 1), (240, 1)],
+                &[(400, 90_000), (240, 1), (240, 1)],
                 &[(1, 1), (3, 1), (2, 1)],
                 "slow, but the others hold no end",
             ),

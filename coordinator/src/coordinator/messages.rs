@@ -141,6 +141,11 @@ impl Coordinator {
         let old = self.plan.as_ref().map(|known| (known.epoch, known.version));
         if old < Some((plan.epoch, plan.version)) {
             self.members.own.plan = Some((plan.epoch, plan.version));
+            let mut stages = plan.stages.iter().chain(&plan.next);
+            // The leader grants nothing on this peer before it reports that it knows of its part.
+            if from != self.me && stages.any(|stage| stage.peer == self.me) {
+                self.send_pulse(from);
+            }
             self.plan = Some(plan);
             self.stir = true;
         }

@@ -24,6 +24,7 @@ fn model() -> ModelSpec {
     }
 }
 
+/// A report of a peer that has heard every plan.
 fn able(ready: &[(u16, u16)], memory: u64) -> Report {
     Report {
         capability: Some(Capability {
@@ -35,6 +36,7 @@ fn able(ready: &[(u16, u16)], memory: u64) -> Report {
         share: true,
         sees: vec![ME, BO, CY],
         ready: ready.iter().map(|&(start, end)| Layers { start, end }).collect(),
+        plan: Some((EPOCH, u32::MAX)),
         ..Report::default()
     }
 }
@@ -248,6 +250,7 @@ fn who_gets_no_layers() {
 fn a_suspect_is_left_out_for_a_while() {
     let members = room(able(&[(0, 8), (0, 4)], 1000), &[(BO, able(&[(4, 8)], 1000))]);
     let (mut leader, mut out) = (Leader::new(EPOCH, None, &members), Outbox::new(ME));
+    leader.review(Millis(0), &members, &mut out);
     leader
         .ask(Millis(0), ME, &ask(None, None), &members, &mut out)
         .expect("its own job");
@@ -260,9 +263,102 @@ fn a_suspect_is_left_out_for_a_while() {
     leader
         .ask(Millis(10), ME, &broken, &members, &mut out)
         .expect("its own job");
+    leader.review(Millis(10), &members, &mut out);
     let again = granted(&mut out).expect("this peer can do it alone");
     assert_eq!(spans(&again.stages), [(1, 0, 8)]);
     leader.done(ME, JOB);
     leader.review(Millis(10 + limits::SUSPECT_MS), &members, &mut out);
+    leader.review(Millis(10 + limits::SUSPECT_MS), &members, &mut out);
     assert_eq!(spans(&leader.force), [(1, 0, 4), (2, 4, 8)], "forgiven");
+}
+
+#[test]
+fn a_report_older_than_the_plan_proves_nothing() {
+    let old = Epoch { term: 0, leader: BO };
+    let ready = [(4, 8)].as_slice();
+    let rows = [
+        (ready, Some((EPOCH, 1)), true, "it knows its part and holds it"),
+        (ready, Some((EPOCH, 7)), true, "a later plan in which it is still"),
+        (&[], Some((EPOCH, 1)), false, "it loads"),
+        (
+            ready,
+            None,
+            false,
+            "it has heard no plan, and may just have freed them",
+        ),
+        (ready, Some((EPOCH, 0)), false, "as it was before this plan"),
+        (ready, Some((old, 9)), false, "another leader's plan"),
+    ];
+    let report = |ready: &[(u16, u16)], plan| Report {
+        plan,
+        ..able(ready, 1000)
+    };
+    for (ready, plan, serves, why) in rows {
+        let members = room(able(&[(0, 4)], 1000), &[(BO, report(ready, plan))]);
+        let (mut leader, mut out) = (Leader::new(EPOCH, None, &members), Outbox::new(ME));
+        leader.review(Millis(0), &members, &mut out);
+        assert!(leader.force.is_empty(), "{why}: nobody has heard the plan yet");
+        leader
+            .ask(Millis(0), ME, &ask(None, None), &members, &mut out)
+            .expect("its own job");
+        assert_eq!(granted(&mut out).is_some(), serves, "{why}");
+    }
+}
+
+#[test]
+fn what_left_the_plan_must_be_heard_of_again() {
+    let heard = |version| Report {
+        plan: Some((EPOCH, version)),
+        ..able(&[(4, 8)], 1000)
+    };
+    let with = |version| room(able(&[(0, 4)], 1000), &[(BO, heard(version))]);
+    let (mut leader, mut out) = (Leader::new(EPOCH, None, &with(1)), Outbox::new(ME));
+    leader.review(Millis(0), &with(1), &mut out);
+    leader.review(Millis(0), &with(1), &mut out);
+    assert_eq!(spans(&leader.force), [(1, 0, 4), (2, 4, 8)], "both are ready");
+    let before = leader.version;
+    leader.review(Millis(0), &room(able(&[(0, 4)], 1000), &[]), &mut out);
+    assert_eq!(spans(&leader.next), [(1, 0, 8)], "without the other");
+    let without = leader.version;
+    assert!(without > before, "everybody hears that");
+    for (version, serves, why) in [
+        (without, false, "it may have freed them on hearing that"),
+        (without + 1, true, "it knows that it is in again"),
+    ] {
+        leader.review(Millis(0), &with(version), &mut out);
+        assert_eq!(spans(&leader.force).len() == 2, serves, "{why}");
+    }
+}
+
+#[test]
+fn a_new_leader_grants_when_the_stages_follow_it() {
+    let stages = [(ME, 0, 4), (BO, 4, 8)].map(|(peer, start, end)| Stage {
+        peer,
+        layers: Layers { start, end },
+    });
+    let known = RoomPlan {
+        epoch: Epoch { term: 0, leader: BO },
+        version: 3,
+        model: model().id,
+        stages: stages.into(),
+        next: vec![],
+        why: String::new(),
+    };
+    let behind = Report {
+        plan: Some((known.epoch, known.version)),
+        ..able(&[(4, 8)], 1000)
+    };
+    let rows = [
+        (behind, false, "it may have heard a later plan of the old leader"),
+        (able(&[(4, 8)], 1000), true, "it has heard this leader's"),
+    ];
+    for (report, grants, why) in rows {
+        let members = room(able(&[(0, 4)], 1000), &[(BO, report)]);
+        let (mut leader, mut out) = (Leader::new(EPOCH, Some(&known), &members), Outbox::new(ME));
+        leader
+            .ask(Millis(0), ME, &ask(None, None), &members, &mut out)
+            .expect("its own job");
+        assert_eq!(spans(&leader.force), [(1, 0, 4), (2, 4, 8)], "{why}");
+        assert_eq!(granted(&mut out).is_some(), grants, "{why}");
+    }
 }
