@@ -1,119 +1,13 @@
 //! What a hostile member of the room can send, and the name under which it is dropped.
 
-use coordinator::io::{Capability, Chunk, ChunkInput, ChunkOutput, Device, Job, JobState, ModelSpec, Stage};
+mod room;
+
+use coordinator::io::{Chunk, ChunkInput, ChunkOutput, Job, JobState, Stage};
 use coordinator::wire::{
     self, Ask, Following, Hidden, Message, Open, Pulse, Report, RoomPlan, Running, Story, Token, Whole,
 };
-use coordinator::{
-    Command, Config, Coordinator, Epoch, Event, Input, JobId, Layers, Lease, Millis, ModelId, Output, PeerId,
-    limits,
-};
-
-const ME: PeerId = PeerId(1);
-const EVE: PeerId = PeerId(2);
-const BO: PeerId = PeerId(3);
-const MODEL: ModelId = ModelId([7; 32]);
-const ALL: Layers = Layers { start: 0, end: 4 };
-const EPOCH: Epoch = Epoch { term: 1, leader: ME };
-const LEASE: Lease = Lease {
-    epoch: EPOCH,
-    serial: 1,
-};
-
-/// A peer that leads a room with Eve and Bo and holds all layers; some seconds have passed.
-struct Room {
-    node: Coordinator,
-    now: u64,
-}
-
-impl Room {
-    fn new() -> Self {
-        let node = Coordinator::new(
-            Config {
-                me: ME,
-                name: "Ada".into(),
-                seed: 0,
-            },
-            Millis(0),
-        );
-        let mut room = Self { node, now: 0 };
-        room.wait(6_000);
-        for peer in [EVE, BO] {
-            room.give(Input::PeerUp(peer));
-            let name = "x".to_owned();
-            room.receive(
-                peer,
-                &Message::Hello {
-                    version: wire::VERSION,
-                    oldest: wire::OLDEST,
-                    name,
-                },
-            );
-        }
-        let capability = Capability {
-            device: Device::Cpu,
-            memory: 1 << 40,
-            layer_micros: 100,
-        };
-        let name = "toy".to_owned();
-        let model = ModelSpec {
-            id: MODEL,
-            name,
-            layers: 4,
-            layer_bytes: 10,
-            ends_bytes: 10,
-            context: 512,
-        };
-        room.give(Input::ComputeReady { capability, model });
-        room.give(Input::Loaded(ALL));
-        room
-    }
-
-    fn give(&mut self, input: Input) -> Vec<Output> {
-        self.node.handle(Millis(self.now), input)
-    }
-
-    /// Lets time pass, with everybody's pulses.
-    fn wait(&mut self, ms: u64) {
-        for _ in 0..ms / 1_000 {
-            self.now += 1_000;
-            self.give(Input::Tick);
-            for peer in [EVE, BO] {
-                let pulse = Pulse {
-                    sent: 0,
-                    echo: None,
-                    following: None,
-                    report: Report::default(),
-                };
-                self.receive(peer, &Message::Pulse(Box::new(pulse)));
-            }
-        }
-    }
-
-    fn receive(&mut self, from: PeerId, message: &Message) -> Vec<Output> {
-        self.give(Input::Received {
-            from,
-            bytes: wire::encode(message),
-        })
-    }
-
-    /// This peer's own story, running on this peer alone.
-    fn write(&mut self) -> (JobId, Chunk) {
-        let (text, prompt, sampling) = ("Once".to_owned(), vec![1, 2, 3], vec![5]);
-        let outputs = self.give(Input::Command(Command::Submit {
-            text,
-            prompt,
-            max_new: 9,
-            sampling,
-        }));
-        let run = outputs.into_iter().find_map(|output| match output {
-            Output::Run(chunk) => Some(chunk),
-            _ => None,
-        });
-        let chunk = run.expect("the only stage is here and ready");
-        (chunk.job, chunk)
-    }
-}
+use coordinator::{Command, Epoch, Event, Input, JobId, Layers, Lease, Output, PeerId, limits};
+use room::{ALL, BO, EPOCH, EVE, LEASE, ME, MODEL, Room};
 
 fn dropped(outputs: &[Output]) -> Option<&str> {
     outputs.iter().find_map(|output| match output {
