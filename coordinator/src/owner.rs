@@ -92,14 +92,17 @@ impl Owner {
             self.release(job, cx);
         }
         for job in kept {
-            if self.works.contains_key(&job) {
-                continue;
-            }
-            self.works.insert(job, Work::default());
-            match cx.book.record(job) {
-                // Its last keeper left between the last token and the end.
-                Some(record) if record.known() >= record.until() => self.finish(job, End::Length, cx),
-                _ => self.ask(job, cx),
+            let full = cx
+                .book
+                .record(job)
+                .is_some_and(|record| record.known() >= record.until());
+            let news = !self.works.contains_key(&job);
+            self.works.entry(job).or_default();
+            // Its last keeper left between the last token and the end; that token may come late, in another's copy.
+            if full {
+                self.finish(job, End::Length, cx);
+            } else if news {
+                self.ask(job, cx);
             }
         }
     }
@@ -421,3 +424,6 @@ fn close(job: JobId, attempt: &Attempt, out: &mut Outbox) {
         out.send(stage.peer, Message::Close(job, attempt.running.lease));
     }
 }
+
+#[cfg(test)]
+mod tests;
