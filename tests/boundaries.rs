@@ -19,7 +19,16 @@ const TABLE: [Rule; 4] = [
         package: "coordinator",
         only: Some(&["postcard", "serde", "thiserror"]),
         never_directly: &[],
-        never_at_all: &["burn", "futures", "js-sys", "kernels", "matchbox_socket", "tokio", "wasm-bindgen", "web-sys"],
+        never_at_all: &[
+            "burn",
+            "futures",
+            "js-sys",
+            "kernels",
+            "matchbox_socket",
+            "tokio",
+            "wasm-bindgen",
+            "web-sys",
+        ],
         why: "it decides; sockets, clocks, threads and tensors are others'",
     },
     Rule {
@@ -52,7 +61,10 @@ fn each_crate_keeps_to_its_side() {
         let all = tree(rule.package, &[]);
         assert!(all.contains(rule.package), "cargo tree lists the package itself");
         if let Some(only) = rule.only {
-            let surplus: Vec<_> = direct.iter().filter(|name| *name != rule.package && !only.contains(&name.as_str())).collect();
+            let surplus: Vec<_> = direct
+                .iter()
+                .filter(|name| *name != rule.package && !only.contains(&name.as_str()))
+                .collect();
             assert!(surplus.is_empty(), "{} depends on {surplus:?}: {}", rule.package, rule.why);
         }
         let wrong: Vec<_> = rule.never_directly.iter().filter(|name| direct.contains(**name)).collect();
@@ -66,7 +78,18 @@ fn each_crate_keeps_to_its_side() {
 fn tree(package: &str, more: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--target", "all", "--package", package])
+        .args([
+            "tree",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--target",
+            "all",
+            "--package",
+            package,
+        ])
         .args(more)
         .current_dir(root())
         .output()

@@ -43,7 +43,10 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     let second = driver.open(&link, tier, DESKTOP).await?;
     ready(&second, tier).await?;
     meet(&first, &second).await?;
-    second.until("region", "Answer", |text| text == alone).await.context("a newcomer sees what was written before")?;
+    second
+        .until("region", "Answer", |text| text == alone)
+        .await
+        .context("a newcomer sees what was written before")?;
 
     ask(&second).await?;
     middle(&[&first, &second], &alone).await?;

@@ -57,11 +57,7 @@ struct Peer {
 
 impl Peer {
     fn join(link: &RoomLink, id: u128) -> Self {
-        let options = JoinOptions {
-            link: link.clone(),
-            me: PeerId(id),
-            ice: IceServers::default(),
-        };
+        let options = JoinOptions { link: link.clone(), me: PeerId(id), ice: IceServers::default() };
         let transport = WebRtc::join(options).expect("joined");
         let (asks, asked) = unbounded_channel();
         let (told, events) = unbounded_channel();
@@ -110,8 +106,7 @@ impl Peer {
 
     async fn meets(&mut self, other: &Self) {
         let id = other.id;
-        self.until("a peer to come up", |it| it.ups.contains_key(&id))
-            .await;
+        self.until("a peer to come up", |it| it.ups.contains_key(&id)).await;
     }
 
     async fn gets(&mut self, count: usize) -> Vec<(PeerId, Vec<u8>)> {
@@ -151,9 +146,7 @@ async fn control_keeps_order_and_bulk_passes_both_ways_at_once() {
     for number in 0..200u32 {
         one.send(&two, Lane::Control, number.to_le_bytes().to_vec());
     }
-    let expected: Vec<_> = (0..200u32)
-        .map(|number| (one.id, number.to_le_bytes().to_vec()))
-        .collect();
+    let expected: Vec<_> = (0..200u32).map(|number| (one.id, number.to_le_bytes().to_vec())).collect();
     assert_eq!(two.gets(200).await, expected, "in order");
     // Twice the window, so that it must be acknowledged to pass; and a small one that need not wait for it.
     let big: Vec<u8> = (0..2 * 1024 * 1024u32).map(|byte| (byte * 31) as u8).collect();
@@ -178,14 +171,10 @@ async fn a_farewell_is_heard_by_all_and_silence_is_noticed() {
     let left = one.id;
     one.asks.send(Ask::Leave).ok();
     two.until("the farewell", |it| it.downs.contains_key(&left)).await;
-    three
-        .until("the farewell", |it| it.downs.contains_key(&left))
-        .await;
+    three.until("the farewell", |it| it.downs.contains_key(&left)).await;
     let frozen = two.id;
     two.asks.send(Ask::Freeze).ok();
-    three
-        .until("the silence to be noticed", |it| it.downs.contains_key(&frozen))
-        .await;
+    three.until("the silence to be noticed", |it| it.downs.contains_key(&frozen)).await;
     assert_eq!(one.downs, BTreeMap::new(), "after leaving there are no events");
     assert!(one.events.try_recv().is_err() || one.ups.len() <= 2);
 }
@@ -194,18 +183,12 @@ async fn a_farewell_is_heard_by_all_and_silence_is_noticed() {
 async fn with_another_key_nobody_meets_and_both_are_told() {
     let server = start(0).await;
     let link = new_room(&server);
-    let mistyped = RoomLink::parse(&format!(
-        "{}#room={}&key=AAECAwQFBgcICQoLDA0ODw",
-        link.base(),
-        link.room()
-    ));
+    let mistyped =
+        RoomLink::parse(&format!("{}#room={}&key=AAECAwQFBgcICQoLDA0ODw", link.base(), link.room()));
     let (mut one, mut two) = two(&link).await;
     let mut stranger = Peer::join(&mistyped.expect("a link"), 9);
-    stranger
-        .until("being told", |it| it.dropped.contains_key(UNSEALED))
-        .await;
-    one.until("being told", |it| it.dropped.contains_key(UNSEALED))
-        .await;
+    stranger.until("being told", |it| it.dropped.contains_key(UNSEALED)).await;
+    one.until("being told", |it| it.dropped.contains_key(UNSEALED)).await;
     // Somebody who comes later meets the others, and still not the stranger.
     let mut three = Peer::join(&link, 3);
     three.meets(&one).await;
@@ -222,23 +205,13 @@ async fn a_room_outlives_its_signaling_server() {
     let (mut one, mut two) = two(&link).await;
     server.stop().await.expect("stopped");
     for peer in [&mut one, &mut two] {
-        peer.until("the loss", |it| {
-            matches!(it.signaling, Some(SignalingState::Lost { .. }))
-        })
-        .await;
+        peer.until("the loss", |it| matches!(it.signaling, Some(SignalingState::Lost { .. }))).await;
     }
     one.send(&two, Lane::Control, b"still here".to_vec());
-    assert_eq!(
-        two.gets(1).await,
-        [(one.id, b"still here".to_vec())],
-        "without a server"
-    );
+    assert_eq!(two.gets(1).await, [(one.id, b"still here".to_vec())], "without a server");
     let server = start(port).await;
     for peer in [&mut one, &mut two] {
-        peer.until("the server again", |it| {
-            it.signaling == Some(SignalingState::Open)
-        })
-        .await;
+        peer.until("the server again", |it| it.signaling == Some(SignalingState::Open)).await;
     }
     let mut three = Peer::join(&link, 3);
     three.meets(&one).await;
@@ -248,11 +221,7 @@ async fn a_room_outlives_its_signaling_server() {
     two.send(&one, Lane::Bulk, vec![7; 100_000]);
     assert!(one.gets(1).await == [(two.id, vec![7; 100_000])]);
     for peer in [&one, &two, &three] {
-        assert!(
-            peer.ups.values().all(|ups| *ups == 1),
-            "nobody was dialled twice: {:?}",
-            peer.ups
-        );
+        assert!(peer.ups.values().all(|ups| *ups == 1), "nobody was dialled twice: {:?}", peer.ups);
         assert_eq!(peer.downs, BTreeMap::new(), "nobody was lost");
         assert_eq!(peer.dropped, BTreeMap::new());
     }
@@ -268,11 +237,7 @@ async fn a_stranger_at_the_signaling_socket_is_counted_and_does_no_harm() {
     // The two greet the newcomer, sealed; so it learns their ids at the server, and has something to replay.
     let mut hellos = Vec::new();
     while hellos.len() < 2 {
-        let message = timeout(HANG, socket.next())
-            .await
-            .expect("in time")
-            .expect("open")
-            .expect("a message");
+        let message = timeout(HANG, socket.next()).await.expect("in time").expect("open").expect("a message");
         let Message::Text(text) = message else { continue };
         let event: Value = serde_json::from_str(&text).expect("JSON");
         if event["Signal"].is_object() {
@@ -291,16 +256,12 @@ async fn a_stranger_at_the_signaling_socket_is_counted_and_does_no_harm() {
     for (receiver, hello) in &hellos {
         for data in hostile.iter().chain([hello]) {
             let request = json!({ "Signal": { "receiver": receiver, "data": data } });
-            socket
-                .send(Message::text(request.to_string()))
-                .await
-                .expect("sent");
+            socket.send(Message::text(request.to_string())).await.expect("sent");
         }
     }
     let expected = hostile.len() as u32 + 1;
     for peer in [&mut one, &mut two] {
-        peer.until("the counts", |it| it.dropped.get(UNSEALED) == Some(&expected))
-            .await;
+        peer.until("the counts", |it| it.dropped.get(UNSEALED) == Some(&expected)).await;
     }
     one.send(&two, Lane::Control, b"lives on".to_vec());
     assert_eq!(two.gets(1).await, [(one.id, b"lives on".to_vec())]);

@@ -75,11 +75,7 @@ impl RoomLink {
         let mut random = [0; 12 + KEY_BYTES];
         getrandom::fill(&mut random).map_err(|error| LinkError::NoRandomness(error.to_string()))?;
         let (name, key) = random.split_at(12);
-        Ok(Self {
-            base: base_of(base)?,
-            room: URL_SAFE_NO_PAD.encode(name),
-            key: RoomKey(key.to_vec()),
-        })
+        Ok(Self { base: base_of(base)?, room: URL_SAFE_NO_PAD.encode(name), key: RoomKey(key.to_vec()) })
     }
 
     /// Reads a link, with space around it forgiven.
@@ -107,11 +103,7 @@ impl RoomLink {
         if !(KEY_BYTES..=KEY_BYTES_MAX).contains(&key.len()) {
             return Err(LinkError::Key);
         }
-        Ok(Self {
-            base,
-            room: room.to_owned(),
-            key: RoomKey(key),
-        })
+        Ok(Self { base, room: room.to_owned(), key: RoomKey(key) })
     }
 
     /// The app's address, without a fragment.
@@ -150,13 +142,7 @@ impl RoomLink {
 impl fmt::Display for RoomLink {
     /// The whole link, key and all: show it only to people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}#room={}&key={}",
-            self.base,
-            self.room,
-            URL_SAFE_NO_PAD.encode(&self.key.0)
-        )
+        write!(f, "{}#room={}&key={}", self.base, self.room, URL_SAFE_NO_PAD.encode(&self.key.0))
     }
 }
 
@@ -171,12 +157,8 @@ fn base_of(text: &str) -> Result<String, LinkError> {
         return Err(LinkError::TooLong);
     }
     let base = text.split('#').next().unwrap_or_default();
-    let rest = base
-        .strip_prefix("https://")
-        .or_else(|| base.strip_prefix("http://"));
-    let host = rest
-        .and_then(|rest| rest.split(['/', '?']).next())
-        .unwrap_or_default();
+    let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if host.is_empty() || host.contains('@') || !plain(base) {
         return Err(LinkError::Address);
@@ -208,16 +190,8 @@ mod tests {
         let rows = [
             ("http://localhost:8080/", "ws://localhost:8080/room/r", "a root"),
             ("http://localhost:8080", "ws://localhost:8080/room/r", "no slash"),
-            (
-                "https://a.example/hands/",
-                "wss://a.example/hands/room/r",
-                "a folder, TLS",
-            ),
-            (
-                "https://a.example/hands/index.html",
-                "wss://a.example/hands/room/r",
-                "the page by name",
-            ),
+            ("https://a.example/hands/", "wss://a.example/hands/room/r", "a folder, TLS"),
+            ("https://a.example/hands/index.html", "wss://a.example/hands/room/r", "the page by name"),
             ("https://a.example/?lang=de", "wss://a.example/room/r", "a query"),
             ("http://[::1]:80/", "ws://[::1]:80/room/r", "IPv6"),
         ];
@@ -233,61 +207,21 @@ mod tests {
         use LinkError::{Address, Key, NoRoom, RoomName, TooLong};
         let long = format!("http://h/{}#room=r&key={KEY}", "x".repeat(2_000));
         let rows = [
-            (
-                format!("  http://h/#room=r&key={KEY}\n"),
-                None,
-                "space around it is forgiven",
-            ),
-            (
-                format!("http://h/#key={KEY}&room=r&more=1"),
-                None,
-                "order and unknown fields do not matter",
-            ),
+            (format!("  http://h/#room=r&key={KEY}\n"), None, "space around it is forgiven"),
+            (format!("http://h/#key={KEY}&room=r&more=1"), None, "order and unknown fields do not matter"),
             (String::new(), Some(Address), "nothing"),
-            (
-                format!("ftp://h/#room=r&key={KEY}"),
-                Some(Address),
-                "another scheme",
-            ),
+            (format!("ftp://h/#room=r&key={KEY}"), Some(Address), "another scheme"),
             (format!("http:///#room=r&key={KEY}"), Some(Address), "no host"),
-            (
-                format!("http://bank@h/#room=r&key={KEY}"),
-                Some(Address),
-                "a misleading user name",
-            ),
-            (
-                format!("http://h /#room=r&key={KEY}"),
-                Some(Address),
-                "a space inside",
-            ),
+            (format!("http://bank@h/#room=r&key={KEY}"), Some(Address), "a misleading user name"),
+            (format!("http://h /#room=r&key={KEY}"), Some(Address), "a space inside"),
             ("http://h/".to_owned(), Some(NoRoom), "only the app"),
             (format!("http://h/#key={KEY}"), Some(NoRoom), "no room"),
-            (
-                format!("http://h/#room=a/b&key={KEY}"),
-                Some(RoomName),
-                "a path as a name",
-            ),
-            (
-                format!("http://h/#room={}&key={KEY}", "x".repeat(65)),
-                Some(RoomName),
-                "too long a name",
-            ),
+            (format!("http://h/#room=a/b&key={KEY}"), Some(RoomName), "a path as a name"),
+            (format!("http://h/#room={}&key={KEY}", "x".repeat(65)), Some(RoomName), "too long a name"),
             ("http://h/#room=r".to_owned(), Some(Key), "no key"),
-            (
-                format!("http://h/#room=r&key={}", &KEY[..20]),
-                Some(Key),
-                "cut off",
-            ),
-            (
-                "http://h/#room=r&key=AAEC!wQFBgcICQoLDA0ODw".to_owned(),
-                Some(Key),
-                "mistyped",
-            ),
-            (
-                format!("http://h/#room=r&key={}", "A".repeat(88)),
-                Some(Key),
-                "66 bytes are no key of ours",
-            ),
+            (format!("http://h/#room=r&key={}", &KEY[..20]), Some(Key), "cut off"),
+            ("http://h/#room=r&key=AAEC!wQFBgcICQoLDA0ODw".to_owned(), Some(Key), "mistyped"),
+            (format!("http://h/#room=r&key={}", "A".repeat(88)), Some(Key), "66 bytes are no key of ours"),
             (long, Some(TooLong), "endless"),
         ];
         for (text, error, why) in rows {

@@ -41,9 +41,7 @@ pub fn is_made(name: &str) -> bool {
 /// None if nothing is left.
 #[must_use]
 pub fn tidy(typed: &str) -> Option<String> {
-    let words: Vec<&str> = typed
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .collect();
+    let words: Vec<&str> = typed.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     let mut tidy = String::new();
     for word in words.into_iter().filter(|word| !word.is_empty()) {
         if !tidy.is_empty() {
@@ -51,9 +49,7 @@ pub fn tidy(typed: &str) -> Option<String> {
         }
         tidy.push_str(word);
     }
-    let end = (0..=tidy.len().min(coordinator::limits::NAME_BYTES))
-        .rev()
-        .find(|&i| tidy.is_char_boundary(i));
+    let end = (0..=tidy.len().min(coordinator::limits::NAME_BYTES)).rev().find(|&i| tidy.is_char_boundary(i));
     tidy.truncate(end.unwrap_or(0));
     let tidy = tidy.trim_end().to_owned();
     (!tidy.is_empty()).then_some(tidy)

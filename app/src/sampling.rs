@@ -31,7 +31,10 @@ impl Sampling {
     /// From the wire; None if these are other bytes. The values may be out of range.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(settings, _)| settings)
+        postcard::take_from_bytes(bytes)
+            .ok()
+            .filter(|(_, rest)| rest.is_empty())
+            .map(|(settings, _)| settings)
     }
 }
 

@@ -5,11 +5,16 @@ use std::process::{Command, Output};
 
 fn manyhands(arguments: &[&str]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("app/ lies in the workspace");
-    Command::new(env!("CARGO_BIN_EXE_manyhands")).args(arguments).current_dir(root).output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_manyhands"))
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .expect("the program starts")
 }
 
 fn story(seed: &str) -> String {
-    let output = manyhands(&["generate", "--cpu", "--max-new", "24", "--seed", seed, "--prompt", "Once upon a time"]);
+    let output =
+        manyhands(&["generate", "--cpu", "--max-new", "24", "--seed", seed, "--prompt", "Once upon a time"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a story is UTF-8")
 }
@@ -26,7 +31,11 @@ fn the_same_seed_writes_the_same_story() {
 #[test]
 fn what_is_wrong_is_named() {
     let table: [(&[&str], &str, &str); 5] = [
-        (&["generate", "--prompt", "x", "--model", "no/such/folder"], "config.json", "a folder without a model"),
+        (
+            &["generate", "--prompt", "x", "--model", "no/such/folder"],
+            "config.json",
+            "a folder without a model",
+        ),
         (&["generate", "--prompt", ""], "empty", "an empty prompt"),
         (&["generate", "--prompt", "x", "--temperature", "-1"], "temperature", "a setting out of range"),
         (&["peer", "--room", "http://localhost:1/"], "link", "a link without a room"),

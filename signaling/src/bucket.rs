@@ -14,12 +14,7 @@ pub(crate) struct Bucket {
 impl Bucket {
     pub(crate) fn new(burst: u32, per_second: u32, now: Instant) -> Self {
         let burst = f64::from(burst);
-        Self {
-            burst,
-            per_second: f64::from(per_second),
-            tokens: burst,
-            at: now,
-        }
+        Self { burst, per_second: f64::from(per_second), tokens: burst, at: now }
     }
 
     /// Takes one token; false if there is none.

@@ -14,10 +14,7 @@ use tower_http::services::ServeDir;
 /// compressed on the way.
 pub(crate) fn router(app: &Path) -> Router {
     let files = ServeDir::new(app).precompressed_br().precompressed_gzip();
-    Router::new()
-        .fallback_service(files)
-        .layer(CompressionLayer::new())
-        .layer(from_fn(headers))
+    Router::new().fallback_service(files).layer(CompressionLayer::new()).layer(from_fn(headers))
 }
 
 /// Headers that every answer carries. The policy forbids what the app never does; it leaves scripts alone, because
@@ -53,11 +50,7 @@ fn not_found() -> Response {
     let mut response = Response::new("There is nothing at this address. Open the link of a room.\n".into());
     *response.status_mut() = StatusCode::NOT_FOUND;
     insert(response.headers_mut(), CACHE_CONTROL, "no-store");
-    insert(
-        response.headers_mut(),
-        axum::http::header::CONTENT_TYPE,
-        "text/plain; charset=utf-8",
-    );
+    insert(response.headers_mut(), axum::http::header::CONTENT_TYPE, "text/plain; charset=utf-8");
     response
 }
 
@@ -96,20 +89,12 @@ mod tests {
             ("/", "no-store", "the page"),
             ("/index.html", "no-store", "the page by its name"),
             ("/page-5c0ffee01234abcd.js", EVER, "trunk's hash"),
-            (
-                "/page-5c0ffee01234abcd_bg.wasm",
-                EVER,
-                "trunk's hash in the middle",
-            ),
+            ("/page-5c0ffee01234abcd_bg.wasm", EVER, "trunk's hash in the middle"),
             ("/style-0123456789abcdef.css", EVER, "digits only are a hash too"),
             ("/worker.js", "no-cache", "trunk does not hash workers"),
             ("/worker_bg.wasm", "no-cache", "nor their code"),
             ("/model-2.json", "no-cache", "a number is no hash"),
-            (
-                "/deadbeef/notes.txt",
-                "no-cache",
-                "only the name counts, not its folder",
-            ),
+            ("/deadbeef/notes.txt", "no-cache", "only the name counts, not its folder"),
             ("/effaced-decade.txt", "no-cache", "a word of hexadecimal letters"),
         ];
         for (path, expected, why) in rows {

@@ -82,10 +82,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     if let Some(app) = config.app.as_ref().filter(|app| !app.is_dir()) {
-        let text = format!(
-            "no directory {}: build the app first, or name another with --app",
-            app.display()
-        );
+        let text = format!("no directory {}: build the app first, or name another with --app", app.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
     let stop = Arc::new(watch::Sender::new(false));
@@ -124,11 +121,7 @@ impl Running {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            task: tokio::spawn(serve(listener, config, shutdown)),
-        })
+        Ok(Self { address, stop: Some(stop), task: tokio::spawn(serve(listener, config, shutdown)) })
     }
 
     /// Where it listens.
@@ -164,20 +157,11 @@ pub(crate) struct Shared {
 
 fn router(app: Option<PathBuf>, ice: Ice, limits: Arc<Limits>, shutdown: watch::Receiver<bool>) -> Router {
     let sockets = Arc::new(Semaphore::new(limits.sockets));
-    let shared = Shared {
-        rooms: Rooms::default(),
-        limits,
-        sockets,
-        shutdown,
-        started: Instant::now(),
-    };
+    let shared = Shared { rooms: Rooms::default(), limits, sockets, shutdown, started: Instant::now() };
     let router = Router::new()
         .route("/room/{name}", get(socket::upgrade))
         .route("/api/health", get(health))
-        .route(
-            "/api/ice",
-            get(async move || ([(CACHE_CONTROL, "no-store")], Json(ice))),
-        )
+        .route("/api/ice", get(async move || ([(CACHE_CONTROL, "no-store")], Json(ice))))
         .with_state(shared);
     match app {
         Some(app) => router.fallback_service(files::router(&app)),

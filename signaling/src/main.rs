@@ -43,16 +43,10 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let listener = TcpListener::bind(arguments.bind).await.map_err(|error| {
-        format!(
-            "cannot listen on {}: {error}; choose another with --bind",
-            arguments.bind
-        )
+        format!("cannot listen on {}: {error}; choose another with --bind", arguments.bind)
     })?;
     tracing::info!(address = %listener.local_addr()?, "serving");
     let ice = signaling::Ice {
@@ -60,11 +54,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         username: arguments.ice_username,
         credential: arguments.ice_credential,
     };
-    let config = signaling::Config {
-        app: arguments.app,
-        ice,
-        ..Default::default()
-    };
+    let config = signaling::Config { app: arguments.app, ice, ..Default::default() };
     signaling::serve(listener, config, stop()).await?;
     tracing::info!("stopped");
     Ok(())

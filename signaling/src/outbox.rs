@@ -30,12 +30,7 @@ impl Outbox {
         let (channel, messages) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         tokio::spawn(write(sink, messages, waiting.clone(), limits.patience));
-        Self {
-            channel,
-            waiting,
-            bound: limits.outbox_bytes,
-            overflow: Arc::new(watch::Sender::new(false)),
-        }
+        Self { channel, waiting, bound: limits.outbox_bytes, overflow: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Queues a message. False if the peer is gone, or reads so slowly that its queue is full: then its own task

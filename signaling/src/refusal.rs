@@ -104,10 +104,7 @@ impl Refusal {
 
     /// The close frame that tells it.
     pub(crate) fn close(self) -> Message {
-        Message::Close(Some(CloseFrame {
-            code: self.close_code(),
-            reason: self.reason().into(),
-        }))
+        Message::Close(Some(CloseFrame { code: self.close_code(), reason: self.reason().into() }))
     }
 }
 
@@ -119,10 +116,7 @@ struct Body {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Body {
-            error: self.name(),
-            reason: self.reason(),
-        };
+        let body = Body { error: self.name(), reason: self.reason() };
         let status = match self {
             Self::RoomName => StatusCode::BAD_REQUEST,
             _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -139,11 +133,7 @@ mod tests {
     fn every_refusal_has_its_own_name_and_code_and_fits_a_close_frame() {
         for (index, one) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(one.index(), index, "{}", one.name());
-            assert!(
-                one.reason().len() <= 123,
-                "RFC 6455: 125 bytes less the code; {}",
-                one.name()
-            );
+            assert!(one.reason().len() <= 123, "RFC 6455: 125 bytes less the code; {}", one.name());
             for other in Refusal::ALL.into_iter().skip(index + 1) {
                 assert_ne!(one.name(), other.name());
                 assert_ne!(one.close_code(), other.close_code());

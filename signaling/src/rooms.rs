@@ -73,11 +73,7 @@ impl Rooms {
 
     /// Hands a message to a peer of this room. A receiver that is not in the room is no error: it has just left.
     pub(crate) fn relay(&self, room: &str, receiver: PeerId, event: &JsonPeerEvent) {
-        let outbox = self
-            .lock()
-            .get(room)
-            .and_then(|members| members.get(&receiver))
-            .cloned();
+        let outbox = self.lock().get(room).and_then(|members| members.get(&receiver)).cloned();
         if let Some(outbox) = outbox {
             outbox.push(text(event));
         }

@@ -31,12 +31,8 @@ pub(crate) async fn run(
         if let Some((stream, seat)) = stream {
             let service = TowerToHyperService::new(router.clone());
             let mut http = Builder::new(TokioExecutor::new()).http1_only();
-            http.http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(limits.patience);
-            let connection = http
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .into_owned();
+            http.http1().timer(TokioTimer::new()).header_read_timeout(limits.patience);
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 if let Err(error) = connection.await {

@@ -39,13 +39,7 @@ pub(crate) struct Greeting;
 #[async_trait]
 impl SignalingTopology<NoCallbacks, Seat> for Greeting {
     async fn state_machine(upgrade: WsStateMeta<NoCallbacks, Seat>) {
-        let WsStateMeta {
-            room,
-            peer_id,
-            receiver,
-            state: seat,
-            ..
-        } = upgrade;
+        let WsStateMeta { room, peer_id, receiver, state: seat, .. } = upgrade;
         seat.outbox.push(text(&JsonPeerEvent::IdAssigned(peer_id)));
         let ended = match seat.rooms.join(&room, peer_id, seat.outbox.clone(), &seat.limits) {
             Ok(()) => attend(&seat, &room, peer_id, receiver).await,

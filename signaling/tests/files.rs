@@ -30,38 +30,13 @@ fn dist() -> TempDir {
 #[tokio::test]
 async fn what_is_served_how() {
     let dist = dist();
-    let server = start_with(Config {
-        app: Some(dist.path().into()),
-        ..Config::default()
-    })
-    .await;
+    let server = start_with(Config { app: Some(dist.path().into()), ..Config::default() }).await;
     const EVER: &str = "public, max-age=31536000, immutable";
     let rows = [
         ("/", 200, "text/html", None, "no-store", "the page"),
-        (
-            "/index.html",
-            200,
-            "text/html",
-            None,
-            "no-store",
-            "the page by name",
-        ),
-        (
-            "/page-0123456789abcdef.js",
-            200,
-            "text/javascript",
-            Some("br"),
-            EVER,
-            "a hashed file",
-        ),
-        (
-            "/worker.js",
-            200,
-            "text/javascript",
-            Some("br"),
-            "no-cache",
-            "a worker",
-        ),
+        ("/index.html", 200, "text/html", None, "no-store", "the page by name"),
+        ("/page-0123456789abcdef.js", 200, "text/javascript", Some("br"), EVER, "a hashed file"),
+        ("/worker.js", 200, "text/javascript", Some("br"), "no-cache", "a worker"),
         (
             "/worker_bg.wasm",
             200,
@@ -70,39 +45,16 @@ async fn what_is_served_how() {
             "no-cache",
             "code for streaming compilation",
         ),
-        (
-            "/pre-0123456789abcdef.js",
-            200,
-            "text/javascript",
-            Some("br"),
-            EVER,
-            "compressed by the build",
-        ),
+        ("/pre-0123456789abcdef.js", 200, "text/javascript", Some("br"), EVER, "compressed by the build"),
         ("/nothing", 404, "text/plain", None, "no-store", "not there"),
-        (
-            "/../Cargo.toml",
-            404,
-            "text/plain",
-            None,
-            "no-store",
-            "outside the app",
-        ),
-        (
-            "/%2e%2e/Cargo.toml",
-            404,
-            "text/plain",
-            None,
-            "no-store",
-            "outside, in disguise",
-        ),
+        ("/../Cargo.toml", 404, "text/plain", None, "no-store", "outside the app"),
+        ("/%2e%2e/Cargo.toml", 404, "text/plain", None, "no-store", "outside, in disguise"),
     ];
     for (path, status, kind, encoding, cache, why) in rows {
         let answer = get(&server, path, &[("accept-encoding", "gzip, br")]).await;
         assert_eq!(answer.status, status, "{why}");
         assert!(
-            answer
-                .header("content-type")
-                .is_some_and(|it| it.starts_with(kind)),
+            answer.header("content-type").is_some_and(|it| it.starts_with(kind)),
             "{why}: {}",
             answer.head
         );
@@ -120,11 +72,7 @@ async fn what_is_served_how() {
 #[tokio::test]
 async fn an_unhashed_file_is_only_sent_again_if_it_changed() {
     let dist = dist();
-    let server = start_with(Config {
-        app: Some(dist.path().into()),
-        ..Config::default()
-    })
-    .await;
+    let server = start_with(Config { app: Some(dist.path().into()), ..Config::default() }).await;
     let first = get(&server, "/worker.js", &[]).await;
     let tag = first.header("etag").expect("an etag").to_owned();
     let again = get(&server, "/worker.js", &[("if-none-match", &tag)]).await;
@@ -140,10 +88,7 @@ async fn health_is_counts_only() {
     let server = start_with(Config::default()).await;
     let health = health(&server).await;
     let keys: Vec<&String> = health.as_object().expect("an object").keys().collect();
-    assert_eq!(
-        keys,
-        ["peers", "refused", "rooms", "status", "uptime_s", "version"]
-    );
+    assert_eq!(keys, ["peers", "refused", "rooms", "status", "uptime_s", "version"]);
     assert_eq!(health["status"], "ok");
 }
 
@@ -154,27 +99,16 @@ async fn peers_learn_the_ice_servers_and_no_cache_keeps_them() {
         username: Some("room".to_owned()),
         credential: None,
     };
-    let server = start_with(Config {
-        ice,
-        ..Config::default()
-    })
-    .await;
+    let server = start_with(Config { ice, ..Config::default() }).await;
     let answer = get(&server, "/api/ice", &[]).await;
     let expected = json!({ "urls": ["turn:relay.example:3478"], "username": "room", "credential": null });
-    assert_eq!(
-        serde_json::from_slice::<Value>(&answer.body).expect("JSON"),
-        expected
-    );
+    assert_eq!(serde_json::from_slice::<Value>(&answer.body).expect("JSON"), expected);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]
 async fn a_missing_app_is_said_at_the_start() {
-    let server = start_with(Config {
-        app: Some("no-such-directory".into()),
-        ..Config::default()
-    })
-    .await;
+    let server = start_with(Config { app: Some("no-such-directory".into()), ..Config::default() }).await;
     let error = server.stop().await.expect_err("nothing to serve");
     assert!(error.to_string().contains("build the app first"), "{error}");
 }

@@ -180,7 +180,8 @@ impl Window {
     }
 
     async fn call(&self, object: &str, function: &str) -> Result<Value> {
-        let parameters = json!({ "objectId": object, "functionDeclaration": function, "returnByValue": true });
+        let parameters =
+            json!({ "objectId": object, "functionDeclaration": function, "returnByValue": true });
         let answer = self.command("Runtime.callFunctionOn", parameters).await?;
         if let Some(problem) = answer.get("exceptionDetails") {
             bail!("the page threw {problem}");
@@ -194,9 +195,11 @@ impl Window {
         let root = &document["root"]["nodeId"];
         let query = json!({ "nodeId": root, "role": role, "accessibleName": name });
         let found = self.command("Accessibility.queryAXTree", query).await?;
-        let seen = found["nodes"].as_array().into_iter().flatten().find(|node| node["ignored"] == json!(false));
+        let seen =
+            found["nodes"].as_array().into_iter().flatten().find(|node| node["ignored"] == json!(false));
         let Some(node) = seen else { return Ok(None) };
-        let resolved = self.command("DOM.resolveNode", json!({ "backendNodeId": node["backendDOMNodeId"] })).await;
+        let resolved =
+            self.command("DOM.resolveNode", json!({ "backendNodeId": node["backendDOMNodeId"] })).await;
         // The page may have replaced the element in between; the caller asks again.
         Ok(resolved.ok().and_then(|answer| answer["object"]["objectId"].as_str().map(str::to_owned)))
     }

@@ -31,7 +31,8 @@ impl Peer {
 
     /// A peer that joins the room of `link`.
     pub fn join(id: u128, link: &str, model: &Path) -> Result<Self> {
-        let options = JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
+        let options =
+            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
         Ok(Self::start(PeerId(id), model, || WebRtc::join(options).expect("a thread and random numbers")))
     }
 
@@ -40,7 +41,8 @@ impl Peer {
         let (publish, views) = watch::channel(None);
         let model = model.to_string_lossy().into_owned();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
                 let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
@@ -83,7 +85,9 @@ impl Peer {
 
     /// Waits until the newest answer has ended.
     pub async fn until_written(&mut self) -> Result<Card> {
-        let view = self.until("the end of the answer", |view| view.cards.last().is_some_and(|card| card.end.is_some())).await?;
+        let view = self
+            .until("the end of the answer", |view| view.cards.last().is_some_and(|card| card.end.is_some()))
+            .await?;
         view.cards.last().cloned().context("an answer")
     }
 }
@@ -91,7 +95,13 @@ impl Peer {
 /// A request whose answer is long enough to lose somebody in the middle.
 #[must_use]
 pub fn request(seed: u64) -> WriteRequest {
-    WriteRequest { prompt: "Once upon a time, there was".into(), max_new: 120, temperature: 0.8, top_p: 0.95, seed }
+    WriteRequest {
+        prompt: "Once upon a time, there was".into(),
+        max_new: 120,
+        temperature: 0.8,
+        top_p: 0.95,
+        seed,
+    }
 }
 
 /// What one peer alone writes for a request.

@@ -11,8 +11,12 @@ const NATIVE: [&str; 2] = ["--features", "kernels/train"];
 /// fmt, clippy for both targets, doc; every warning is an error.
 pub fn lint() -> Result<()> {
     run(&mut command("cargo", &["fmt", "--all", "--check"]))?;
-    run(command("cargo", &["clippy", "--workspace", "--all-targets"]).args(NATIVE).args(["--", "-D", "warnings"]))?;
-    run(command("cargo", &["doc", "--workspace", "--no-deps"]).args(NATIVE).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(command("cargo", &["clippy", "--workspace", "--all-targets"])
+        .args(NATIVE)
+        .args(["--", "-D", "warnings"]))?;
+    run(command("cargo", &["doc", "--workspace", "--no-deps"])
+        .args(NATIVE)
+        .env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut wasm = command("cargo", &["clippy", "-p", "app", "--bins", "--lib", "--profile", "web"]);
     wasm.args(["--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]);
     WasmToolchain::find_or_install()?.apply(&mut wasm);

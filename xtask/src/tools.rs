@@ -39,7 +39,9 @@ impl WasmToolchain {
         if on_path("rustup") && run(&mut command("rustup", &["target", "add", WASM])).is_ok() {
             return Ok(Self::Ordinary);
         }
-        println!("rustup could not; Debian's rustc-web has the sources of std, so std is built with the program.");
+        println!(
+            "rustup could not; Debian's rustc-web has the sources of std, so std is built with the program."
+        );
         apt(&["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy", "lld-22"])?;
         run(&mut command("rustup", &["toolchain", "link", "web", "/usr"]))?;
         Ok(Self::DebianBuildStd)
@@ -60,7 +62,8 @@ impl WasmToolchain {
 }
 
 fn has_wasm_std() -> bool {
-    output("rustc", &["--print", "target-libdir", "--target", WASM]).is_some_and(|folder| Path::new(&folder).is_dir())
+    output("rustc", &["--print", "target-libdir", "--target", WASM])
+        .is_some_and(|folder| Path::new(&folder).is_dir())
 }
 
 fn debian_toolchain_is_linked() -> bool {
@@ -78,7 +81,15 @@ pub fn bundler() -> Result<()> {
     }
     if output("trunk", &["--version"]).is_none() {
         println!("Installing trunk {TRUNK} (about 10 minutes, once).");
-        cargo_install(&["trunk", "--version", TRUNK, "--locked", "--no-default-features", "--features", "rustls"])?;
+        cargo_install(&[
+            "trunk",
+            "--version",
+            TRUNK,
+            "--locked",
+            "--no-default-features",
+            "--features",
+            "rustls",
+        ])?;
     }
     Ok(())
 }

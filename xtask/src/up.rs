@@ -11,8 +11,14 @@ pub fn up(arguments: &[String]) -> Result<()> {
     run(&mut command("cargo", &["build", "-p", "signaling"]))?;
     let server = target().join("debug/signaling");
     let address = format!("{bind}:{port}");
-    println!("\nA room of your own:   http://localhost:{port}/#room={}&key={}", random_hex(4)?, random_hex(16)?);
-    println!("Open it in two windows. For other machines of your network start with `--bind 0.0.0.0`; browsers offer");
+    println!(
+        "\nA room of your own:   http://localhost:{port}/#room={}&key={}",
+        random_hex(4)?,
+        random_hex(16)?
+    );
+    println!(
+        "Open it in two windows. For other machines of your network start with `--bind 0.0.0.0`; browsers offer"
+    );
     println!("WebGPU only on localhost and over TLS, so there the other machines compute on their CPU.\n");
     run(command(&server.to_string_lossy(), &["--bind", &address, "--app"]).arg(web::dist()))
 }

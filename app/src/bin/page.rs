@@ -34,7 +34,8 @@ mod page {
         wasm_bindgen_futures::spawn_local(async move {
             let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
             let (room, ice) = (link.room().to_owned(), ice_servers().await.unwrap_or_default());
-            let transport = WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
+            let transport =
+                WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
             let compute = WebCompute::start(story_url(), true);
             let node = Node::new(Setup { me, name, room, seed: random() }, transport, compute);
             node.run(incoming, move |view| on_view(view.clone())).await;
@@ -61,12 +62,8 @@ mod page {
 
     /// Where the shipped model lies: beside the page.
     fn story_url() -> String {
-        let page = web_sys::window()
-            .and_then(|window| window.location().href().ok())
-            .unwrap_or_default();
-        web_sys::Url::new_with_base("story/", &page)
-            .map(|url| url.href())
-            .unwrap_or_default()
+        let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
+        web_sys::Url::new_with_base("story/", &page).map(|url| url.href()).unwrap_or_default()
     }
 
     fn random() -> u64 {

@@ -58,7 +58,9 @@ impl<'a, F: Files + ?Sized> Reader<'a, F> {
         let from = usize::try_from(range.start - self.start).unwrap_or(usize::MAX);
         let to = usize::try_from(range.end - self.start).unwrap_or(usize::MAX);
         let bytes = self.block.get(from..to);
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| format!("{}: the source sent fewer bytes than asked for", self.name))
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| format!("{}: the source sent fewer bytes than asked for", self.name))
     }
 }
 
@@ -85,7 +87,9 @@ impl Files for Folder {
     async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
         let length = self.length(name).await?;
         if length > WHOLE_FILE_BYTES {
-            return Err(format!("{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"));
+            return Err(format!(
+                "{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"
+            ));
         }
         self.range(name, 0..length).await
     }
@@ -128,7 +132,9 @@ mod remote {
             let response = self.fetch(name, None).await?;
             let length = header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
             if length.is_some_and(|length| length > WHOLE_FILE_BYTES) {
-                return Err(format!("{name} has more than {WHOLE_FILE_BYTES} bytes, which are not read at once"));
+                return Err(format!(
+                    "{name} has more than {WHOLE_FILE_BYTES} bytes, which are not read at once"
+                ));
             }
             body(name, &response).await
         }
@@ -136,7 +142,8 @@ mod remote {
         async fn length(&self, name: &str) -> Result<u64, String> {
             let response = self.fetch(name, Some(0..1)).await?;
             let range = header(&response, "content-range");
-            let total = range.as_deref().and_then(|text| text.rsplit('/').next()).and_then(|text| text.parse().ok());
+            let total =
+                range.as_deref().and_then(|text| text.rsplit('/').next()).and_then(|text| text.parse().ok());
             total.ok_or_else(|| {
                 format!("the server does not say how long {name} is (no Content-Range); it must support range requests")
             })
@@ -161,7 +168,8 @@ mod remote {
 
     impl Remote {
         async fn fetch(&self, name: &str, range: Option<Range<u64>>) -> Result<Response, String> {
-            let failed = |cause: JsValue| format!("cannot fetch {name}: {}. Is the network there?", text_of(&cause));
+            let failed =
+                |cause: JsValue| format!("cannot fetch {name}: {}. Is the network there?", text_of(&cause));
             let init = RequestInit::new();
             if let Some(range) = range {
                 let headers = web_sys::Headers::new().map_err(failed)?;
@@ -173,7 +181,11 @@ mod remote {
             let url = format!("{}{name}", self.0);
             let promise = scope.fetch_with_str_and_init(&url, &init);
             let response: Response = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
-            if response.ok() { Ok(response) } else { Err(format!("cannot fetch {name}: status {}", response.status())) }
+            if response.ok() {
+                Ok(response)
+            } else {
+                Err(format!("cannot fetch {name}: status {}", response.status()))
+            }
         }
     }
 
@@ -188,6 +200,8 @@ mod remote {
     }
 
     fn text_of(value: &JsValue) -> String {
-        value.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{value:?}"), |error| String::from(error.message()))
+        value
+            .dyn_ref::<js_sys::Error>()
+            .map_or_else(|| format!("{value:?}"), |error| String::from(error.message()))
     }
 }

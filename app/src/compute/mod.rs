@@ -19,9 +19,9 @@ pub mod web_worker;
 #[cfg(feature = "compute")]
 pub mod worker;
 
+use crate::sampling::Sampling;
 use coordinator::io::{Capability, Chunk, ChunkOutput, ModelSpec};
 use coordinator::{JobId, Layers, Lease};
-use crate::sampling::Sampling;
 use serde::{Deserialize, Serialize};
 
 /// Where a model's files are: a folder on disk, or the URL of one, ending with a slash.

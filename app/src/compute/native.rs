@@ -55,7 +55,11 @@ impl Compute for NativeCompute {
     }
 }
 
-fn spawn(model: &str, gpu: bool, notice: Option<String>) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
+fn spawn(
+    model: &str,
+    gpu: bool,
+    notice: Option<String>,
+) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
     let (requests, incoming) = unbounded();
     let (outgoing, reports) = unbounded();
     let _ = requests.unbounded_send(Request::Boot { gpu, model: model.to_owned(), notice });
@@ -79,6 +83,7 @@ fn spawn(model: &str, gpu: bool, notice: Option<String>) -> (UnboundedSender<Req
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("the worker stopped").to_owned()
 }

@@ -32,7 +32,9 @@ impl Restarts {
     /// The worker died of `cause`.
     pub fn died(&mut self, cause: &str) -> Next {
         if std::mem::take(&mut self.gpu) {
-            return Next::OnCpu(format!("The graphics device was lost ({cause}); this device goes on with its CPU."));
+            return Next::OnCpu(format!(
+                "The graphics device was lost ({cause}); this device goes on with its CPU."
+            ));
         }
         self.on_cpu += 1;
         if self.on_cpu > CPU_RESTARTS {

@@ -57,7 +57,8 @@ impl WebCompute {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
                 self.worker = Worker::spawn();
-                let boot = Request::Boot { gpu: false, model: self.model.clone(), notice: Some(notice.clone()) };
+                let boot =
+                    Request::Boot { gpu: false, model: self.model.clone(), notice: Some(notice.clone()) };
                 self.waiting = Some(vec![boot]);
                 Report::Lost(notice)
             }
@@ -116,7 +117,8 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let posted = postcard::to_stdvec(request).map(|bytes| worker.post_message(&Uint8Array::from(bytes.as_slice())));
+        let posted = postcard::to_stdvec(request)
+            .map(|bytes| worker.post_message(&Uint8Array::from(bytes.as_slice())));
         if !matches!(posted, Ok(Ok(()))) {
             tracing::error!("a request could not be posted to the compute worker");
         }
@@ -158,8 +160,10 @@ fn parse(data: &JsValue) -> Message {
         Some(text) if text == UP => Message::Up,
         Some(cause) => Message::Died(cause),
         None => {
-            let report = data.dyn_ref::<Uint8Array>().and_then(|bytes| postcard::from_bytes(&bytes.to_vec()).ok());
-            report.map_or_else(|| Message::Died("the worker sent something unreadable".into()), Message::Report)
+            let report =
+                data.dyn_ref::<Uint8Array>().and_then(|bytes| postcard::from_bytes(&bytes.to_vec()).ok());
+            report
+                .map_or_else(|| Message::Died("the worker sent something unreadable".into()), Message::Report)
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn main() {
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let bytes = event.data().dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default();
         // Only this app's page can post here, so what does not decode is a defect of ours.
-        let request: Request = postcard::from_bytes(&bytes).expect("the page and its worker are of one build");
+        let request: Request =
+            postcard::from_bytes(&bytes).expect("the page and its worker are of one build");
         let _ = requests.unbounded_send(request);
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));

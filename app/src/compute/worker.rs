@@ -65,7 +65,11 @@ struct Worker<F> {
 }
 
 impl<F: Files> Worker<F> {
-    async fn work(mut self, mut requests: UnboundedReceiver<Request>, report: impl Fn(Report)) -> Option<String> {
+    async fn work(
+        mut self,
+        mut requests: UnboundedReceiver<Request>,
+        report: impl Fn(Report),
+    ) -> Option<String> {
         loop {
             if self.waiting.is_empty() {
                 let request = requests.next().await?;
@@ -89,7 +93,8 @@ impl<F: Files> Worker<F> {
                 self.model.engine.forget(&(job, lease));
             }
             Request::Encode { .. } | Request::Decode { .. } => {
-                let texts = |waiting: &&Request| matches!(waiting, Request::Encode { .. } | Request::Decode { .. });
+                let texts =
+                    |waiting: &&Request| matches!(waiting, Request::Encode { .. } | Request::Decode { .. });
                 let after = self.waiting.iter().take_while(texts).count();
                 self.waiting.insert(after, request);
             }
@@ -115,7 +120,11 @@ impl<F: Files> Worker<F> {
 
     async fn load(&mut self, layers: Layers, report: &impl Fn(Report)) -> Report {
         let progress = |done, total| {
-            report(Report::Progress { what: format!("Loading layers {}–{}", layers.start + 1, layers.end), done, total });
+            report(Report::Progress {
+                what: format!("Loading layers {}–{}", layers.start + 1, layers.end),
+                done,
+                total,
+            });
         };
         match self.model.load(layers, progress).await {
             Ok(()) => Report::Loaded(layers),

@@ -1,10 +1,10 @@
 //! `manyhands generate --prompt …`: a story in the terminal, through the same driver loop as a room's.
 
 use super::{Common, random_peer};
-use crate::link::RoomLink;
-use crate::node::{Alone, Node};
-use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::compute::native::NativeCompute;
+use crate::link::RoomLink;
+use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
+use crate::node::{Alone, Node};
 use crate::transport::Transport;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -47,7 +47,8 @@ pub async fn run(options: Options) -> Result<()> {
 
 async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {
     let (asks, incoming) = unbounded();
-    let mut terminal = Terminal { asks, request: Some(options.request()), notices: 0, printed: 0, outcome: None };
+    let mut terminal =
+        Terminal { asks, request: Some(options.request()), notices: 0, printed: 0, outcome: None };
     node.run(incoming, |view| terminal.show(view)).await;
     match terminal.outcome {
         Some(Ok(line)) => {

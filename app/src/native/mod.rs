@@ -4,9 +4,9 @@ mod generate;
 mod peer;
 
 use crate::compute::native::NativeCompute;
+use crate::link::RoomLink;
 use crate::names;
 use crate::node::{Node, Setup};
-use crate::link::RoomLink;
 use crate::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -47,7 +47,8 @@ pub struct Common {
 
 /// The program.
 pub fn main() -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MANYHANDS_LOG").unwrap_or_else(|_| "warn".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("MANYHANDS_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let line = Line::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -79,7 +80,10 @@ impl Common {
     fn model(&self) -> Result<PathBuf> {
         if let Some(folder) = &self.model {
             if !folder.join("config.json").is_file() {
-                bail!("{} holds no config.json; --model takes a folder in the Hugging Face layout", folder.display());
+                bail!(
+                    "{} holds no config.json; --model takes a folder in the Hugging Face layout",
+                    folder.display()
+                );
             }
             return Ok(folder.clone());
         }

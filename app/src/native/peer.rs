@@ -89,6 +89,7 @@ fn signaling_line(status: &SignalingStatus) -> String {
 fn room_line(view: &View) -> String {
     let name = |id| view.peers.peers.iter().find(|peer| peer.id == id).map_or("?", |peer| peer.name.as_str());
     let leader = view.peers.epoch.map_or("nobody yet", |epoch| name(epoch.leader));
-    let stages: Vec<_> = view.peers.stages.iter().map(|stage| format!("{} {}", name(stage.peer), stage.layers)).collect();
+    let stages: Vec<_> =
+        view.peers.stages.iter().map(|stage| format!("{} {}", name(stage.peer), stage.layers)).collect();
     format!("room: {} peers, coordinator {leader}, layers [{}]", view.peers.peers.len(), stages.join(", "))
 }

@@ -147,7 +147,9 @@ impl Board {
         match event {
             Event::Room(room) => self.view.peers = room,
             Event::Job { job, tokens } => return self.job(job, tokens),
-            Event::Tokens { job, from, tokens } => return self.tokens(job, from, &tokens).into_iter().collect(),
+            Event::Tokens { job, from, tokens } => {
+                return self.tokens(job, from, &tokens).into_iter().collect();
+            }
             Event::State { job, state } => self.state(job, state),
             Event::Ended { job, end } => return self.ended(job, end).into_iter().collect(),
             Event::Notice(text) => self.notice(text),
@@ -170,7 +172,11 @@ impl Board {
         };
         let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
-        let settings = Sampling::from_bytes(&job.sampling).unwrap_or(Sampling { temperature: 0.8, top_p: 0.95, seed: 0 });
+        let settings = Sampling::from_bytes(&job.sampling).unwrap_or(Sampling {
+            temperature: 0.8,
+            top_p: 0.95,
+            seed: 0,
+        });
         let request = WriteRequest {
             prompt: job.text.clone(),
             max_new: job.max_new,
@@ -246,7 +252,11 @@ impl Board {
             return None;
         }
         behind.ending = Some(end);
-        Some(if card.tokens == 0 { behind.decode_all(id, true) } else { decode(id, card.tokens, Vec::new(), true) })
+        Some(if card.tokens == 0 {
+            behind.decode_all(id, true)
+        } else {
+            decode(id, card.tokens, Vec::new(), true)
+        })
     }
 }
 
@@ -276,7 +286,11 @@ fn speed(earlier: Option<(u64, u32)>, later: (u64, u32)) -> Option<f32> {
 fn remember_workers(card: &mut Card, stages: &[Stage], room: &RoomView) {
     for stage in stages {
         if card.workers.iter().all(|(peer, _)| *peer != stage.peer) {
-            let name = room.peers.iter().find(|peer| peer.id == stage.peer).map_or_else(|| stage.peer.to_string(), |peer| peer.name.clone());
+            let name = room
+                .peers
+                .iter()
+                .find(|peer| peer.id == stage.peer)
+                .map_or_else(|| stage.peer.to_string(), |peer| peer.name.clone());
             card.workers.push((stage.peer, name));
         }
     }

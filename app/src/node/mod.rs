@@ -137,7 +137,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
             }
             Report::Loaded(layers) => self.handle(Input::Loaded(layers)),
             Report::LoadFailed(layers, why) => self.handle(Input::LoadFailed(layers, why)),
-            Report::Ran { job, lease, position, result } => self.handle(Input::Ran { job, lease, position, result }),
+            Report::Ran { job, lease, position, result } => {
+                self.handle(Input::Ran { job, lease, position, result })
+            }
             Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
             Report::Text { job, restart, text, last } => self.board.text(job, restart, &text, last),
         }
@@ -145,7 +147,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
     fn encode(&mut self, request: WriteRequest) {
         if self.encoding.len() >= PROMPTS_WAITING {
-            return self.board.notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
+            return self
+                .board
+                .notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
         }
         self.tickets = self.tickets.wrapping_add(1);
         let (text, sampling) = (request.prompt.clone(), Sampling::of(&request));

@@ -1,9 +1,9 @@
 //! The driver loop with a worker of a few lines: one letter per token, one layer, no neural network.
 
+use super::Alone;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
 use crate::compute::{Compute, Report, Request};
-use super::Alone;
 use coordinator::io::{Capability, ChunkInput, ChunkOutput, Device, End, ModelSpec};
 use coordinator::{ModelId, PeerId};
 use futures::channel::mpsc::unbounded;
@@ -36,7 +36,9 @@ impl Compute for Toy {
                 }
                 let ChunkInput::Tokens(tokens) = &chunk.input else { panic!("one stage sees tokens only") };
                 let next = tokens.last().map_or(END, |last| last.saturating_sub(1));
-                let output = chunk.sample.map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token: next, end: next == END });
+                let output = chunk
+                    .sample
+                    .map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token: next, end: next == END });
                 let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
                 self.reports.push_back(Report::Ran { job, lease, position, result: Ok(output) });
             }
@@ -87,7 +89,10 @@ async fn until(toy: Toy, asks: Vec<Ask>, done: impl Fn(&View) -> bool) -> View {
     let mut last = None;
     node.run(incoming, |view| {
         if matches!(view.compute, ComputeStatus::Ready { .. }) {
-            asks.take().into_iter().flatten().for_each(|ask| sender.unbounded_send(ask).expect("the node listens"));
+            asks.take()
+                .into_iter()
+                .flatten()
+                .for_each(|ask| sender.unbounded_send(ask).expect("the node listens"));
         }
         if done(view) {
             let _ = sender.unbounded_send(Ask::Leave);

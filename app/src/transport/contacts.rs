@@ -61,11 +61,7 @@ impl Contacts {
     /// Nobody met yet.
     #[must_use]
     pub const fn new(me: PeerId) -> Self {
-        Self {
-            me,
-            contacts: BTreeMap::new(),
-            links: BTreeMap::new(),
-        }
+        Self { me, contacts: BTreeMap::new(), links: BTreeMap::new() }
     }
 
     /// The signaling connection is new: everybody has to be introduced again. Open links stay.
@@ -125,11 +121,7 @@ impl Contacts {
 
     /// The channels of an attempt are closed; `again` if the peer is wanted back.
     pub fn closed(&mut self, now: u64, peer: PeerId, attempt: u32, again: bool) {
-        let Some(contact) = self
-            .contacts
-            .get_mut(&peer)
-            .filter(|it| it.linked == Some(attempt))
-        else {
+        let Some(contact) = self.contacts.get_mut(&peer).filter(|it| it.linked == Some(attempt)) else {
             return;
         };
         contact.linked = None;
@@ -173,15 +165,7 @@ impl Contacts {
         }
         contact.last = attempt;
         contact.next = now + HANDSHAKE_MS;
-        self.links.insert(
-            link,
-            Link {
-                peer,
-                attempt,
-                answered: true,
-                candidates: 0,
-            },
-        );
+        self.links.insert(link, Link { peer, attempt, answered: true, candidates: 0 });
         Ok(())
     }
 
@@ -204,10 +188,7 @@ impl Contacts {
     /// # Errors
     /// The reason to drop it.
     pub fn candidate(&mut self, peer: PeerId, link: Uuid) -> Result<(), &'static str> {
-        let known = self
-            .links
-            .get_mut(&link)
-            .filter(|it| it.peer == peer && it.answered);
+        let known = self.links.get_mut(&link).filter(|it| it.peer == peer && it.answered);
         let Some(known) = known else {
             return Err("candidate for no connection");
         };
@@ -244,15 +225,7 @@ impl Contacts {
                 contact.last = contact.last.saturating_add(1);
                 contact.dialling = Some((link, now + HANDSHAKE_MS));
                 let attempt = contact.last;
-                self.links.insert(
-                    link,
-                    Link {
-                        peer,
-                        attempt,
-                        answered: false,
-                        candidates: 0,
-                    },
-                );
+                self.links.insert(link, Link { peer, attempt, answered: false, candidates: 0 });
                 all.push(Due::Dial { peer, link, attempt });
             } else {
                 contact.fails += 1;
@@ -309,14 +282,7 @@ mod tests {
     fn the_smaller_id_dials_and_the_larger_asks() {
         let mut low = Contacts::new(LOW);
         low.introduced(0, HIGH).expect("wanted");
-        assert!(matches!(
-            due(&mut low, 0)[..],
-            [Due::Dial {
-                peer: HIGH,
-                attempt: 1,
-                ..
-            }]
-        ));
+        assert!(matches!(due(&mut low, 0)[..], [Due::Dial { peer: HIGH, attempt: 1, .. }]));
         assert!(due(&mut low, 1).is_empty(), "once");
         let mut high = Contacts::new(HIGH);
         high.introduced(0, LOW).expect("wanted");
@@ -357,13 +323,7 @@ mod tests {
         }
         let attempts: Vec<u32> = seen
             .iter()
-            .filter_map(|it| {
-                if let Due::Dial { attempt, .. } = it {
-                    Some(*attempt)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|it| if let Due::Dial { attempt, .. } = it { Some(*attempt) } else { None })
             .collect();
         assert_eq!(attempts, [1, 2, 3, 4, 5]);
         assert_eq!(seen[3], Due::Unreachable { peer: HIGH }, "after three in vain");
@@ -376,31 +336,12 @@ mod tests {
         assert_eq!(high.offered(0, LOW, link, 1), Err("not introduced"));
         high.introduced(0, LOW).expect("wanted");
         assert_eq!(high.offered(0, LOW, link, 1), Ok(()));
-        assert_eq!(
-            high.offered(0, LOW, other, 1),
-            Err("offer repeated"),
-            "the same attempt"
-        );
-        assert_eq!(
-            high.offered(0, LOW, link, 2),
-            Err("offer repeated"),
-            "the same link"
-        );
-        assert_eq!(
-            high.offered(0, PeerId(3), other, 1),
-            Err("offer from the wrong side")
-        );
-        assert_eq!(
-            high.answered(LOW, link),
-            Err("answer to no offer"),
-            "it was they who offered"
-        );
+        assert_eq!(high.offered(0, LOW, other, 1), Err("offer repeated"), "the same attempt");
+        assert_eq!(high.offered(0, LOW, link, 2), Err("offer repeated"), "the same link");
+        assert_eq!(high.offered(0, PeerId(3), other, 1), Err("offer from the wrong side"));
+        assert_eq!(high.answered(LOW, link), Err("answer to no offer"), "it was they who offered");
         assert_eq!(high.candidate(LOW, other), Err("candidate for no connection"));
-        assert_eq!(
-            high.candidate(PeerId(0), link),
-            Err("candidate for no connection"),
-            "of another peer"
-        );
+        assert_eq!(high.candidate(PeerId(0), link), Err("candidate for no connection"), "of another peer");
         for _ in 0..super::CANDIDATES {
             assert_eq!(high.candidate(LOW, link), Ok(()));
         }
@@ -414,14 +355,8 @@ mod tests {
         due(&mut low, 0);
         low.opened(HIGH, 1);
         low.closed(10, HIGH, 1, true);
-        assert!(
-            due(&mut low, 10).is_empty(),
-            "it may have left: wait for the server to say so"
-        );
-        assert!(matches!(
-            due(&mut low, 10 + AGAIN_MS)[..],
-            [Due::Dial { attempt: 2, .. }]
-        ));
+        assert!(due(&mut low, 10).is_empty(), "it may have left: wait for the server to say so");
+        assert!(matches!(due(&mut low, 10 + AGAIN_MS)[..], [Due::Dial { attempt: 2, .. }]));
         low.opened(HIGH, 2);
         low.closed(20, HIGH, 2, false);
         assert!(due(&mut low, 100_000).is_empty());

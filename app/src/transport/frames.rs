@@ -130,20 +130,12 @@ impl Slice<'_> {
     }
 
     fn check(&self, lane: Lane) -> Result<(), Fault> {
-        let (total, size, index) = (
-            self.total as usize,
-            usize::from(self.size),
-            usize::from(self.index),
-        );
+        let (total, size, index) = (self.total as usize, usize::from(self.size), usize::from(self.index));
         if total > super::limits::of(lane).message {
             return Err(Fault::MessageTooLarge);
         }
         let count = Self::count(total, size);
-        let expected = if index + 1 == count {
-            total - index * size
-        } else {
-            size
-        };
+        let expected = if index + 1 == count { total - index * size } else { size };
         let sane = size >= SLICE_MIN && index < count && self.payload.len() == expected;
         if sane { Ok(()) } else { Err(Fault::Contradiction) }
     }
@@ -162,14 +154,7 @@ mod tests {
 
     fn slice(total: u32, size: u16, index: u16, payload: usize) -> Vec<u8> {
         let payload = vec![7; payload];
-        Frame::Slice(Slice {
-            message: 1,
-            total,
-            size,
-            index,
-            payload: &payload,
-        })
-        .encode()
+        Frame::Slice(Slice { message: 1, total, size, index, payload: &payload }).encode()
     }
 
     #[test]
@@ -182,75 +167,26 @@ mod tests {
             ("the first of two", Bulk, slice(1500, 1024, 0, 1024), None),
             ("the last of two", Bulk, slice(1500, 1024, 1, 476), None),
             ("an exact fit", Bulk, slice(2048, 1024, 1, 1024), None),
-            (
-                "an acknowledgement",
-                Control,
-                Frame::Ack {
-                    bulk: true,
-                    bytes: u64::MAX,
-                }
-                .encode(),
-                None,
-            ),
+            ("an acknowledgement", Control, Frame::Ack { bulk: true, bytes: u64::MAX }.encode(), None),
             ("nothing", Control, vec![], Some(Fault::NotAFrame)),
             ("garbage", Control, vec![0xff; 40], Some(Fault::NotAFrame)),
             ("cut off", Bulk, cut, Some(Fault::NotAFrame)),
             ("with a tail", Control, with_tail, Some(Fault::NotAFrame)),
             ("too large", Bulk, vec![0; 16 * 1024 + 1], Some(Fault::TooLarge)),
-            (
-                "control on bulk",
-                Bulk,
-                Frame::Ping.encode(),
-                Some(Fault::WrongChannel),
-            ),
-            (
-                "shorter than it says",
-                Bulk,
-                slice(1500, 1024, 1, 475),
-                Some(Fault::Contradiction),
-            ),
-            (
-                "longer than it says",
-                Bulk,
-                slice(1500, 1024, 1, 477),
-                Some(Fault::Contradiction),
-            ),
-            (
-                "past the end",
-                Bulk,
-                slice(1500, 1024, 2, 0),
-                Some(Fault::Contradiction),
-            ),
-            (
-                "far past the end",
-                Bulk,
-                slice(1500, 1024, u16::MAX, 0),
-                Some(Fault::Contradiction),
-            ),
-            (
-                "in crumbs",
-                Bulk,
-                slice(1500, 1, 0, 1),
-                Some(Fault::Contradiction),
-            ),
-            (
-                "slices of nothing",
-                Bulk,
-                slice(1500, 0, 0, 0),
-                Some(Fault::Contradiction),
-            ),
+            ("control on bulk", Bulk, Frame::Ping.encode(), Some(Fault::WrongChannel)),
+            ("shorter than it says", Bulk, slice(1500, 1024, 1, 475), Some(Fault::Contradiction)),
+            ("longer than it says", Bulk, slice(1500, 1024, 1, 477), Some(Fault::Contradiction)),
+            ("past the end", Bulk, slice(1500, 1024, 2, 0), Some(Fault::Contradiction)),
+            ("far past the end", Bulk, slice(1500, 1024, u16::MAX, 0), Some(Fault::Contradiction)),
+            ("in crumbs", Bulk, slice(1500, 1, 0, 1), Some(Fault::Contradiction)),
+            ("slices of nothing", Bulk, slice(1500, 0, 0, 0), Some(Fault::Contradiction)),
             (
                 "more than control carries",
                 Control,
                 slice(65_537, 1024, 0, 1024),
                 Some(Fault::MessageTooLarge),
             ),
-            (
-                "more than bulk carries",
-                Bulk,
-                slice(u32::MAX, 1024, 0, 1024),
-                Some(Fault::MessageTooLarge),
-            ),
+            ("more than bulk carries", Bulk, slice(u32::MAX, 1024, 0, 1024), Some(Fault::MessageTooLarge)),
         ];
         for (why, channel, bytes, fault) in rows {
             assert_eq!(decode(channel, &bytes).err(), fault, "{why}");
@@ -260,13 +196,8 @@ mod tests {
     #[test]
     fn a_header_fits_its_allowance() {
         let payload = vec![0; 4_000];
-        let slice = Slice {
-            message: u64::MAX,
-            total: u32::MAX,
-            size: u16::MAX,
-            index: u16::MAX,
-            payload: &payload,
-        };
+        let slice =
+            Slice { message: u64::MAX, total: u32::MAX, size: u16::MAX, index: u16::MAX, payload: &payload };
         assert!(Frame::Slice(slice).encode().len() <= payload.len() + HEADER_BYTES);
     }
 }

@@ -27,11 +27,7 @@ struct Room {
 }
 
 fn options(link: &RoomLink, me: u128) -> JoinOptions {
-    JoinOptions {
-        link: link.clone(),
-        me: PeerId(me),
-        ice: IceServers::default(),
-    }
+    JoinOptions { link: link.clone(), me: PeerId(me), ice: IceServers::default() }
 }
 
 const HOSTILE: PeerId = PeerId(9);
@@ -48,38 +44,20 @@ impl Room {
         let mut hostile = connect(&options(&link, HOSTILE.0), &mut Random::new([9; 32])).expect("joined");
         up(&mut honest, &mut bystander, HOSTILE).await;
         let link = loop {
-            let change = timeout(HANG, hostile.socket.next())
-                .await
-                .expect("in time")
-                .expect("open");
+            let change = timeout(HANG, hostile.socket.next()).await.expect("in time").expect("open");
             let (link, state) = change;
             assert_eq!(state, PeerState::Connected);
-            hostile
-                .control
-                .0
-                .unbounded_send((link, Frame::Ping.encode().into()))
-                .expect("open");
+            hostile.control.0.unbounded_send((link, Frame::Ping.encode().into())).expect("open");
             // The one that answers for the honest peer is found by what it sends, below; both get the ping.
             if is_honest(&mut hostile, &mut honest, link).await {
                 break link;
             }
         };
-        Self {
-            honest,
-            bystander,
-            hostile,
-            link,
-            dropped: BTreeMap::new(),
-            _server: server,
-        }
+        Self { honest, bystander, hostile, link, dropped: BTreeMap::new(), _server: server }
     }
 
     fn send(&self, lane: Lane, bytes: Vec<u8>) {
-        let channel = if lane == Control {
-            &self.hostile.control.0
-        } else {
-            &self.hostile.bulk.0
-        };
+        let channel = if lane == Control { &self.hostile.control.0 } else { &self.hostile.bulk.0 };
         channel.unbounded_send((self.link, bytes.into())).expect("open");
     }
 
@@ -102,9 +80,7 @@ impl Room {
 
     /// The honest peer and the bystander still talk.
     async fn lives_on(&mut self) {
-        self.bystander
-            .send(PeerId(1), Control, b"alive".to_vec())
-            .expect("connected");
+        self.bystander.send(PeerId(1), Control, b"alive".to_vec()).expect("connected");
         let is = |event: &NetEvent| matches!(event, NetEvent::Message { from: PeerId(2), bytes } if bytes == b"alive");
         self.until("the room to live on", |_, event| is(event)).await;
     }
@@ -127,9 +103,7 @@ async fn up(honest: &mut WebRtc, bystander: &mut WebRtc, peer: PeerId) {
 
 /// Whether the honest peer is behind `link`: it alone is made to send something.
 async fn is_honest(hostile: &mut Wires, honest: &mut WebRtc, link: LinkId) -> bool {
-    honest
-        .send(HOSTILE, Bulk, b"it is me".to_vec())
-        .expect("connected");
+    honest.send(HOSTILE, Bulk, b"it is me".to_vec()).expect("connected");
     let first = timeout(HANG, hostile.bulk.1.next());
     let packet = tokio::select! {
         packet = first => packet.expect("in time").expect("open"),
@@ -141,14 +115,7 @@ async fn is_honest(hostile: &mut Wires, honest: &mut WebRtc, link: LinkId) -> bo
 
 fn slice(message: u64, total: u32, index: u16, payload: usize) -> Vec<u8> {
     let payload = vec![0; payload];
-    Frame::Slice(Slice {
-        message,
-        total,
-        size: 1_024,
-        index,
-        payload: &payload,
-    })
-    .encode()
+    Frame::Slice(Slice { message, total, size: 1_024, index, payload: &payload }).encode()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,38 +131,21 @@ async fn faults_on_both_channels_are_counted_by_name_and_the_room_lives_on() {
         (Bulk, slice(0, u32::MAX, 0, 1_024), "message too large"),
         (Control, slice(0, 100_000, 0, 1_024), "message too large"),
         (Bulk, slice(0, 2_000, 7, 1_024), "frame contradicts its message"),
-        (
-            Control,
-            Frame::Ack {
-                bulk: true,
-                bytes: 1 << 40,
-            }
-            .encode(),
-            "acknowledged what was never sent",
-        ),
-        (
-            Bulk,
-            Frame::Bye { leaves: true }.encode(),
-            "control frame on the bulk channel",
-        ),
+        (Control, Frame::Ack { bulk: true, bytes: 1 << 40 }.encode(), "acknowledged what was never sent"),
+        (Bulk, Frame::Bye { leaves: true }.encode(), "control frame on the bulk channel"),
     ];
     for (lane, bytes, reason) in rows {
         let before = room.dropped.get(reason).copied().unwrap_or(0);
         room.send(lane, bytes);
-        room.until(reason, |dropped, _| {
-            dropped.get(reason).is_some_and(|count| *count > before)
-        })
-        .await;
+        room.until(reason, |dropped, _| dropped.get(reason).is_some_and(|count| *count > before)).await;
     }
     // A frame that is sound, and then the same again on each channel.
     for lane in [Control, Bulk] {
         let before = room.dropped.get("frame repeated").copied().unwrap_or(0);
         room.send(lane, slice(0, 10, 0, 10));
         room.send(lane, slice(0, 10, 0, 10));
-        room.until("a replay", |dropped, _| {
-            dropped.get("frame repeated").is_some_and(|it| *it > before)
-        })
-        .await;
+        room.until("a replay", |dropped, _| dropped.get("frame repeated").is_some_and(|it| *it > before))
+            .await;
     }
     room.lives_on().await;
 }
@@ -206,19 +156,13 @@ async fn who_goes_on_is_shown_out() {
     for _ in 0..STRIKES + 50 {
         room.send(Control, vec![0xff; 10]);
     }
-    room.until("the end", |_, event| *event == NetEvent::Down(HOSTILE))
-        .await;
+    room.until("the end", |_, event| *event == NetEvent::Down(HOSTILE)).await;
     assert_eq!(
         room.dropped,
         BTreeMap::from([("not a frame", STRIKES), ("shown out after too many faults", 1)])
     );
     room.lives_on().await;
-    assert_eq!(
-        room.dropped.len(),
-        2,
-        "nothing more is heard of it: {:?}",
-        room.dropped
-    );
+    assert_eq!(room.dropped.len(), 2, "nothing more is heard of it: {:?}", room.dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,11 +230,7 @@ impl Introductions {
     /// The server said something.
     pub fn heard(&mut self, now: u64, text: &str) {
         self.heard_at = now;
-        let event = if text.len() > SIGNAL_BYTES + 1_024 {
-            None
-        } else {
-            serde_json::from_str(text).ok()
-        };
+        let event = if text.len() > SIGNAL_BYTES + 1_024 { None } else { serde_json::from_str(text).ok() };
         match event {
             Some(ServerEvent::IdAssigned(id)) => self.assigned(id.0),
             Some(ServerEvent::NewPeer(id)) => self.greet(id.0),
@@ -268,11 +264,7 @@ impl Introductions {
 
     fn signal(&mut self, now: u64, sender: Uuid, data: Option<&str>) {
         let Some(me) = self.server_id else { return };
-        let known = self
-            .members
-            .get(&sender)
-            .and_then(|it| it.known)
-            .map(|(peer, ..)| peer);
+        let known = self.members.get(&sender).and_then(|it| it.known).map(|(peer, ..)| peer);
         let opened = data.and_then(|text| self.seal.open(sender, me, text));
         let Some(plain) = opened else {
             self.dropped(known, "not sealed with this room's key");
@@ -307,9 +299,7 @@ impl Introductions {
             return Err("meant for another session");
         }
         let introduces = matches!(sealed.body, Body::Welcome(_) | Body::Confirm(_));
-        let member = self
-            .member(sender)
-            .ok_or("too many peers at the signaling server")?;
+        let member = self.member(sender).ok_or("too many peers at the signaling server")?;
         match &mut member.known {
             Some((peer, session, count)) if *peer == sealed.from && *session == sealed.session => {
                 if sealed.count <= *count {
@@ -325,13 +315,8 @@ impl Introductions {
     }
 
     fn hello(&mut self, sender: Uuid, sealed: &Sealed) -> Result<(), Dropped> {
-        let member = self
-            .member(sender)
-            .ok_or("too many peers at the signaling server")?;
-        if member
-            .hello
-            .is_some_and(|(session, count)| session == sealed.session && sealed.count <= count)
-        {
+        let member = self.member(sender).ok_or("too many peers at the signaling server")?;
+        if member.hello.is_some_and(|(session, count)| session == sealed.session && sealed.count <= count) {
             return Err("sealed message repeated");
         }
         member.hello = Some((sealed.session, sealed.count));
@@ -346,9 +331,7 @@ impl Introductions {
         for member in self.members.values_mut() {
             member.known.take_if(|(peer, ..)| *peer == sealed.from);
         }
-        let member = self
-            .member(sender)
-            .ok_or("too many peers at the signaling server")?;
+        let member = self.member(sender).ok_or("too many peers at the signaling server")?;
         member.known = Some((sealed.from, sealed.session, sealed.count));
         Ok(())
     }
@@ -396,20 +379,13 @@ impl Introductions {
             return Err("offer is no session description");
         }
         self.contacts.offered(now, from, link, attempt)?;
-        self.todo.push_back(Do::Name {
-            link,
-            peer: from,
-            attempt,
-        });
+        self.todo.push_back(Do::Name { link, peer: from, attempt });
         self.matchbox(link, PeerSignal::Offer(sdp));
         Ok(())
     }
 
     fn standing(&self, peer: PeerId) -> Standing {
-        Standing {
-            linked: self.contacts.linked(peer),
-            last: self.contacts.last(peer),
-        }
+        Standing { linked: self.contacts.linked(peer), last: self.contacts.last(peer) }
     }
 
     fn compare(&mut self, now: u64, peer: PeerId, theirs: Standing) {
@@ -419,10 +395,7 @@ impl Introductions {
     }
 
     fn matchbox(&mut self, link: Uuid, data: PeerSignal) {
-        self.todo.push_back(Do::Matchbox(PeerEvent::Signal {
-            sender: link.into(),
-            data,
-        }));
+        self.todo.push_back(Do::Matchbox(PeerEvent::Signal { sender: link.into(), data }));
     }
 
     fn member(&mut self, id: Uuid) -> Option<&mut Member> {
@@ -433,16 +406,9 @@ impl Introductions {
     }
 
     fn say_to_peer(&mut self, to: PeerId, body: Body) {
-        let is = |member: &Member| {
-            member
-                .known
-                .filter(|(peer, ..)| *peer == to)
-                .map(|(_, session, _)| session)
-        };
-        let found = self
-            .members
-            .iter()
-            .find_map(|(id, member)| Some((*id, is(member)?)));
+        let is =
+            |member: &Member| member.known.filter(|(peer, ..)| *peer == to).map(|(_, session, _)| session);
+        let found = self.members.iter().find_map(|(id, member)| Some((*id, is(member)?)));
         // Not at the server now: what it misses is made good when it is introduced again.
         if let Some((id, session)) = found {
             self.say_to(id, session, body);
@@ -454,13 +420,7 @@ impl Introductions {
             return;
         };
         member.said += 1;
-        let sealed = Sealed {
-            from: self.me,
-            session: self.session,
-            to: session,
-            count: member.said,
-            body,
-        };
+        let sealed = Sealed { from: self.me, session: self.session, to: session, count: member.said, body };
         let plain = postcard::to_stdvec(&sealed).unwrap_or_default();
         if let Some(text) = self.seal.seal(self.random.bytes(), sender, receiver, &plain) {
             self.say(receiver, text);
@@ -468,10 +428,7 @@ impl Introductions {
     }
 
     fn say(&mut self, receiver: Uuid, data: String) {
-        let request = matchbox_protocol::PeerRequest::Signal {
-            receiver: receiver.into(),
-            data,
-        };
+        let request = matchbox_protocol::PeerRequest::Signal { receiver: receiver.into(), data };
         if let Ok(text) = serde_json::to_string(&request) {
             self.todo.push_back(Do::Say(text));
         }

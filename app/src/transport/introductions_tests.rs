@@ -29,14 +29,7 @@ impl Peer {
         let random = Random::new([me.0 as u8; 32]);
         let machine = Introductions::new(me, Seal::new(link.key(), link.room()), random);
         let (matchbox, dropped, retired, sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self {
-            machine,
-            id: Uuid::nil(),
-            matchbox,
-            dropped,
-            retired,
-            sent,
-        }
+        Self { machine, id: Uuid::nil(), matchbox, dropped, retired, sent }
     }
 
     fn connect(&mut self, id: u128) {
@@ -45,16 +38,12 @@ impl Peer {
     }
 
     fn hear(&mut self, now: u64, event: &ServerEvent) {
-        self.machine
-            .heard(now, &serde_json::to_string(event).expect("JSON"));
+        self.machine.heard(now, &serde_json::to_string(event).expect("JSON"));
         self.work();
     }
 
     fn request(&mut self, link: Uuid, data: PeerSignal) {
-        self.machine.request(PeerRequest::Signal {
-            receiver: link.into(),
-            data,
-        });
+        self.machine.request(PeerRequest::Signal { receiver: link.into(), data });
         self.work();
     }
 
@@ -72,26 +61,20 @@ impl Peer {
 
     /// The link that it was told to dial.
     fn dials(&self) -> Option<Uuid> {
-        self.matchbox.iter().find_map(|it| {
-            if let PeerEvent::NewPeer(link) = it {
-                Some(link.0)
-            } else {
-                None
-            }
-        })
+        self.matchbox.iter().find_map(
+            |it| {
+                if let PeerEvent::NewPeer(link) = it { Some(link.0) } else { None }
+            },
+        )
     }
 }
 
 /// What a peer said, as the server hands it on.
 fn relayed(sender: Uuid, text: &str) -> (Uuid, ServerEvent) {
     match serde_json::from_str::<ServerRequest>(text).expect("a request") {
-        ServerRequest::Signal { receiver, data } => (
-            receiver.0,
-            ServerEvent::Signal {
-                sender: sender.into(),
-                data,
-            },
-        ),
+        ServerRequest::Signal { receiver, data } => {
+            (receiver.0, ServerEvent::Signal { sender: sender.into(), data })
+        }
         ServerRequest::KeepAlive => panic!("never sent"),
     }
 }
@@ -160,13 +143,7 @@ fn an_offer_reaches_matchbox_under_its_link() {
     let link = low.dials().expect("dialled");
     low.request(link, offer());
     relay(&mut low, &mut high, 0);
-    assert_eq!(
-        high.matchbox,
-        [PeerEvent::Signal {
-            sender: link.into(),
-            data: offer()
-        }]
-    );
+    assert_eq!(high.matchbox, [PeerEvent::Signal { sender: link.into(), data: offer() }]);
 }
 
 #[test]
@@ -174,33 +151,14 @@ fn what_the_server_repeats_turns_around_or_mixes_up_is_dropped_by_name() {
     let (mut low, mut high, introduction) = introduced();
     low.request(low.dials().expect("dialled"), offer());
     let to_high = relay(&mut low, &mut high, 0).remove(0).1;
-    let ServerEvent::Signal { data, .. } = &to_high else {
-        panic!("a signal")
-    };
-    let from = |sender: Uuid| ServerEvent::Signal {
-        sender: sender.into(),
-        data: data.clone(),
-    };
-    let plain = ServerEvent::Signal {
-        sender: low.id.into(),
-        data: serde_json::json!({ "Offer": "v=0" }),
-    };
-    let text = ServerEvent::Signal {
-        sender: low.id.into(),
-        data: "v=0".into(),
-    };
+    let ServerEvent::Signal { data, .. } = &to_high else { panic!("a signal") };
+    let from = |sender: Uuid| ServerEvent::Signal { sender: sender.into(), data: data.clone() };
+    let plain = ServerEvent::Signal { sender: low.id.into(), data: serde_json::json!({ "Offer": "v=0" }) };
+    let text = ServerEvent::Signal { sender: low.id.into(), data: "v=0".into() };
     let rows = [
         ("the offer again", to_high.clone(), "sealed message repeated"),
-        (
-            "the Hello again",
-            introduction[0].1.clone(),
-            "sealed message repeated",
-        ),
-        (
-            "the Confirm again",
-            introduction[2].1.clone(),
-            "sealed message repeated",
-        ),
+        ("the Hello again", introduction[0].1.clone(), "sealed message repeated"),
+        ("the Confirm again", introduction[2].1.clone(), "sealed message repeated"),
         ("in another peer's name", from(Uuid::from_u128(103)), UNSEALED),
         ("in its receiver's name", from(high.id), "echo"),
         ("matchbox's own plain offer", plain, UNSEALED),
@@ -216,11 +174,7 @@ fn what_the_server_repeats_turns_around_or_mixes_up_is_dropped_by_name() {
     low.dropped.clear();
     low.hear(1, &from(high.id));
     assert_eq!(low.dropped, [UNSEALED], "reflected to its sender");
-    assert_eq!(
-        high.matchbox.len(),
-        before,
-        "nothing of it reached the WebRTC stack"
-    );
+    assert_eq!(high.matchbox.len(), before, "nothing of it reached the WebRTC stack");
     for text in ["", "{", "\"x\"", "{\"Signal\":{}}", "[1]"] {
         high.dropped.clear();
         high.machine.heard(1, text);
@@ -244,10 +198,7 @@ fn a_recorded_conversation_does_nothing_on_the_next_connection() {
         }
     }
     assert_eq!(high.matchbox, [], "nothing reached the WebRTC stack");
-    assert_eq!(
-        high.dropped, ["meant for another session"; 2],
-        "the Confirm and the offer"
-    );
+    assert_eq!(high.dropped, ["meant for another session"; 2], "the Confirm and the offer");
 }
 
 #[test]
@@ -255,19 +206,10 @@ fn a_handshake_that_is_none_never_reaches_webrtc() {
     let (mut low, mut high, _) = introduced();
     let link = low.dials().expect("dialled");
     let rows = [
-        (
-            PeerSignal::Offer("v=0\r\nnonsense".to_owned()),
-            "offer is no session description",
-        ),
-        (
-            PeerSignal::Answer("v=0".to_owned()),
-            "answer is no session description",
-        ),
+        (PeerSignal::Offer("v=0\r\nnonsense".to_owned()), "offer is no session description"),
+        (PeerSignal::Answer("v=0".to_owned()), "answer is no session description"),
         (PeerSignal::IceCandidate("{}".to_owned()), "not an ICE candidate"),
-        (
-            PeerSignal::IceCandidate("null".to_owned()),
-            "candidate for no connection",
-        ),
+        (PeerSignal::IceCandidate("null".to_owned()), "candidate for no connection"),
     ];
     for (data, reason) in rows {
         high.dropped.clear();
@@ -285,10 +227,7 @@ fn with_another_key_both_are_told_and_nobody_dials() {
     low.hear(0, &ServerEvent::NewPeer(other.id.into()));
     let exchanged = relay(&mut low, &mut other, 0).len();
     assert!(exchanged <= 4, "they do not go on for ever: {exchanged}");
-    assert_eq!(
-        (low.dropped.first(), other.dropped.first()),
-        (Some(&UNSEALED), Some(&UNSEALED))
-    );
+    assert_eq!((low.dropped.first(), other.dropped.first()), (Some(&UNSEALED), Some(&UNSEALED)));
     assert_eq!((low.matchbox, other.matchbox), (vec![], vec![]));
 }
 
@@ -321,11 +260,7 @@ fn a_link_that_only_one_side_has_lost_is_given_up_and_dialled_again() {
     high.machine.tick(2_000);
     high.work();
     relay(&mut low, &mut high, 2_000);
-    assert_eq!(
-        low.retired,
-        [1],
-        "asked to dial, it learns that the old link is gone"
-    );
+    assert_eq!(low.retired, [1], "asked to dial, it learns that the old link is gone");
     low.machine.closed(2_000, HIGH, 1, true);
     low.machine.tick(3_000);
     low.work();
@@ -338,17 +273,11 @@ fn a_silent_server_is_left() {
     low.connect(101);
     assert_eq!(low.machine.wake_at(), Some(SERVER_SILENT_MS));
     low.machine.request(PeerRequest::KeepAlive);
-    let Some(Do::Say(echo)) = low.machine.next() else {
-        panic!("an echo")
-    };
+    let Some(Do::Say(echo)) = low.machine.next() else { panic!("an echo") };
     let (receiver, event) = relayed(low.id, &echo);
     assert_eq!(receiver, low.id);
     low.hear(10_000, &event);
-    assert_eq!(
-        low.machine.wake_at(),
-        Some(10_000 + SERVER_SILENT_MS),
-        "the echo came back"
-    );
+    assert_eq!(low.machine.wake_at(), Some(10_000 + SERVER_SILENT_MS), "the echo came back");
     low.machine.tick(10_000 + SERVER_SILENT_MS);
     assert_eq!(low.machine.next(), Some(Do::Reconnect));
     assert_eq!(low.machine.wake_at(), None);

@@ -47,13 +47,7 @@ impl Line {
     /// To this address; connects on the first [`Line::next`].
     #[must_use]
     pub const fn new(url: String, random: Random) -> Self {
-        Self {
-            url,
-            random,
-            state: State::Begin,
-            tries: 0,
-            opened: None,
-        }
+        Self { url, random, state: State::Begin, tries: 0, opened: None }
     }
 
     /// The next event. Dropping the future loses nothing.
@@ -100,11 +94,7 @@ impl Line {
     /// Drops the socket and waits for the next.
     pub fn wait(&mut self, refusal: Option<Refusal>) -> Event {
         // A socket that held for a while was no failure.
-        if self
-            .opened
-            .take()
-            .is_some_and(|at| at.elapsed().as_millis() > u128::from(RETRY_MAX_MS))
-        {
+        if self.opened.take().is_some_and(|at| at.elapsed().as_millis() > u128::from(RETRY_MAX_MS)) {
             self.tries = 0;
         }
         let retry_ms = back_off(self.tries, refusal.is_some(), self.random.bytes());
@@ -112,9 +102,7 @@ impl Line {
         self.state = State::Waiting(Delay::new(Duration::from_millis(retry_ms)));
         Event::State(match refusal {
             Some(Refusal(reason)) => SignalingState::Refused(reason),
-            None => SignalingState::Lost {
-                retry_ms: retry_ms as u32,
-            },
+            None => SignalingState::Lost { retry_ms: retry_ms as u32 },
         })
     }
 }
@@ -130,11 +118,7 @@ async fn connect_in_time(url: String) -> Result<Socket, NoSocket> {
 /// all at once; slow from the start if the server refused.
 fn back_off(tries: u32, refused: bool, random: [u8; 1]) -> u64 {
     let doubled = RETRY_MS.saturating_mul(1 << tries.min(16)).min(RETRY_MAX_MS);
-    let base = if refused {
-        doubled.max(RETRY_MAX_MS / 4)
-    } else {
-        doubled
-    };
+    let base = if refused { doubled.max(RETRY_MAX_MS / 4) } else { doubled };
     base * 3 / 4 + base / 2 * u64::from(random[0]) / 255
 }
 

@@ -100,14 +100,11 @@ impl Receiving {
         if !self.unfinished.contains_key(&slice.message) && self.unfinished.len() >= self.most_unfinished() {
             return Err(Fault::TooMuchUnfinished);
         }
-        let unfinished = self
-            .unfinished
-            .entry(slice.message)
-            .or_insert_with(|| Unfinished {
-                total: slice.total,
-                size: slice.size,
-                slices: BTreeMap::new(),
-            });
+        let unfinished = self.unfinished.entry(slice.message).or_insert_with(|| Unfinished {
+            total: slice.total,
+            size: slice.size,
+            slices: BTreeMap::new(),
+        });
         if (unfinished.total, unfinished.size) != (slice.total, slice.size) {
             return Err(Fault::Contradiction);
         }
@@ -118,9 +115,7 @@ impl Receiving {
         if self.kept > self.limits.unfinished {
             return Err(Fault::TooMuchUnfinished);
         }
-        unfinished
-            .slices
-            .insert(slice.index, frame.slice_ref(slice.payload));
+        unfinished.slices.insert(slice.index, frame.slice_ref(slice.payload));
         self.finish(slice.message)
     }
 
@@ -167,11 +162,7 @@ impl Finished {
         while self.above.remove(&self.floor) {
             self.floor += 1;
         }
-        if self.above.len() > limits.window / 4 {
-            Err(Fault::TooMuchUnfinished)
-        } else {
-            Ok(())
-        }
+        if self.above.len() > limits.window / 4 { Err(Fault::TooMuchUnfinished) } else { Ok(()) }
     }
 }
 
@@ -187,15 +178,7 @@ mod tests {
 
     fn frame(message: u64, total: u32, index: u16, payload: usize) -> Bytes {
         let payload = vec![index as u8; payload];
-        Frame::Slice(Slice {
-            message,
-            total,
-            size: 1024,
-            index,
-            payload: &payload,
-        })
-        .encode()
-        .into()
+        Frame::Slice(Slice { message, total, size: 1024, index, payload: &payload }).encode().into()
     }
 
     fn give(receiving: &mut Receiving, frame: Bytes) -> Option<Result<usize, Fault>> {
@@ -208,38 +191,14 @@ mod tests {
         let mut receiving = Receiving::new(Lane::Bulk);
         let rows = [
             ("the last slice first", frame(0, 3_000, 2, 952), None),
-            (
-                "the same again",
-                frame(0, 3_000, 2, 952),
-                Some(Err(Fault::Duplicate)),
-            ),
-            (
-                "another length",
-                frame(0, 4_000, 0, 1_024),
-                Some(Err(Fault::Contradiction)),
-            ),
-            (
-                "a single slice in its name",
-                frame(0, 10, 0, 10),
-                Some(Err(Fault::Contradiction)),
-            ),
+            ("the same again", frame(0, 3_000, 2, 952), Some(Err(Fault::Duplicate))),
+            ("another length", frame(0, 4_000, 0, 1_024), Some(Err(Fault::Contradiction))),
+            ("a single slice in its name", frame(0, 10, 0, 10), Some(Err(Fault::Contradiction))),
             ("a small message between", frame(1, 10, 0, 10), Some(Ok(10))),
-            (
-                "the small one again",
-                frame(1, 10, 0, 10),
-                Some(Err(Fault::Duplicate)),
-            ),
+            ("the small one again", frame(1, 10, 0, 10), Some(Err(Fault::Duplicate))),
             ("the first slice", frame(0, 3_000, 0, 1_024), None),
-            (
-                "the middle makes it whole",
-                frame(0, 3_000, 1, 1_024),
-                Some(Ok(3_000)),
-            ),
-            (
-                "and again",
-                frame(0, 3_000, 1, 1_024),
-                Some(Err(Fault::Duplicate)),
-            ),
+            ("the middle makes it whole", frame(0, 3_000, 1, 1_024), Some(Ok(3_000))),
+            ("and again", frame(0, 3_000, 1, 1_024), Some(Err(Fault::Duplicate))),
         ];
         for (why, frame, expected) in rows {
             assert_eq!(give(&mut receiving, frame), expected, "{why}");
@@ -260,9 +219,7 @@ mod tests {
         let mut receiving = Receiving::new(Lane::Bulk);
         let mut begun = 0u64;
         let fault = loop {
-            receiving
-                .arrive(frame(begun, 1_000_000, 0, 1_024))
-                .expect("within the window");
+            receiving.arrive(frame(begun, 1_000_000, 0, 1_024)).expect("within the window");
             if let Some(result) = receiving.next_message() {
                 break result.expect_err("never a whole message");
             }

@@ -31,10 +31,7 @@ pub enum Note {
     /// The line's state.
     Signaling(SignalingState),
     /// Something was dropped.
-    Dropped {
-        from: Option<PeerId>,
-        reason: &'static str,
-    },
+    Dropped { from: Option<PeerId>, reason: &'static str },
 }
 
 /// What the driver tells the task.
@@ -76,30 +73,12 @@ impl Rendezvous {
         let seal = Seal::new(options.link.key(), options.link.room());
         let line = Line::new(options.link.signaling_url(), Random::new(random.bytes()));
         let introductions = Introductions::new(options.me, seal, random);
-        let bridge = Bridge {
-            events: events_out,
-            requests: requests_in,
-        };
+        let bridge = Bridge { events: events_out, requests: requests_in };
         let builder = Arc::new(Builder(Mutex::new(Some(bridge))));
         // Its message loop wants to be told an id once; it is ours from the start.
         let _ = events.unbounded_send(PeerEvent::IdAssigned(Uuid::from_u128(options.me.0).into()));
-        let task = Self {
-            introductions,
-            line,
-            notes,
-            commands,
-            events,
-            requests,
-            start: Instant::now(),
-        };
-        (
-            task,
-            Ends {
-                builder,
-                notes: notes_out,
-                commands: commands_in,
-            },
-        )
+        let task = Self { introductions, line, notes, commands, events, requests, start: Instant::now() };
+        (task, Ends { builder, notes: notes_out, commands: commands_in })
     }
 
     /// Runs until the driver is gone.

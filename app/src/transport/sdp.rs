@@ -25,16 +25,7 @@ pub fn is_description(kind: Kind, text: &str) -> bool {
     }
     let mut needed = Needed::default();
     let sane = text.lines().all(|line| is_line(kind, line, &mut needed));
-    sane && needed
-        == Needed {
-            section: 1,
-            ufrag: 1,
-            pwd: 1,
-            fingerprint: 1,
-            setup: 1,
-            mid: 1,
-            port: 1,
-        }
+    sane && needed == Needed { section: 1, ufrag: 1, pwd: 1, fingerprint: 1, setup: 1, mid: 1, port: 1 }
 }
 
 /// How often the lines that must be there exactly once were seen.
@@ -63,15 +54,9 @@ fn is_line(kind: Kind, line: &str, needed: &mut Needed) -> bool {
             is_token(user) && is_number(session) && is_number(version) && is_address(net, address)
         }
         ("c", ["IN", net, address]) => is_address(net, address),
-        (
-            "m",
-            [
-                "application",
-                port,
-                "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP",
-                "webrtc-datachannel",
-            ],
-        ) => once(&mut needed.section) && port.parse::<u16>().is_ok(),
+        ("m", ["application", port, "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP", "webrtc-datachannel"]) => {
+            once(&mut needed.section) && port.parse::<u16>().is_ok()
+        }
         ("a", _) => is_attribute(kind, value, needed),
         _ => false,
     }
@@ -132,11 +117,7 @@ pub fn plain_candidate(json: &str) -> Option<String> {
         return Some(json.to_owned());
     }
     let candidate = serde_json::from_str::<AnyCandidate>(json).ok()?.candidate;
-    let plain = PlainCandidate {
-        candidate,
-        sdp_mid: Some("0".to_owned()),
-        sdp_m_line_index: 0,
-    };
+    let plain = PlainCandidate { candidate, sdp_mid: Some("0".to_owned()), sdp_m_line_index: 0 };
     is_candidate_line(&plain.candidate).then(|| serde_json::to_string(&plain).ok())?
 }
 
@@ -146,18 +127,7 @@ fn is_candidate_line(line: &str) -> bool {
         return false;
     };
     let words: Vec<&str> = rest.split(' ').collect();
-    let [
-        foundation,
-        component,
-        transport,
-        priority,
-        address,
-        port,
-        "typ",
-        kind,
-        more @ ..,
-    ] = &*words
-    else {
+    let [foundation, component, transport, priority, address, port, "typ", kind, more @ ..] = &*words else {
         return false;
     };
     is_ice(foundation, 1)
@@ -241,42 +211,23 @@ mod tests {
     fn descriptions() {
         let rows = [
             ("as Chromium writes it", "", "", true),
-            (
-                "no section",
-                "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n",
-                "",
-                false,
-            ),
+            ("no section", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", "", false),
             ("another kind of section", "m=application 9", "m=audio 9", false),
             ("no fingerprint", "a=fingerprint", "a=finger", false),
             ("a short fingerprint", "A0:A0:", "A0:", false),
             ("an answer's role in an offer", "actpass", "active", false),
             ("another section id", "a=mid:0", "a=mid:1", false),
             ("a short password", "q3xN6Rk1Vt0aJx2kQm8sZw9L", "short", false),
-            (
-                "an unknown attribute",
-                "a=extmap-allow-mixed",
-                "a=rtpmap:1 x/8000",
-                false,
-            ),
+            ("an unknown attribute", "a=extmap-allow-mixed", "a=rtpmap:1 x/8000", false),
             ("an unknown line", "s=-\r\n", "s=-\r\nz=0\r\n", false),
-            (
-                "a second port",
-                "a=sctp-port:5000\r\n",
-                "a=sctp-port:5000\r\na=sctp-port:5001\r\n",
-                false,
-            ),
+            ("a second port", "a=sctp-port:5000\r\n", "a=sctp-port:5000\r\na=sctp-port:5001\r\n", false),
             ("a bad candidate", "typ host", "typ ghost", false),
             ("control characters", "s=-", "s=\0", false),
             ("not ASCII", "s=-", "s=é", false),
             ("nothing", &chromium(), "", false),
         ];
         for (why, from, to, sane) in rows {
-            let text = if from.is_empty() {
-                chromium()
-            } else {
-                chromium().replace(from, to)
-            };
+            let text = if from.is_empty() { chromium() } else { chromium().replace(from, to) };
             assert_eq!(is_description(Kind::Offer, &text), sane, "{why}");
         }
         let answer = chromium().replace("actpass", "active");
@@ -290,24 +241,14 @@ mod tests {
         let line = "candidate:1 1 UDP 2130706431 192.168.1.7 40000 typ host";
         let json = |line: &str| format!("{{\"candidate\":\"{line}\",\"sdpMid\":\"\",\"sdpMLineIndex\":7}}");
         let plain = plain_candidate(&json(line)).expect("as webrtc-rs writes it");
-        assert!(
-            plain.contains("\"sdpMLineIndex\":0"),
-            "for the only section: {plain}"
-        );
-        assert_eq!(
-            plain_candidate("null").as_deref(),
-            Some("null"),
-            "the end of them"
-        );
+        assert!(plain.contains("\"sdpMLineIndex\":0"), "for the only section: {plain}");
+        assert_eq!(plain_candidate("null").as_deref(), Some("null"), "the end of them");
         let rows = [
             ("not JSON", "candidate".to_owned()),
             ("no line", "{}".to_owned()),
             ("an empty line", json("")),
             ("cut off", json(&line[..30])),
-            (
-                "a host name to look up",
-                json(&line.replace("192.168.1.7", "evil.example")),
-            ),
+            ("a host name to look up", json(&line.replace("192.168.1.7", "evil.example"))),
             ("a port too high", json(&line.replace("40000", "70000"))),
             ("an unknown extension", json(&format!("{line} color red"))),
             ("half an extension", json(&format!("{line} raddr"))),

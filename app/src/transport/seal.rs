@@ -47,10 +47,7 @@ impl Seal {
         plain: &[u8],
     ) -> Option<String> {
         let bound = bound(sender, receiver);
-        let payload = Payload {
-            msg: plain,
-            aad: &bound,
-        };
+        let payload = Payload { msg: plain, aad: &bound };
         let sealed = self.0.encrypt(XNonce::from_slice(&nonce), payload).ok()?;
         Some(STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
@@ -61,15 +58,7 @@ impl Seal {
         let bytes = STANDARD_NO_PAD.decode(text).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES)?;
         let bound = bound(sender, receiver);
-        self.0
-            .decrypt(
-                XNonce::from_slice(nonce),
-                Payload {
-                    msg: sealed,
-                    aad: &bound,
-                },
-            )
-            .ok()
+        self.0.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: &bound }).ok()
     }
 }
 
@@ -101,10 +90,7 @@ impl Random {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         const { assert!(N <= 32) };
         self.count += 1;
-        let block = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.count.to_le_bytes())
-            .finalize();
+        let block = Sha256::new().chain_update(self.seed).chain_update(self.count.to_le_bytes()).finalize();
         std::array::from_fn(|index| block[index])
     }
 
@@ -134,22 +120,8 @@ mod tests {
         let flipped = text.replacen(&text[50..51], if &text[50..51] == "A" { "B" } else { "A" }, 1);
         let rows = [
             ("as it was sealed", &ours, one, two, &*text, true),
-            (
-                "another key",
-                &seal("r", "AQECAwQFBgcICQoLDA0ODw"),
-                one,
-                two,
-                &text,
-                false,
-            ),
-            (
-                "another room with the same key",
-                &seal("s", key),
-                one,
-                two,
-                &text,
-                false,
-            ),
+            ("another key", &seal("r", "AQECAwQFBgcICQoLDA0ODw"), one, two, &text, false),
+            ("another room with the same key", &seal("s", key), one, two, &text, false),
             ("another receiver", &ours, one, three, &text, false),
             ("another sender", &ours, three, two, &text, false),
             ("reflected", &ours, two, one, &text, false),

@@ -47,20 +47,13 @@ impl Sending {
     /// [`SendError::TooLarge`] or [`SendError::Full`]; nothing is queued then.
     pub fn push(&mut self, bytes: Vec<u8>) -> Result<(), SendError> {
         if bytes.len() > self.limits.message {
-            return Err(SendError::TooLarge {
-                bytes: bytes.len(),
-                limit: self.limits.message,
-            });
+            return Err(SendError::TooLarge { bytes: bytes.len(), limit: self.limits.message });
         }
         if self.queued + bytes.len() > self.limits.queue {
             return Err(SendError::Full);
         }
         self.queued += bytes.len();
-        self.waiting.push_back(Message {
-            number: self.next,
-            bytes,
-            index: 0,
-        });
+        self.waiting.push_back(Message { number: self.next, bytes, index: 0 });
         self.next += 1;
         Ok(())
     }
@@ -137,13 +130,8 @@ mod tests {
     fn the_window_closes_and_opens_again() {
         let mut sending = Sending::new(&BULK);
         sending.push(vec![0; 2 * BULK.window]).expect("queued");
-        let first: usize = std::iter::from_fn(|| sending.next_frame())
-            .map(|frame| frame.len())
-            .sum();
-        assert!(
-            first <= BULK.window && first > BULK.window - 2 * BULK.frame,
-            "{first}"
-        );
+        let first: usize = std::iter::from_fn(|| sending.next_frame()).map(|frame| frame.len()).sum();
+        assert!(first <= BULK.window && first > BULK.window - 2 * BULK.frame, "{first}");
         sending.acknowledge(first as u64).expect("a true figure");
         assert!(sending.next_frame().is_some());
     }
@@ -152,17 +140,9 @@ mod tests {
     fn false_acknowledgements_open_nothing() {
         let mut sending = Sending::new(&BULK);
         sending.push(vec![0; 100]).expect("queued");
-        assert_eq!(
-            sending.acknowledge(1),
-            Err(Fault::FalseAck),
-            "nothing was sent yet"
-        );
+        assert_eq!(sending.acknowledge(1), Err(Fault::FalseAck), "nothing was sent yet");
         let sent = sending.next_frame().expect("a frame").len() as u64;
-        assert_eq!(
-            sending.acknowledge(sent + 1),
-            Err(Fault::FalseAck),
-            "more than was sent"
-        );
+        assert_eq!(sending.acknowledge(sent + 1), Err(Fault::FalseAck), "more than was sent");
         assert_eq!(sending.acknowledge(sent), Ok(()));
         assert_eq!(sending.acknowledge(0), Ok(()), "late, not false");
     }
@@ -173,9 +153,7 @@ mod tests {
             let mut sending = Sending::new(limits);
             sending.push(vec![0; 60_000]).expect("queued");
             sending.push(vec![1; 10]).expect("queued");
-            let numbers: Vec<u64> = std::iter::from_fn(|| sending.next_frame())
-                .map(|f| number(&f))
-                .collect();
+            let numbers: Vec<u64> = std::iter::from_fn(|| sending.next_frame()).map(|f| number(&f)).collect();
             assert_eq!(numbers[1] == 1, overtakes, "{numbers:?}");
             assert_eq!(numbers.last() == Some(&1), !overtakes, "{numbers:?}");
         }
@@ -185,10 +163,7 @@ mod tests {
     fn a_full_queue_and_a_large_message_are_refused_by_name() {
         let mut sending = Sending::new(&CONTROL);
         let large = CONTROL.message + 1;
-        let too_large = SendError::TooLarge {
-            bytes: large,
-            limit: CONTROL.message,
-        };
+        let too_large = SendError::TooLarge { bytes: large, limit: CONTROL.message };
         assert_eq!(sending.push(vec![0; large]), Err(too_large));
         for _ in 0..64 {
             sending.push(vec![0; CONTROL.message]).expect("within the bound");

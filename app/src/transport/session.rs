@@ -77,10 +77,7 @@ impl Session {
 
     /// The next whole message, or fault, among what has come in; control first.
     pub fn next_message(&mut self) -> Option<Result<Vec<u8>, Fault>> {
-        self.control
-            .1
-            .next_message()
-            .or_else(|| self.bulk.1.next_message())
+        self.control.1.next_message().or_else(|| self.bulk.1.next_message())
     }
 
     /// The next packet to send; control first.
@@ -155,8 +152,7 @@ mod tests {
     fn carry(from: &mut Session, to: &mut Session, now: u64) -> usize {
         let packets: Vec<_> = std::iter::from_fn(|| from.next_packet()).collect();
         for (lane, bytes) in &packets {
-            to.receive(now, *lane, Bytes::copy_from_slice(bytes))
-                .expect("no fault");
+            to.receive(now, *lane, Bytes::copy_from_slice(bytes)).expect("no fault");
         }
         packets.len()
     }
@@ -184,60 +180,34 @@ mod tests {
         assert!(!session.tick(PING_MS));
         assert_eq!(session.next_packet(), Some((Control, Frame::Ping.encode())));
         assert!(session.tick(SILENT_MS), "nobody answered");
-        session
-            .receive(SILENT_MS, Control, packet(Frame::Pong))
-            .expect("no fault");
+        session.receive(SILENT_MS, Control, packet(Frame::Pong)).expect("no fault");
         assert!(!session.tick(SILENT_MS + 1), "somebody did");
         session.doubt(SILENT_MS + 1);
         assert!(!session.tick(SILENT_MS + DOUBT_MS));
-        assert!(
-            session.tick(SILENT_MS + 1 + DOUBT_MS),
-            "in doubt it has less time"
-        );
+        assert!(session.tick(SILENT_MS + 1 + DOUBT_MS), "in doubt it has less time");
     }
 
     #[test]
     fn hostile_packets_are_named_and_are_too_many_one_day() {
         let mut session = Session::new(0);
         let rows = [
-            (
-                Control,
-                Bytes::from_static(&[9, 9, 9]),
-                Err(Fault::NotAFrame),
-                "garbage",
-            ),
-            (
-                Control,
-                packet(Frame::Ack { bulk: true, bytes: 1 }),
-                Err(Fault::FalseAck),
-                "a false figure",
-            ),
+            (Control, Bytes::from_static(&[9, 9, 9]), Err(Fault::NotAFrame), "garbage"),
+            (Control, packet(Frame::Ack { bulk: true, bytes: 1 }), Err(Fault::FalseAck), "a false figure"),
             (
                 Bulk,
                 packet(Frame::Bye { leaves: true }),
                 Err(Fault::WrongChannel),
                 "farewell on the wrong channel",
             ),
-            (
-                Control,
-                packet(Frame::Bye { leaves: true }),
-                Ok(Said::Bye { leaves: true }),
-                "farewell",
-            ),
+            (Control, packet(Frame::Bye { leaves: true }), Ok(Said::Bye { leaves: true }), "farewell"),
         ];
         for (channel, bytes, expected, why) in rows {
             assert_eq!(session.receive(0, channel, bytes), expected, "{why}");
         }
         for _ in 0..1_000 {
-            session
-                .receive(0, Control, packet(Frame::Ping))
-                .expect("no fault");
+            session.receive(0, Control, packet(Frame::Ping)).expect("no fault");
         }
-        assert_eq!(
-            std::iter::from_fn(|| session.next_packet()).count(),
-            1,
-            "one answer to a thousand pings"
-        );
+        assert_eq!(std::iter::from_fn(|| session.next_packet()).count(), 1, "one answer to a thousand pings");
         let strikes = (1..).find(|_| session.strike(Fault::NotAFrame)).expect("an end");
         assert_eq!(strikes, STRIKES);
         assert!(Session::new(0).strike(Fault::WindowExceeded), "at once");

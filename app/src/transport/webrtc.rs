@@ -154,11 +154,7 @@ impl WebRtc {
         for lane in [Lane::Control, Lane::Bulk] {
             for _ in 0..BATCH {
                 let Some(wires) = &mut self.wires else { return true };
-                let channel = if lane == Lane::Control {
-                    &mut wires.control.1
-                } else {
-                    &mut wires.bulk.1
-                };
+                let channel = if lane == Lane::Control { &mut wires.control.1 } else { &mut wires.bulk.1 };
                 let Poll::Ready(Some((link, packet))) = Pin::new(channel).poll_next(cx) else {
                     break;
                 };
@@ -177,12 +173,7 @@ impl WebRtc {
             return;
         };
         let known = self.links.entry(link);
-        let live = known.or_insert_with(|| Link {
-            peer,
-            attempt,
-            session: Session::new(now),
-            open: false,
-        });
+        let live = known.or_insert_with(|| Link { peer, attempt, session: Session::new(now), open: false });
         match live.session.receive(now, lane, packet) {
             Ok(Said::Nothing) => {}
             Ok(Said::Bye { leaves }) => self.end(link, !leaves, None),
@@ -230,9 +221,7 @@ impl WebRtc {
             return;
         };
         let older = self.peers.get(&peer).copied();
-        let newest = older
-            .and_then(|it| self.links.get(&it))
-            .is_none_or(|it| it.attempt < attempt);
+        let newest = older.and_then(|it| self.links.get(&it)).is_none_or(|it| it.attempt < attempt);
         let room = older.is_some() || self.peers.len() + 1 < PEERS;
         if self.banned.contains(&peer) || !newest || !room {
             self.say(link, Frame::Bye { leaves: false });
@@ -244,12 +233,7 @@ impl WebRtc {
             self.end(older, true, None);
         }
         let now = millis(self.start);
-        let fresh = || Link {
-            peer,
-            attempt,
-            session: Session::new(now),
-            open: true,
-        };
+        let fresh = || Link { peer, attempt, session: Session::new(now), open: true };
         self.links.entry(link).or_insert_with(fresh).open = true;
         self.peers.insert(peer, link);
         self.command(Command::Opened { peer, attempt });
@@ -259,10 +243,7 @@ impl WebRtc {
     /// Gives up a link for good, with a last word if it may still be heard.
     fn end(&mut self, link: LinkId, again: bool, last_word: Option<Frame<'_>>) {
         self.names.remove(&link);
-        let Some(Link {
-            peer, attempt, open, ..
-        }) = self.links.remove(&link)
-        else {
+        let Some(Link { peer, attempt, open, .. }) = self.links.remove(&link) else {
             return;
         };
         if let Some(frame) = last_word {
@@ -288,11 +269,8 @@ impl WebRtc {
             return false;
         }
         self.timer = None;
-        let silent: Vec<LinkId> = self
-            .links
-            .iter_mut()
-            .filter_map(|(link, it)| it.session.tick(now).then_some(*link))
-            .collect();
+        let silent: Vec<LinkId> =
+            self.links.iter_mut().filter_map(|(link, it)| it.session.tick(now).then_some(*link)).collect();
         for link in silent {
             self.end(link, true, Some(Frame::Bye { leaves: false }));
         }
@@ -313,11 +291,7 @@ impl WebRtc {
         };
         while let Some((lane, bytes)) = live.session.next_packet() {
             self.counters.sent += bytes.len() as u64;
-            let channel = if lane == Lane::Control {
-                &wires.control.0
-            } else {
-                &wires.bulk.0
-            };
+            let channel = if lane == Lane::Control { &wires.control.0 } else { &wires.bulk.0 };
             // A closed channel is reported by its other end.
             let _ = channel.unbounded_send((link, bytes.into()));
         }
@@ -350,16 +324,12 @@ impl WebRtc {
         self.wires = None;
         self.names.clear();
         self.links.clear();
-        self.events
-            .extend(std::mem::take(&mut self.peers).into_keys().map(NetEvent::Down));
+        self.events.extend(std::mem::take(&mut self.peers).into_keys().map(NetEvent::Down));
         self.restart = Some(Delay::new(Duration::from_millis(RESTART_MS)));
     }
 
     fn poll_restart(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = self
-            .restart
-            .as_mut()
-            .is_some_and(|it| it.poll_unpin(cx).is_ready());
+        let due = self.restart.as_mut().is_some_and(|it| it.poll_unpin(cx).is_ready());
         if due {
             self.restart = None;
             match connect(&self.options, &mut self.random) {

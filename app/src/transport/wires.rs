@@ -25,10 +25,7 @@ pub struct Wires {
     pub commands: UnboundedSender<Command>,
 }
 
-type Channel = (
-    UnboundedSender<(LinkId, Packet)>,
-    UnboundedReceiver<(LinkId, Packet)>,
-);
+type Channel = (UnboundedSender<(LinkId, Packet)>, UnboundedReceiver<(LinkId, Packet)>);
 
 /// Starts the rendezvous and matchbox's message loop.
 ///
@@ -36,11 +33,7 @@ type Channel = (
 /// [`JoinError::NoThread`].
 pub fn connect(options: &JoinOptions, random: &mut Random) -> Result<Wires, JoinError> {
     let (rendezvous, ends) = Rendezvous::new(options, Random::new(random.bytes()));
-    let Ends {
-        builder,
-        notes,
-        commands,
-    } = ends;
+    let Ends { builder, notes, commands } = ends;
     let ice = RtcIceServerConfig {
         urls: options.ice.urls.clone(),
         username: options.ice.username.clone(),
@@ -49,18 +42,11 @@ pub fn connect(options: &JoinOptions, random: &mut Random) -> Result<Wires, Join
     let (mut socket, message_loop) = WebRtcSocketBuilder::new("")
         .ice_server(ice)
         .add_channel(ChannelConfig::reliable())
-        .add_channel(ChannelConfig {
-            ordered: false,
-            max_retransmits: None,
-        })
+        .add_channel(ChannelConfig { ordered: false, max_retransmits: None })
         .signaller_builder(builder)
         .build();
-    let mut channel = |index| {
-        socket
-            .take_channel(index)
-            .map(|it| it.split())
-            .map_err(|error| error.to_string())
-    };
+    let mut channel =
+        |index| socket.take_channel(index).map(|it| it.split()).map_err(|error| error.to_string());
     let (control, bulk) = match (channel(0), channel(1)) {
         (Ok(control), Ok(bulk)) => (control, bulk),
         (Err(error), _) | (_, Err(error)) => return Err(JoinError::NoThread(error)),
@@ -71,13 +57,7 @@ pub fn connect(options: &JoinOptions, random: &mut Random) -> Result<Wires, Join
         let rendezvous = pin!(rendezvous.run().fuse());
         futures::future::select(message_loop, rendezvous).await;
     })?;
-    Ok(Wires {
-        socket,
-        control,
-        bulk,
-        notes,
-        commands,
-    })
+    Ok(Wires { socket, control, bulk, notes, commands })
 }
 
 /// Runs a future to its end: natively on a thread of its own, because matchbox brings its own executor and needs
@@ -89,17 +69,12 @@ pub fn connect(options: &JoinOptions, random: &mut Random) -> Result<Wires, Join
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), JoinError> {
     let thread = std::thread::Builder::new().name("manyhands-net".to_owned());
     let started = thread.spawn(move || futures::executor::block_on(future));
-    started
-        .map(drop)
-        .map_err(|error| JoinError::NoThread(error.to_string()))
+    started.map(drop).map_err(|error| JoinError::NoThread(error.to_string()))
 }
 
 /// See the native twin; here it cannot fail.
 #[cfg(target_arch = "wasm32")]
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "the same signature natively, where it can fail"
-)]
+#[allow(clippy::unnecessary_wraps, reason = "the same signature natively, where it can fail")]
 pub fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), JoinError> {
     wasm_bindgen_futures::spawn_local(future);
     Ok(())

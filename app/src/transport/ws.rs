@@ -48,9 +48,7 @@ mod platform {
     /// Connects.
     pub async fn connect(url: String) -> Result<Socket, NoSocket> {
         let bytes = 2 * SIGNAL_BYTES;
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(bytes))
-            .max_frame_size(Some(bytes));
+        let config = WebSocketConfig::default().max_message_size(Some(bytes)).max_frame_size(Some(bytes));
         match connect_async_with_config(url, Some(config)).await {
             Ok((stream, _)) => Ok(Socket(Box::new(stream))),
             Err(Error::Http(response)) => {
@@ -101,19 +99,10 @@ mod platform {
 
     /// Connects. A browser does not say why it could not.
     pub async fn connect(url: String) -> Result<Socket, NoSocket> {
-        let (mut meta, stream) = WsMeta::connect(url, None)
-            .await
-            .map_err(|_| NoSocket::Unreachable)?;
+        let (mut meta, stream) = WsMeta::connect(url, None).await.map_err(|_| NoSocket::Unreachable)?;
         let only_the_end = ObserveConfig::default().filter(WsEvent::is_closed);
-        let events = meta
-            .observe(only_the_end)
-            .await
-            .map_err(|_| NoSocket::Unreachable)?;
-        Ok(Socket {
-            stream,
-            events,
-            _meta: meta,
-        })
+        let events = meta.observe(only_the_end).await.map_err(|_| NoSocket::Unreachable)?;
+        Ok(Socket { stream, events, _meta: meta })
     }
 
     impl Socket {
@@ -144,10 +133,7 @@ mod tests {
 
     #[test]
     fn only_the_private_codes_are_for_people() {
-        assert_eq!(
-            refusal(4001, "The room is\u{7} full."),
-            Some(Refusal("The room is full.".to_owned()))
-        );
+        assert_eq!(refusal(4001, "The room is\u{7} full."), Some(Refusal("The room is full.".to_owned())));
         assert_eq!(refusal(1001, "going away"), None, "a restart is no refusal");
         assert_eq!(refusal(4001, &"x".repeat(1_000)).map(|it| it.0.len()), Some(200));
     }

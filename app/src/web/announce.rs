@@ -27,10 +27,7 @@ pub fn Announcer() -> impl IntoView {
     };
     Effect::new(move |heard: Option<Heard>| {
         let mut heard = heard.unwrap_or_else(|| room.view.with_untracked(Heard::before));
-        room.view
-            .with(|view| heard.answer(view))
-            .into_iter()
-            .for_each(add);
+        room.view.with(|view| heard.answer(view)).into_iter().for_each(add);
         heard
     });
     Effect::new(move |since: Option<u64>| {
@@ -82,17 +79,9 @@ impl Heard {
             (self.job, self.bytes, self.ended) = (Some(card.id), if old { card.text.len() } else { 0 }, old);
         }
         let over = card.end.is_some() && !self.ended;
-        let end = if over {
-            card.text.len()
-        } else {
-            spoken_until(&card.text, self.bytes)
-        };
+        let end = if over { card.text.len() } else { spoken_until(&card.text, self.bytes) };
         let sentence = card.text.get(self.bytes..end).unwrap_or_default().to_owned();
         (self.bytes, self.ended) = (end, self.ended || over);
-        Some(if over {
-            format!("{sentence} End of the answer.")
-        } else {
-            sentence
-        })
+        Some(if over { format!("{sentence} End of the answer.") } else { sentence })
     }
 }

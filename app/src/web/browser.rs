@@ -49,11 +49,7 @@ fn storage(keep: Keep) -> Option<Storage> {
 pub async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
     let modern = Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|value| !value.is_undefined());
-    if modern
-        && JsFuture::from(navigator.clipboard().write_text(text))
-            .await
-            .is_ok()
-    {
+    if modern && JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok() {
         return true;
     }
     copy_by_selection(text).unwrap_or(false)

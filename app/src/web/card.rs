@@ -98,14 +98,7 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
         spawn_local(async move {
             let done = browser::copy(&text).await;
             copied.set(done);
-            room.say.set(
-                if done {
-                    "Copied."
-                } else {
-                    "The browser did not allow copying."
-                }
-                .to_owned(),
-            );
+            room.say.set(if done { "Copied." } else { "The browser did not allow copying." }.to_owned());
             set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
         });
     };
@@ -146,8 +139,7 @@ fn figures(card: &Card) -> String {
     let parts = [
         Some(words::count(card.tokens as usize, "token")),
         card.tokens_per_second.map(words::rate),
-        card.first_token_ms
-            .map(|ms| format!("first token {}", words::span(ms))),
+        card.first_token_ms.map(|ms| format!("first token {}", words::span(ms))),
         (!workers.is_empty()).then(|| format!("by {}", words::list(&workers))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")

@@ -19,9 +19,7 @@ pub fn hues<'a>(peers: impl Iterator<Item = (PeerId, &'a str)>) -> Hues {
     let mut hues = Hues::new();
     for (id, name) in sorted {
         let wanted = slot(id, name);
-        let free = (0..SLOTS)
-            .map(|step| alternative(wanted, step))
-            .find(|&slot| !taken[slot]);
+        let free = (0..SLOTS).map(|step| alternative(wanted, step)).find(|&slot| !taken[slot]);
         let slot = free.unwrap_or(wanted);
         taken[slot] = true;
         hues.insert(id, hue(slot));
@@ -46,18 +44,12 @@ const fn alternative(wanted: usize, step: usize) -> usize {
 const fn hue(slot: usize) -> u16 {
     const HALF_STEP: u16 = 22;
     let named = COLOURS[slot % COLOURS.len()].1;
-    if slot < COLOURS.len() {
-        named
-    } else {
-        (named + HALF_STEP) % 360
-    }
+    if slot < COLOURS.len() { named } else { (named + HALF_STEP) % 360 }
 }
 
 fn slot(id: PeerId, name: &str) -> usize {
     let word = name.split(' ').next().unwrap_or_default();
-    let named = COLOURS
-        .iter()
-        .position(|(colour, _)| colour.eq_ignore_ascii_case(word));
+    let named = COLOURS.iter().position(|(colour, _)| colour.eq_ignore_ascii_case(word));
     named.unwrap_or((id.0 % COLOURS.len() as u128) as usize)
 }
 
@@ -86,11 +78,7 @@ mod tests {
 
     #[test]
     fn the_order_of_arrival_does_not_matter() {
-        let peers = [
-            (PeerId(1), "Rose Fox"),
-            (PeerId(2), "Rose Owl"),
-            (PeerId(3), "Copper Seal"),
-        ];
+        let peers = [(PeerId(1), "Rose Fox"), (PeerId(2), "Rose Owl"), (PeerId(3), "Copper Seal")];
         assert_eq!(hues(peers.into_iter()), hues(peers.into_iter().rev()));
     }
 
@@ -115,10 +103,7 @@ mod tests {
             for (theme, (text, ground)) in declared(text).into_iter().zip(declared(ground)).enumerate() {
                 for hue in (0..360).map(f64::from) {
                     let contrast = contrast(luminance(text, hue), luminance(ground, hue));
-                    assert!(
-                        contrast >= 4.5,
-                        "{why}: {contrast:.2} at hue {hue}, theme {theme}"
-                    );
+                    assert!(contrast >= 4.5, "{why}: {contrast:.2} at hue {hue}, theme {theme}");
                 }
             }
         }
@@ -127,39 +112,25 @@ mod tests {
     /// A colour as the style sheet declares it, light first, then dark. The peers' colours have fallbacks in the
     /// first block; the ones that count are the last two.
     fn declared(name: &str) -> [&'static str; 2] {
-        let all: Vec<&str> = STYLE
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "))
-            .collect();
-        all[all.len() - 2..]
-            .try_into()
-            .expect("a colour for light and one for dark")
+        let all: Vec<&str> =
+            STYLE.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": ")).collect();
+        all[all.len() - 2..].try_into().expect("a colour for light and one for dark")
     }
 
     /// Relative luminance of `#rrggbb` or `oklch(L% C var(--hue))`, clipped to sRGB.
     fn luminance(colour: &str, hue: f64) -> f64 {
         let linear = match colour.strip_prefix('#') {
-            Some(hex) => [0, 2, 4]
-                .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex"))
-                .map(|byte| {
+            Some(hex) => {
+                [0, 2, 4].map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).map(|byte| {
                     let s = f64::from(byte) / 255.0;
-                    if s <= 0.04045 {
-                        s / 12.92
-                    } else {
-                        ((s + 0.055) / 1.055).powf(2.4)
-                    }
-                }),
+                    if s <= 0.04045 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
+                })
+            }
             None => {
-                let mut parts = colour
-                    .trim_start_matches("oklch(")
-                    .split(['%', ' '])
-                    .filter(|part| !part.is_empty());
-                let mut number = || {
-                    parts
-                        .next()
-                        .and_then(|part| part.parse::<f64>().ok())
-                        .expect("lightness, chroma")
-                };
+                let mut parts =
+                    colour.trim_start_matches("oklch(").split(['%', ' ']).filter(|part| !part.is_empty());
+                let mut number =
+                    || parts.next().and_then(|part| part.parse::<f64>().ok()).expect("lightness, chroma");
                 from_oklch(number() / 100.0, number(), hue.to_radians())
             }
         };

@@ -36,11 +36,7 @@ impl Comings {
     pub fn see(&mut self, now: u64, view: &View) -> Vec<String> {
         let entered = *self.entered.get_or_insert(now);
         let mut news = self.left(now, view);
-        news.extend(
-            self.came(view)
-                .into_iter()
-                .filter(|_| now.saturating_sub(entered) > MEETING_MS),
-        );
+        news.extend(self.came(view).into_iter().filter(|_| now.saturating_sub(entered) > MEETING_MS));
         news.extend(self.moved(now, view));
         news
     }
@@ -50,11 +46,7 @@ impl Comings {
         let mut news = Vec::new();
         for (_, Known { name, runs }) in self.here.extract_if(.., gone) {
             match runs {
-                Some(layers) => self.lost.push(Lost {
-                    name,
-                    layers,
-                    at: now,
-                }),
+                Some(layers) => self.lost.push(Lost { name, layers, at: now }),
                 None => news.push(format!("{name} left.")),
             }
         }
@@ -65,16 +57,8 @@ impl Comings {
         let mut news = Vec::new();
         // A peer without a name has not introduced itself yet.
         for peer in view.peers.peers.iter().filter(|peer| !peer.name.is_empty()) {
-            let runs = view
-                .peers
-                .stages
-                .iter()
-                .find(|stage| stage.peer == peer.id)
-                .map(|stage| stage.layers);
-            let known = Known {
-                name: peer.name.clone(),
-                runs,
-            };
+            let runs = view.peers.stages.iter().find(|stage| stage.peer == peer.id).map(|stage| stage.layers);
+            let known = Known { name: peer.name.clone(), runs };
             if self.here.insert(peer.id, known).is_none() && peer.id != view.me {
                 news.push(format!("{} joined.", peer.name));
             }
@@ -103,16 +87,9 @@ fn heirs(view: &View, layers: Layers) -> Option<Vec<String>> {
     for layer in layers.start..layers.end {
         let holds = |range: &Layers| (range.start..range.end).contains(&layer);
         let stage = view.peers.stages.iter().find(|stage| holds(&stage.layers))?;
-        let peer = view
-            .peers
-            .peers
-            .iter()
-            .find(|peer| peer.id == stage.peer && peer.ready.iter().any(holds))?;
-        let name = if peer.id == view.me {
-            "you".to_owned()
-        } else {
-            peer.name.clone()
-        };
+        let peer =
+            view.peers.peers.iter().find(|peer| peer.id == stage.peer && peer.ready.iter().any(holds))?;
+        let name = if peer.id == view.me { "you".to_owned() } else { peer.name.clone() };
         if !heirs.contains(&name) {
             heirs.push(name);
         }
@@ -132,42 +109,12 @@ mod tests {
         let mut view = ready_view(&[(1, "Teal Owl", 0, 4), (2, "Rose Fox", 4, 8)]);
         let mut comings = Comings::default();
         let rows: [Row; 7] = [
-            (
-                1_000,
-                |_| (),
-                &[],
-                "those who are met on entering were there before",
-            ),
-            (
-                9_000,
-                |v| v.peers.peers.push(peer(3, "")),
-                &[],
-                "it has not said its name",
-            ),
-            (
-                9_100,
-                |v| v.peers.peers[2].name = "Fern Mole".into(),
-                &["Fern Mole joined."],
-                "now it has",
-            ),
-            (
-                9_200,
-                |v| drop(v.peers.peers.pop()),
-                &["Fern Mole left."],
-                "it ran nothing",
-            ),
-            (
-                20_000,
-                |v| drop(v.peers.peers.pop()),
-                &[],
-                "its layers are nowhere yet",
-            ),
-            (
-                20_400,
-                |v| v.peers.stages = vec![stage(1, 0, 8)],
-                &[],
-                "planned, not loaded",
-            ),
+            (1_000, |_| (), &[], "those who are met on entering were there before"),
+            (9_000, |v| v.peers.peers.push(peer(3, "")), &[], "it has not said its name"),
+            (9_100, |v| v.peers.peers[2].name = "Fern Mole".into(), &["Fern Mole joined."], "now it has"),
+            (9_200, |v| drop(v.peers.peers.pop()), &["Fern Mole left."], "it ran nothing"),
+            (20_000, |v| drop(v.peers.peers.pop()), &[], "its layers are nowhere yet"),
+            (20_400, |v| v.peers.stages = vec![stage(1, 0, 8)], &[], "planned, not loaded"),
             (
                 22_100,
                 |v| v.peers.peers[0].ready = vec![Layers { start: 0, end: 8 }],
@@ -184,18 +131,8 @@ mod tests {
     #[test]
     fn layers_may_go_to_several() {
         let mut comings = Comings::default();
-        comings.see(
-            0,
-            &ready_view(&[
-                (1, "Teal Owl", 0, 2),
-                (2, "Rose Fox", 2, 6),
-                (3, "Fern Mole", 6, 8),
-            ]),
-        );
+        comings.see(0, &ready_view(&[(1, "Teal Owl", 0, 2), (2, "Rose Fox", 2, 6), (3, "Fern Mole", 6, 8)]));
         let news = comings.see(500, &ready_view(&[(1, "Teal Owl", 0, 4), (3, "Fern Mole", 4, 8)]));
-        assert_eq!(
-            news,
-            ["Rose Fox left, layers 3–6 moved to you and Fern Mole (0 ms)."]
-        );
+        assert_eq!(news, ["Rose Fox left, layers 3–6 moved to you and Fern Mole (0 ms)."]);
     }
 }

@@ -21,10 +21,7 @@ pub struct Draft {
 impl Draft {
     /// An empty prompt.
     pub fn new() -> Self {
-        Self {
-            prompt: RwSignal::new(String::new()),
-            field: NodeRef::new(),
-        }
+        Self { prompt: RwSignal::new(String::new()), field: NodeRef::new() }
     }
 
     /// Replaces the prompt by this opening and puts the cursor behind it.
@@ -39,11 +36,7 @@ impl Draft {
 
 /// The newest answer of this person that has not ended.
 pub fn own_open(view: &View) -> Option<JobId> {
-    view.cards
-        .iter()
-        .rev()
-        .find(|card| card.mine && card.state.is_some())
-        .map(|card| card.id)
+    view.cards.iter().rev().find(|card| card.mine && card.state.is_some()).map(|card| card.id)
 }
 
 /// The composer.
@@ -131,10 +124,7 @@ struct Pending {
 
 impl Pending {
     fn new(room: Room) -> Self {
-        Self {
-            room,
-            sent_at: RwSignal::new(None),
-        }
+        Self { room, sent_at: RwSignal::new(None) }
     }
 
     fn start(self) {
@@ -142,37 +132,26 @@ impl Pending {
     }
 
     fn waits(self) -> bool {
-        self.sent_at
-            .get()
-            .is_some_and(|before| self.room.view.with(counts) == before)
+        self.sent_at.get().is_some_and(|before| self.room.view.with(counts) == before)
     }
 }
 
 fn counts(view: &View) -> (usize, usize) {
-    (
-        view.cards.iter().filter(|card| card.mine).count(),
-        view.notices.len(),
-    )
+    (view.cards.iter().filter(|card| card.mine).count(), view.notices.len())
 }
 
 /// Settings with sensible defaults.
 #[component]
 fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoView {
     let room = Room::here();
-    let longest = room.memo(|view| {
-        view.model
-            .as_ref()
-            .map_or(LENGTH_MAX, |m| m.context.clamp(LENGTH_MIN, LENGTH_MAX))
-    });
+    let longest =
+        room.memo(|view| view.model.as_ref().map_or(LENGTH_MAX, |m| m.context.clamp(LENGTH_MIN, LENGTH_MAX)));
     let opener = NodeRef::<Button>::new();
     let close = move |event: KeyboardEvent| {
         if event.key() == "Escape" && open.get_untracked() {
             event.prevent_default();
             open.set(false);
-            opener
-                .get_untracked()
-                .into_iter()
-                .for_each(|opener| drop(opener.focus()));
+            opener.get_untracked().into_iter().for_each(|opener| drop(opener.focus()));
         }
     };
     let set =
@@ -233,11 +212,7 @@ fn Slider(
 ) -> impl IntoView {
     let shown = move || {
         let value = value.get();
-        if step < 1.0 {
-            format!("{value:.2}{unit}")
-        } else {
-            format!("{value:.0}{unit}")
-        }
+        if step < 1.0 { format!("{value:.2}{unit}") } else { format!("{value:.0}{unit}") }
     };
     let changed = move |typed: String| typed.parse().into_iter().for_each(&on_change);
     view! {

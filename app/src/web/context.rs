@@ -61,10 +61,7 @@ impl Room {
 
     /// The `style` that gives an element the colour of this peer.
     pub fn tint(self, id: PeerId, name: &str) -> String {
-        let hue = self
-            .hues
-            .with(|hues| hues.get(&id).copied())
-            .unwrap_or_else(|| colour::own_hue(id, name));
+        let hue = self.hues.with(|hues| hues.get(&id).copied()).unwrap_or_else(|| colour::own_hue(id, name));
         format!("--hue:{hue}")
     }
 }

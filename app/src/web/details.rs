@@ -11,10 +11,7 @@ pub fn Details() -> impl IntoView {
     let room = Room::here();
     let facts = room.memo(facts);
     let dropped = room.memo(|view| view.dropped.clone());
-    let events = move || {
-        room.notices
-            .with(|notices| notices.iter().rev().cloned().collect::<Vec<_>>())
-    };
+    let events = move || room.notices.with(|notices| notices.iter().rev().cloned().collect::<Vec<_>>());
     view! {
         <details class="details">
             <summary>"Details"</summary>
@@ -49,14 +46,8 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     let compute = match &view.compute {
         ComputeStatus::Loading { what, .. } => what.clone(),
         ComputeStatus::Ready { gpu, adapter, notice } => {
-            let adapter = if *gpu {
-                format!("WebGPU on {adapter}")
-            } else {
-                adapter.clone()
-            };
-            let notice = notice
-                .as_ref()
-                .map(|notice| format!(". {}", words::sentence(notice)));
+            let adapter = if *gpu { format!("WebGPU on {adapter}") } else { adapter.clone() };
+            let notice = notice.as_ref().map(|notice| format!(". {}", words::sentence(notice)));
             adapter + &notice.unwrap_or_default()
         }
         ComputeStatus::Failed(why) => why.clone(),
@@ -76,12 +67,7 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     if let Some(model) = &view.model {
         facts.push((
             "Model",
-            format!(
-                "{}, {}, up to {} tokens",
-                model.name,
-                words::bytes(model.bytes),
-                model.context
-            ),
+            format!("{}, {}, up to {} tokens", model.name, words::bytes(model.bytes), model.context),
         ));
     }
     if let Some(epoch) = view.peers.epoch {

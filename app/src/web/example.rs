@@ -9,11 +9,7 @@ pub fn peer(id: u128, name: &str) -> PeerView {
     PeerView {
         id: PeerId(id),
         name: name.to_owned(),
-        capability: Some(Capability {
-            device: Device::Cpu,
-            memory: 1 << 30,
-            layer_micros: 1_000,
-        }),
+        capability: Some(Capability { device: Device::Cpu, memory: 1 << 30, layer_micros: 1_000 }),
         ready: Vec::new(),
         round_trip_ms: None,
         health: "good",
@@ -21,10 +17,7 @@ pub fn peer(id: u128, name: &str) -> PeerView {
 }
 
 pub fn stage(peer: u128, start: u16, end: u16) -> Stage {
-    Stage {
-        peer: PeerId(peer),
-        layers: Layers { start, end },
-    }
+    Stage { peer: PeerId(peer), layers: Layers { start, end } }
 }
 
 /// A room of peers (id, name, first layer, one past the last) that hold what the plan gives them. The first is
@@ -38,25 +31,13 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
         me: PeerId(peers[0].0),
         room: "table".into(),
         peers: RoomView {
-            epoch: Some(Epoch {
-                term: 1,
-                leader: PeerId(peers[0].0),
-            }),
+            epoch: Some(Epoch { term: 1, leader: PeerId(peers[0].0) }),
             peers: peers.iter().map(holding).collect(),
             stages: peers.iter().map(|p| stage(p.0, p.2, p.3)).collect(),
             why: String::new(),
         },
-        model: Some(ModelView {
-            name: "stories".into(),
-            layers: 8,
-            bytes: 8_000_000,
-            context: 512,
-        }),
-        compute: ComputeStatus::Ready {
-            gpu: false,
-            adapter: "CPU".into(),
-            notice: None,
-        },
+        model: Some(ModelView { name: "stories".into(), layers: 8, bytes: 8_000_000, context: 512 }),
+        compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
         signaling: SignalingStatus::Open,
         cards: Vec::new(),
         notices: Vec::new(),
@@ -69,10 +50,7 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
 /// A finished answer to a prompt by `requester`.
 pub fn card(requester: u128, author: &str) -> Card {
     Card {
-        id: JobId {
-            requester: PeerId(requester),
-            serial: 1,
-        },
+        id: JobId { requester: PeerId(requester), serial: 1 },
         mine: false,
         author: author.to_owned(),
         prompt: "Once".into(),
@@ -84,12 +62,6 @@ pub fn card(requester: u128, author: &str) -> Card {
         workers: vec![(PeerId(requester), author.to_owned())],
         stages: Vec::new(),
         end: Some(End::Finished),
-        request: WriteRequest {
-            prompt: "Once".into(),
-            max_new: 64,
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 7,
-        },
+        request: WriteRequest { prompt: "Once".into(), max_new: 64, temperature: 0.0, top_p: 1.0, seed: 7 },
     }
 }

@@ -16,14 +16,8 @@ pub fn Feed() -> impl IntoView {
     let scroller = NodeRef::<Div>::new();
     let at_end = RwSignal::new(true);
     let ids = room.memo(|view| view.cards.iter().map(|card| card.id).collect::<Vec<_>>());
-    let grown = room.memo(|view| {
-        (
-            view.cards.len(),
-            view.cards
-                .last()
-                .map(|card| (card.text.len(), card.end.is_some())),
-        )
-    });
+    let grown = room
+        .memo(|view| (view.cards.len(), view.cards.last().map(|card| (card.text.len(), card.end.is_some()))));
     let to_end = move || {
         if let Some(feed) = scroller.get_untracked() {
             feed.set_scroll_top(feed.scroll_height());
@@ -62,11 +56,8 @@ pub fn Feed() -> impl IntoView {
 /// What an empty room says.
 #[component]
 fn Welcome() -> impl IntoView {
-    const OPENINGS: [&str; 3] = [
-        "Once upon a time",
-        "There was a little fox who lived",
-        "Long ago, there was a brave mouse named",
-    ];
+    const OPENINGS: [&str; 3] =
+        ["Once upon a time", "There was a little fox who lived", "Long ago, there was a brave mouse named"];
     let draft = expect_context::<Draft>();
     view! {
         <div class="welcome">

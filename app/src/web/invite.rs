@@ -23,8 +23,7 @@ pub fn Invite() -> impl IntoView {
         spawn_local(async move {
             let done = browser::copy(&room.link.get_value()).await;
             confirmed.set(Some(done));
-            room.say
-                .set(if done { "Link copied." } else { FAILED }.to_owned());
+            room.say.set(if done { "Link copied." } else { FAILED }.to_owned());
             set_timeout(move || confirmed.set(None), Duration::from_secs(3));
         });
     };
@@ -68,11 +67,7 @@ const FAILED: &str = "The browser did not allow copying. Select the link and cop
 /// The code as SVG, dark on light with its quiet zone, which scanners need in dark mode too.
 fn drawn(link: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L).ok()?;
-    let svg = code
-        .render::<svg::Color<'_>>()
-        .min_dimensions(220, 220)
-        .quiet_zone(true)
-        .build();
+    let svg = code.render::<svg::Color<'_>>().min_dimensions(220, 220).quiet_zone(true).build();
     // Without the XML declaration, which is not HTML.
     svg.find("<svg").map(|start| svg[start..].to_owned())
 }

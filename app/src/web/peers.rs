@@ -45,13 +45,7 @@ fn shown(view: &View, id: PeerId) -> Option<Shown> {
         me: id == view.me,
         leads: view.peers.epoch.is_some_and(|epoch| epoch.leader == id),
         layers: view.model.as_ref().map_or(0, |model| model.layers),
-        runs: view
-            .peers
-            .stages
-            .iter()
-            .filter(|stage| stage.peer == id)
-            .map(|stage| stage.layers)
-            .collect(),
+        runs: view.peers.stages.iter().filter(|stage| stage.peer == id).map(|stage| stage.layers).collect(),
     })
 }
 
@@ -68,20 +62,8 @@ fn Peer(id: PeerId) -> impl IntoView {
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
     let device = part(|now| words::device(now.peer.capability.as_ref()));
     let held = part(|now| words::share(&now.runs, &now.peer.ready, now.layers));
-    let held_data = part(|now| {
-        now.peer
-            .ready
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
-    });
-    let trip = part(|now| {
-        now.peer
-            .round_trip_ms
-            .map(|ms| format!("{ms} ms away"))
-            .unwrap_or_default()
-    });
+    let held_data = part(|now| now.peer.ready.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    let trip = part(|now| now.peer.round_trip_ms.map(|ms| format!("{ms} ms away")).unwrap_or_default());
     let health = part(|now| now.peer.health.to_owned());
     view! {
         <li
@@ -115,9 +97,7 @@ fn OwnName(name: Memo<String>) -> impl IntoView {
     let editing = RwSignal::new(false);
     let field = NodeRef::<Input>::new();
     let keep = move || {
-        let typed = field
-            .get_untracked()
-            .and_then(|field| names::tidy(&field.value()));
+        let typed = field.get_untracked().and_then(|field| names::tidy(&field.value()));
         if let Some(new) = typed.filter(|new| editing.get_untracked() && *new != name.get_untracked()) {
             keep_name(&new);
             room.ask(Ask::Rename(new));

@@ -24,18 +24,13 @@ type Join = Rc<dyn Fn(&RoomLink, String, OnView) -> AskNode>;
 /// link, the person's name, and what to call with every new view. It calls that soon, with a first view.
 pub fn run(join: impl Fn(&RoomLink, String, OnView) -> AskNode + 'static) {
     let join: Join = Rc::new(join);
-    document()
-        .body()
-        .expect("a document has a body")
-        .set_inner_html("");
+    document().body().expect("a document has a body").set_inner_html("");
     mount_to_body(move || view! { <Page join=join /> });
 }
 
 /// This tab's name, else the one the person chose on an earlier visit, else a new one.
 pub fn own_name() -> String {
-    let kept = [Keep::Tab, Keep::Visits]
-        .into_iter()
-        .find_map(|place| browser::load::<String>(place, NAME));
+    let kept = [Keep::Tab, Keep::Visits].into_iter().find_map(|place| browser::load::<String>(place, NAME));
     kept.and_then(|name| names::tidy(&name)).unwrap_or_else(|| {
         let name = names::name(browser::random());
         keep_name(&name);

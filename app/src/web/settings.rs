@@ -19,12 +19,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            length: 200,
-            temperature: 0.8,
-            top_p: 0.95,
-            seed: String::new(),
-        }
+        Self { length: 200, temperature: 0.8, top_p: 0.95, seed: String::new() }
     }
 }
 
@@ -87,15 +82,8 @@ mod tests {
             (&long, "", None, "longer than the room carries"),
         ];
         for (prompt, seed, expected, why) in rows {
-            let settings = Settings {
-                seed: seed.to_owned(),
-                ..Settings::default()
-            };
-            assert_eq!(
-                settings.request(prompt, 42).ok().map(|r| r.seed),
-                expected,
-                "{why}"
-            );
+            let settings = Settings { seed: seed.to_owned(), ..Settings::default() };
+            assert_eq!(settings.request(prompt, 42).ok().map(|r| r.seed), expected, "{why}");
         }
     }
 
@@ -104,21 +92,12 @@ mod tests {
         let stored: Settings =
             serde_json::from_str(r#"{"length":9000000,"temperature":-4,"top_p":0}"#).unwrap();
         let request = stored.request("Once", 1).unwrap();
-        assert_eq!(
-            (request.max_new, request.temperature, request.top_p),
-            (LENGTH_MAX, 0.0, 0.05)
-        );
+        assert_eq!((request.max_new, request.temperature, request.top_p), (LENGTH_MAX, 0.0, 0.05));
     }
 
     #[test]
     fn settings_of_an_older_version_are_completed() {
         let stored: Settings = serde_json::from_str(r#"{"length":64}"#).unwrap();
-        assert_eq!(
-            stored,
-            Settings {
-                length: 64,
-                ..Settings::default()
-            }
-        );
+        assert_eq!(stored, Settings { length: 64, ..Settings::default() });
     }
 }

@@ -57,16 +57,8 @@ fn refused(view: &View) -> Option<(Tone, String)> {
 /// What becomes of the oldest answer that has not ended; one that this person waits for comes first.
 fn work(view: &View) -> Option<(Tone, String)> {
     let mut open = view.cards.iter().filter(|card| card.state.is_some());
-    let card = view
-        .cards
-        .iter()
-        .find(|card| card.mine && card.state.is_some())
-        .or_else(|| open.next())?;
-    let whose = if card.mine {
-        "your story".to_owned()
-    } else {
-        format!("{}’s story", card.author)
-    };
+    let card = view.cards.iter().find(|card| card.mine && card.state.is_some()).or_else(|| open.next())?;
+    let whose = if card.mine { "your story".to_owned() } else { format!("{}’s story", card.author) };
     Some(match card.state.as_ref()? {
         JobState::Waiting(why) if why.is_empty() => {
             (Tone::Waiting, format!("Looking for hands for {whose}."))
@@ -80,11 +72,7 @@ fn work(view: &View) -> Option<(Tone, String)> {
 
 /// Who runs what: "layers 1–4 here, layers 5–8 on Teal Owl".
 fn split(view: &View, card: &Card) -> String {
-    let stages = if card.stages.is_empty() {
-        &view.peers.stages
-    } else {
-        &card.stages
-    };
+    let stages = if card.stages.is_empty() { &view.peers.stages } else { &card.stages };
     match stages.as_slice() {
         [] => "getting ready".to_owned(),
         [one] if one.peer == view.me => "all of it runs on this device".to_owned(),
@@ -104,14 +92,12 @@ fn split(view: &View, card: &Card) -> String {
 
 fn compute(view: &View) -> Option<(Tone, String)> {
     match &view.compute {
-        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => Some((
-            Tone::Busy,
-            format!("{} You can already type.", words::sentence(what)),
-        )),
-        ComputeStatus::Failed(why) => Some((
-            Tone::Trouble,
-            format!("This device cannot compute. {}", words::sentence(why)),
-        )),
+        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => {
+            Some((Tone::Busy, format!("{} You can already type.", words::sentence(what))))
+        }
+        ComputeStatus::Failed(why) => {
+            Some((Tone::Trouble, format!("This device cannot compute. {}", words::sentence(why))))
+        }
         ComputeStatus::Loading { .. } | ComputeStatus::Ready { .. } => None,
     }
 }
@@ -125,11 +111,7 @@ fn at_rest(view: &View) -> (Tone, String) {
     let stages = &view.peers.stages;
     let alone = view.peers.peers.len() < 2;
     if stages.is_empty() {
-        let why = if view.peers.why.is_empty() {
-            "Nobody holds the model yet."
-        } else {
-            &view.peers.why
-        };
+        let why = if view.peers.why.is_empty() { "Nobody holds the model yet." } else { &view.peers.why };
         return (Tone::Waiting, words::sentence(why));
     }
     let coordinator = match view.peers.epoch {
@@ -138,27 +120,16 @@ fn at_rest(view: &View) -> (Tone, String) {
         None => return (Tone::Waiting, "Choosing who coordinates.".to_owned()),
     };
     match (alone, stages.len()) {
-        (true, _) => (
-            Tone::Calm,
-            "Ready. You are alone here; send the link and others share the work.".to_owned(),
-        ),
-        (false, 1) => (
-            Tone::Calm,
-            format!("Ready. {coordinator}; one device holds the whole model."),
-        ),
-        (false, n) => (
-            Tone::Calm,
-            format!("Ready. {coordinator}; the model is spread over {n} devices."),
-        ),
+        (true, _) => {
+            (Tone::Calm, "Ready. You are alone here; send the link and others share the work.".to_owned())
+        }
+        (false, 1) => (Tone::Calm, format!("Ready. {coordinator}; one device holds the whole model.")),
+        (false, n) => (Tone::Calm, format!("Ready. {coordinator}; the model is spread over {n} devices.")),
     }
 }
 
 fn stories(number: u32) -> String {
-    if number == 1 {
-        "1 story".to_owned()
-    } else {
-        format!("{number} stories")
-    }
+    if number == 1 { "1 story".to_owned() } else { format!("{number} stories") }
 }
 
 fn name(view: &View, id: PeerId) -> String {
@@ -191,29 +162,18 @@ mod tests {
         lost.signaling = SignalingStatus::Lost { retry_ms: 2_000 };
         let mut loading = ready_view(&[(1, "Teal Owl", 0, 8)]);
         loading.peers.stages.clear();
-        loading.compute = ComputeStatus::Loading {
-            what: "Fetching the model".into(),
-            done: 1,
-            total: 2,
-        };
+        loading.compute = ComputeStatus::Loading { what: "Fetching the model".into(), done: 1, total: 2 };
         let mut failed = duo();
         failed.compute = ComputeStatus::Failed("Reload the page.".into());
         let mut connecting = ready_view(&[(1, "Teal Owl", 0, 8)]);
         connecting.signaling = SignalingStatus::Connecting;
         let mut other_leads = duo();
-        other_leads.peers.epoch = other_leads.peers.epoch.map(|e| coordinator::Epoch {
-            leader: PeerId(2),
-            ..e
-        });
+        other_leads.peers.epoch =
+            other_leads.peers.epoch.map(|e| coordinator::Epoch { leader: PeerId(2), ..e });
         let stages = vec![stage(1, 0, 4), stage(2, 4, 8)];
 
         let rows = [
-            (
-                refused,
-                Tone::Trouble,
-                "This room is full. Start another.",
-                "nothing else matters",
-            ),
+            (refused, Tone::Trouble, "This room is full. Start another.", "nothing else matters"),
             (
                 with_state(JobState::Running(stages.clone()), false),
                 Tone::Busy,
@@ -232,12 +192,7 @@ mod tests {
                 "2 stories before your story.",
                 "place in the queue",
             ),
-            (
-                with_state(JobState::Queued(1), true),
-                Tone::Waiting,
-                "1 story before your story.",
-                "singular",
-            ),
+            (with_state(JobState::Queued(1), true), Tone::Waiting, "1 story before your story.", "singular"),
             (
                 with_state(JobState::Waiting("waiting for one more peer".into()), true),
                 Tone::Waiting,
@@ -250,24 +205,9 @@ mod tests {
                 "Looking for hands for your story.",
                 "asked just now",
             ),
-            (
-                loading,
-                Tone::Busy,
-                "Fetching the model. You can already type.",
-                "the worker loads behind",
-            ),
-            (
-                failed,
-                Tone::Trouble,
-                "This device cannot compute. Reload the page.",
-                "with its way out",
-            ),
-            (
-                connecting,
-                Tone::Busy,
-                "Looking for the others in this room.",
-                "nobody met yet",
-            ),
+            (loading, Tone::Busy, "Fetching the model. You can already type.", "the worker loads behind"),
+            (failed, Tone::Trouble, "This device cannot compute. Reload the page.", "with its way out"),
+            (connecting, Tone::Busy, "Looking for the others in this room.", "nobody met yet"),
             (
                 other_leads,
                 Tone::Calm,
@@ -285,11 +225,7 @@ mod tests {
             assert_eq!(status(&view), (tone, sentence.to_owned()), "{why}");
         }
         let (tone, sentence) = status(&lost);
-        assert_eq!(
-            (tone, sentence.ends_with(LOST)),
-            (Tone::Calm, true),
-            "a room at work is not alarmed"
-        );
+        assert_eq!((tone, sentence.ends_with(LOST)), (Tone::Calm, true), "a room at work is not alarmed");
     }
 
     #[test]

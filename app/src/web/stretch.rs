@@ -71,10 +71,7 @@ impl Strip {
 
     fn stretch(&self, view: &View, peer: Option<PeerId>, layers: Layers) -> Stretch {
         let name = |id: PeerId| self.names.get(&id).cloned().unwrap_or_else(|| id.to_string());
-        let was = self.was[usize::from(layers.start)..usize::from(layers.end)]
-            .iter()
-            .flatten()
-            .next();
+        let was = self.was[usize::from(layers.start)..usize::from(layers.end)].iter().flatten().next();
         let holder = peer.and_then(|id| view.peers.peers.iter().find(|p| p.id == id));
         Stretch {
             peer,
@@ -96,25 +93,13 @@ fn cover(stages: &[Stage], layers: u16) -> Vec<(Option<PeerId>, Layers)> {
             continue;
         }
         if start > next {
-            covered.push((
-                None,
-                Layers {
-                    start: next,
-                    end: start,
-                },
-            ));
+            covered.push((None, Layers { start: next, end: start }));
         }
         covered.push((Some(stage.peer), Layers { start, end }));
         next = end;
     }
     if next < layers {
-        covered.push((
-            None,
-            Layers {
-                start: next,
-                end: layers,
-            },
-        ));
+        covered.push((None, Layers { start: next, end: layers }));
     }
     covered
 }
@@ -186,22 +171,11 @@ mod tests {
         let rows = [
             (vec![], vec![(0, 8)], "no plan"),
             (vec![stage(1, 0, 8)], vec![(0, 8)], "one peer"),
-            (
-                vec![stage(1, 2, 4)],
-                vec![(0, 2), (2, 4), (4, 8)],
-                "gaps on both sides",
-            ),
-            (
-                vec![stage(1, 0, 6), stage(2, 4, 12)],
-                vec![(0, 6), (6, 8)],
-                "overlap and overhang are cut",
-            ),
+            (vec![stage(1, 2, 4)], vec![(0, 2), (2, 4), (4, 8)], "gaps on both sides"),
+            (vec![stage(1, 0, 6), stage(2, 4, 12)], vec![(0, 6), (6, 8)], "overlap and overhang are cut"),
         ];
         for (stages, expected, why) in rows {
-            let drawn: Vec<_> = cover(&stages, 8)
-                .into_iter()
-                .map(|(_, l)| (l.start, l.end))
-                .collect();
+            let drawn: Vec<_> = cover(&stages, 8).into_iter().map(|(_, l)| (l.start, l.end)).collect();
             assert_eq!(drawn, expected, "{why}");
         }
     }
@@ -210,11 +184,7 @@ mod tests {
     fn own_loading_follows_the_bytes() {
         let mut view = ready_view(&[(1, "Owl", 0, 8)]);
         view.peers.peers = vec![peer(1, "Owl")];
-        view.compute = ComputeStatus::Loading {
-            what: "weights".into(),
-            done: 30,
-            total: 40,
-        };
+        view.compute = ComputeStatus::Loading { what: "weights".into(), done: 30, total: 40 };
         assert_eq!(Strip::default().see(&view)[0].state, StretchState::Loading(75));
     }
 }

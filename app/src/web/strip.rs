@@ -18,19 +18,11 @@ pub fn LayerStrip() -> impl IntoView {
         seen
     });
     let caption = room.memo(|view| match &view.model {
-        Some(model) => format!(
-            "{}, {} layers, {}",
-            model.name,
-            model.layers,
-            words::bytes(model.bytes)
-        ),
+        Some(model) => format!("{}, {} layers, {}", model.name, model.layers, words::bytes(model.bytes)),
         None => "The model is not known yet".to_owned(),
     });
-    let writing = room.memo(|view| {
-        view.cards
-            .iter()
-            .any(|card| matches!(card.state, Some(JobState::Running(_))))
-    });
+    let writing =
+        room.memo(|view| view.cards.iter().any(|card| matches!(card.state, Some(JobState::Running(_)))));
     view! {
         <section class="model" aria-labelledby="model-title">
             <h2 id="model-title">"The model"</h2>
@@ -55,9 +47,7 @@ fn StretchBar(stretches: Memo<Vec<Stretch>>, stretch: Stretch) -> impl IntoView 
     let style = move || {
         let now = now.get();
         let tint = now.peer.map(|id| room.tint(id, &now.name)).unwrap_or_default();
-        let before = was
-            .as_ref()
-            .map(|(id, name)| room.tint(*id, name).replace("--hue", "--hue-before"));
+        let before = was.as_ref().map(|(id, name)| room.tint(*id, name).replace("--hue", "--hue-before"));
         let filled = match now.state {
             StretchState::Loading(percent) => percent,
             StretchState::Ready | StretchState::Lost => 100,
@@ -82,9 +72,7 @@ fn StretchBar(stretches: Memo<Vec<Stretch>>, stretch: Stretch) -> impl IntoView 
 }
 
 fn find(all: &[Stretch], peer: Option<PeerId>, layers: Layers) -> Option<Stretch> {
-    all.iter()
-        .find(|stretch| stretch.peer == peer && stretch.layers == layers)
-        .cloned()
+    all.iter().find(|stretch| stretch.peer == peer && stretch.layers == layers).cloned()
 }
 
 const fn state_name(state: StretchState) -> &'static str {

@@ -56,23 +56,13 @@ pub fn layers(range: Layers) -> String {
 #[must_use]
 pub fn share(runs: &[Layers], ready: &[Layers], total: u16) -> String {
     let (runs, held) = (joined(runs), joined(ready));
-    let in_memory = |run: &Layers| {
-        held.iter()
-            .any(|held| held.start <= run.start && run.end <= held.end)
-    };
+    let in_memory = |run: &Layers| held.iter().any(|held| held.start <= run.start && run.end <= held.end);
     if runs.is_empty() {
         format!("Holds {}", of(&held, total))
     } else if runs.iter().all(in_memory) {
-        format!(
-            "Runs {}{}",
-            of(&runs, total),
-            if held == runs { "" } else { ", holds more" }
-        )
+        format!("Runs {}{}", of(&runs, total), if held == runs { "" } else { ", holds more" })
     } else {
-        format!(
-            "Loading {}",
-            list(&runs.into_iter().map(layers).collect::<Vec<_>>())
-        )
+        format!("Loading {}", list(&runs.into_iter().map(layers).collect::<Vec<_>>()))
     }
 }
 
@@ -134,11 +124,7 @@ pub fn list(items: &[String]) -> String {
 pub fn sentence(reason: &str) -> String {
     let mut letters = reason.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let stop = if reason.is_empty() || reason.ends_with(['.', '!', '?', '…']) {
-        ""
-    } else {
-        "."
-    };
+    let stop = if reason.is_empty() || reason.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     first.chain(letters).collect::<String>() + stop
 }
 
@@ -173,11 +159,7 @@ mod tests {
             (bytes(1), "1 byte", "singular"),
             (bytes(999), "999 bytes", "below the first unit"),
             (bytes(1_250), "1.2 kB", "two figures below ten"),
-            (
-                bytes(999_600),
-                "1.0 MB",
-                "rounds up into the next unit, never 1000 kB",
-            ),
+            (bytes(999_600), "1.0 MB", "rounds up into the next unit, never 1000 kB"),
             (bytes(180_000_000), "180 MB", "whole from ten on"),
             (bytes(u64::MAX), "18446744 TB", "stays in the largest unit"),
             (rate(12.34), "12 tokens/s", "whole from ten on"),
@@ -196,11 +178,7 @@ mod tests {
     fn shares_of_the_model() {
         let (all, first, last) = (range(0, 8), range(0, 4), range(4, 8));
         let rows = [
-            (
-                share(&[], &[], 8),
-                "Holds no layers yet",
-                "nothing loaded, nothing planned",
-            ),
+            (share(&[], &[], 8), "Holds no layers yet", "nothing loaded, nothing planned"),
             (share(&[], &[all], 8), "Holds all 8 layers", "in reserve"),
             (
                 share(&[], &[range(6, 8), range(0, 2)], 8),
@@ -208,31 +186,11 @@ mod tests {
                 "two pieces, in order",
             ),
             (share(&[], &[range(7, 8)], 8), "Holds layer 8 of 8", "one layer"),
-            (
-                share(&[all], &[first, last], 8),
-                "Runs all 8 layers",
-                "alone, in two pieces",
-            ),
-            (
-                share(&[first], &[first], 8),
-                "Runs layers 1–4 of 8",
-                "the first half",
-            ),
-            (
-                share(&[first], &[first, all], 8),
-                "Runs layers 1–4 of 8, holds more",
-                "overlap",
-            ),
-            (
-                share(&[first, last], &[first, last], 8),
-                "Runs all 8 layers",
-                "two stages",
-            ),
-            (
-                share(&[first, last], &[first], 8),
-                "Loading layers 1–8",
-                "the second half is not there yet",
-            ),
+            (share(&[all], &[first, last], 8), "Runs all 8 layers", "alone, in two pieces"),
+            (share(&[first], &[first], 8), "Runs layers 1–4 of 8", "the first half"),
+            (share(&[first], &[first, all], 8), "Runs layers 1–4 of 8, holds more", "overlap"),
+            (share(&[first, last], &[first, last], 8), "Runs all 8 layers", "two stages"),
+            (share(&[first, last], &[first], 8), "Loading layers 1–8", "the second half is not there yet"),
             (share(&[last], &[first], 8), "Loading layers 5–8", "not yet"),
         ];
         for (got, expected, why) in rows {
@@ -243,24 +201,13 @@ mod tests {
 
     #[test]
     fn devices_say_how_fast_they_are() {
-        let cpu = |layer_micros| Capability {
-            device: Device::Cpu,
-            memory: 0,
-            layer_micros,
-        };
+        let cpu = |layer_micros| Capability { device: Device::Cpu, memory: 0, layer_micros };
         let rows = [
             (device(None), "getting ready", "no probe yet"),
             (device(Some(&cpu(2_610))), "CPU, 2.6 ms a layer", "as measured"),
             (device(Some(&cpu(87))), "CPU, 0.09 ms a layer", "a small model"),
             (device(Some(&cpu(0))), "CPU", "too fast to measure"),
-            (
-                device(Some(&Capability {
-                    device: Device::Gpu,
-                    ..cpu(0)
-                })),
-                "WebGPU",
-                "the other kind",
-            ),
+            (device(Some(&Capability { device: Device::Gpu, ..cpu(0) })), "WebGPU", "the other kind"),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");

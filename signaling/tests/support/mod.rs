@@ -15,17 +15,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 const HANG: Duration = Duration::from_secs(20);
 
 pub async fn start(limits: Limits) -> Running {
-    start_with(Config {
-        limits,
-        ..Config::default()
-    })
-    .await
+    start_with(Config { limits, ..Config::default() }).await
 }
 
 pub async fn start_with(config: Config) -> Running {
-    Running::start(([127, 0, 0, 1], 0).into(), config)
-        .await
-        .expect("a free port")
+    Running::start(([127, 0, 0, 1], 0).into(), config).await.expect("a free port")
 }
 
 /// One peer's socket.
@@ -45,9 +39,7 @@ impl Peer {
     /// Joins and reads its id.
     pub async fn join(server: &Running, room: &str) -> Self {
         let mut peer = Self::open(server, room).await;
-        let Read::Event(event) = peer.read().await else {
-            panic!("closed at once")
-        };
+        let Read::Event(event) = peer.read().await else { panic!("closed at once") };
         peer.id = event["IdAssigned"].as_str().expect("an id first").to_owned();
         peer
     }
@@ -56,10 +48,7 @@ impl Peer {
     pub async fn open(server: &Running, room: &str) -> Self {
         let url = format!("ws://{}/room/{room}", server.address());
         let (socket, _) = connect_async(url).await.expect("upgraded");
-        Self {
-            socket,
-            id: String::new(),
-        }
+        Self { socket, id: String::new() }
     }
 
     pub async fn send(&mut self, message: Message) {
@@ -74,10 +63,7 @@ impl Peer {
     /// The next event, or the end.
     pub async fn read(&mut self) -> Read {
         loop {
-            match timeout(HANG, self.socket.next())
-                .await
-                .expect("something within the time")
-            {
+            match timeout(HANG, self.socket.next()).await.expect("something within the time") {
                 Some(Ok(Message::Text(text))) => {
                     return Read::Event(serde_json::from_str(&text).expect("JSON"));
                 }
@@ -110,9 +96,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
@@ -124,21 +108,10 @@ pub async fn get(server: &Running, path: &str, headers: &[(&str, &str)]) -> Answ
     }
     request.push_str("\r\n");
     let answer = exchange(server, request.as_bytes()).await;
-    let end = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .expect("a head");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .expect("a status");
-    Answer {
-        status,
-        head,
-        body: answer[end + 4..].to_vec(),
-    }
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    Answer { status, head, body: answer[end + 4..].to_vec() }
 }
 
 /// Sends bytes and reads until the server hangs up.
@@ -146,10 +119,7 @@ pub async fn exchange(server: &Running, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address()).await.expect("connected");
     stream.write_all(bytes).await.expect("sent");
     let mut answer = Vec::new();
-    timeout(HANG, stream.read_to_end(&mut answer))
-        .await
-        .expect("an end within the time")
-        .ok();
+    timeout(HANG, stream.read_to_end(&mut answer)).await.expect("an end within the time").ok();
     answer
 }
 
@@ -169,7 +139,5 @@ pub async fn until(server: &Running, wanted: impl Fn(&Value) -> bool) -> Value {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(HANG, poll)
-        .await
-        .expect("health as wanted within the time")
+    timeout(HANG, poll).await.expect("health as wanted within the time")
 }

@@ -26,7 +26,8 @@ impl<F: Files> Model<F> {
         let config_json = files.whole("config.json").await?;
         let tokenizer_json = files.whole("tokenizer.json").await?;
         let config = Config::from_json(&config_json).map_err(|error| error.to_string())?;
-        let tokenizer = Tokenizer::from_json(&tokenizer_json, config.bos).map_err(|error| error.to_string())?;
+        let tokenizer =
+            Tokenizer::from_json(&tokenizer_json, config.bos).map_err(|error| error.to_string())?;
         let (head, header) = read_header(&files).await?;
         let id = kernels::ModelId::of_header(&config_json, &tokenizer_json, &head, &header);
         let spec = spec(source, &config, ModelId(id.0));
@@ -98,7 +99,11 @@ fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
     let layers = config.layers;
     let all = config.memory_bytes(kernels::llm::Layers::new(0, layers));
     // A layer in the middle has no end; a model of one layer is all ends.
-    let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { config.memory_bytes(kernels::llm::Layers::new(1, 2)) };
+    let layer_bytes = if layers < 3 {
+        all / layers.max(1) as u64
+    } else {
+        config.memory_bytes(kernels::llm::Layers::new(1, 2))
+    };
     ModelSpec {
         id,
         name: source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model").to_owned(),
@@ -113,7 +118,8 @@ fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
 fn memory_budget() -> u64 {
     const GIB: u64 = 1 << 30;
     // A browser's 32-bit engine ends at 4 GiB, and tells at most 8 GiB of the device's memory.
-    let (most, known) = if cfg!(target_arch = "wasm32") { (2 * GIB, device_memory()) } else { (64 * GIB, device_memory()) };
+    let (most, known) =
+        if cfg!(target_arch = "wasm32") { (2 * GIB, device_memory()) } else { (64 * GIB, device_memory()) };
     known.map_or(GIB, |bytes| (bytes / 4).clamp(GIB / 4, most))
 }
 
