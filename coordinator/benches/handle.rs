@@ -22,11 +22,7 @@ fn model() -> ModelSpec {
 fn report(peers: u128) -> Report {
     Report {
         name: "Somebody".into(),
-        capability: Some(Capability {
-            device: Device::Gpu,
-            memory: 1 << 30,
-            layer_micros: 500,
-        }),
+        capability: Some(Capability { device: Device::Gpu, memory: 1 << 30, layer_micros: 500 }),
         model: Some(model()),
         share: true,
         sees: (0..peers).map(PeerId).collect(),
@@ -36,64 +32,24 @@ fn report(peers: u128) -> Report {
 
 /// Peer 0, the leader of a room of `peers`.
 fn room(peers: u128) -> Coordinator {
-    let mut node = Coordinator::new(
-        Config {
-            me: PeerId(0),
-            name: "Ada".into(),
-            seed: 0,
-        },
-        Millis(0),
-    );
+    let mut node = Coordinator::new(Config { me: PeerId(0), name: "Ada".into(), seed: 0 }, Millis(0));
     node.handle(Millis(1_000), Input::Tick);
-    let capability = Capability {
-        device: Device::Gpu,
-        memory: 1 << 30,
-        layer_micros: 500,
-    };
-    node.handle(
-        Millis(1_000),
-        Input::ComputeReady {
-            capability,
-            model: model(),
-        },
-    );
+    let capability = Capability { device: Device::Gpu, memory: 1 << 30, layer_micros: 500 };
+    node.handle(Millis(1_000), Input::ComputeReady { capability, model: model() });
     for peer in (1..peers).map(PeerId) {
         node.handle(Millis(1_000), Input::PeerUp(peer));
-        let hello = Message::Hello {
-            version: wire::VERSION,
-            oldest: wire::OLDEST,
-            name: "Somebody".into(),
-        };
-        node.handle(
-            Millis(1_000),
-            Input::Received {
-                from: peer,
-                bytes: wire::encode(&hello),
-            },
-        );
+        let hello = Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name: "Somebody".into() };
+        node.handle(Millis(1_000), Input::Received { from: peer, bytes: wire::encode(&hello) });
     }
     node
 }
 
 fn pulses(c: &mut Criterion) {
     let mut node = room(64);
-    let pulse = Pulse {
-        sent: 0,
-        echo: None,
-        following: None,
-        report: report(64),
-    };
+    let pulse = Pulse { sent: 0, echo: None, following: None, report: report(64) };
     let bytes = wire::encode(&Message::Pulse(Box::new(pulse)));
     c.bench_function("a pulse in a room of 64", |b| {
-        b.iter(|| {
-            node.handle(
-                Millis(1_000),
-                Input::Received {
-                    from: PeerId(5),
-                    bytes: bytes.clone(),
-                },
-            )
-        });
+        b.iter(|| node.handle(Millis(1_000), Input::Received { from: PeerId(5), bytes: bytes.clone() }));
     });
 }
 
@@ -103,25 +59,12 @@ fn tokens(c: &mut Criterion) {
             let mut node = room(1);
             node.handle(Millis(1_000), Input::Loaded(Layers { start: 0, end: 32 }));
             let (text, prompt, sampling) = (String::new(), vec![1; 64], vec![]);
-            let submit = Command::Submit {
-                text,
-                prompt,
-                max_new: 1_000,
-                sampling,
-            };
+            let submit = Command::Submit { text, prompt, max_new: 1_000, sampling };
             let mut outputs = node.handle(Millis(1_000), Input::Command(submit));
             while let Some(chunk) = next_chunk(&outputs) {
                 let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
                 let result = Ok(ChunkOutput::Token { token: 5, end: false });
-                outputs = node.handle(
-                    Millis(1_000),
-                    Input::Ran {
-                        job,
-                        lease,
-                        position,
-                        result,
-                    },
-                );
+                outputs = node.handle(Millis(1_000), Input::Ran { job, lease, position, result });
             }
             black_box(node.sizes())
         });

@@ -49,23 +49,12 @@ impl Record {
     pub fn story(&self, from: u32) -> Story {
         let from = from.min(self.tokens.len() as u32);
         let tokens = self.tokens[from as usize..].to_vec();
-        Story {
-            job: self.job.id,
-            from,
-            tokens,
-            end: self.end.clone(),
-            state: self.state.clone(),
-        }
+        Story { job: self.job.id, from, tokens, end: self.end.clone(), state: self.state.clone() }
     }
 
     fn whole(&self) -> Message {
         let (job, tokens) = (self.job.clone(), self.tokens.clone());
-        Message::Whole(Box::new(Whole {
-            job,
-            tokens,
-            end: self.end.clone(),
-            keeper: self.keeper,
-        }))
+        Message::Whole(Box::new(Whole { job, tokens, end: self.end.clone(), keeper: self.keeper }))
     }
 }
 
@@ -99,37 +88,22 @@ impl Book {
 
     /// Whether this peer carries on `job`, which has not ended.
     pub fn keeps(&self, job: JobId) -> bool {
-        self.records
-            .get(&job)
-            .is_some_and(|record| record.end.is_none() && record.keeper == self.me)
+        self.records.get(&job).is_some_and(|record| record.end.is_none() && record.keeper == self.me)
     }
 
     /// The open jobs that this peer carries on.
     pub fn kept(&self) -> Vec<JobId> {
-        self.records
-            .keys()
-            .copied()
-            .filter(|&job| self.keeps(job))
-            .collect()
+        self.records.keys().copied().filter(|&job| self.keeps(job)).collect()
     }
 
     /// Open jobs that `requester` asked for.
     pub fn open_of(&self, requester: PeerId) -> usize {
-        self.records
-            .iter()
-            .filter(|(id, record)| id.requester == requester && record.end.is_none())
-            .count()
+        self.records.iter().filter(|(id, record)| id.requester == requester && record.end.is_none()).count()
     }
 
     /// Open jobs, and all jobs.
     pub fn sizes(&self) -> (usize, usize) {
-        (
-            self.records
-                .values()
-                .filter(|record| record.end.is_none())
-                .count(),
-            self.records.len(),
-        )
+        (self.records.values().filter(|record| record.end.is_none()).count(), self.records.len())
     }
 
     /// Starts a job of this peer.
@@ -146,11 +120,7 @@ impl Book {
         };
         let from = record.tokens.len() as u32;
         record.tokens.push(token);
-        out.event(Event::Tokens {
-            job,
-            from,
-            tokens: vec![token],
-        });
+        out.event(Event::Tokens { job, from, tokens: vec![token] });
         out.broadcast(members.known(), &Message::Story(record.story(from)));
     }
 
@@ -197,13 +167,7 @@ impl Book {
         if self.records.contains_key(&id) {
             let claimed = whole.keeper == from;
             let (tokens, end) = (whole.tokens, whole.end);
-            let story = Story {
-                job: id,
-                from: 0,
-                tokens,
-                end,
-                state: None,
-            };
+            let story = Story { job: id, from: 0, tokens, end, state: None };
             return match claimed {
                 true => self.story(now, from, story, members, out),
                 false => self.inherit(from, story, members, out),
@@ -219,11 +183,7 @@ impl Book {
             return Err("it tells the job of a peer that is here".into());
         }
         self.admit(&whole)?;
-        let heir = if whole.keeper == self.me || members.is_live(whole.keeper) {
-            whole.keeper
-        } else {
-            from
-        };
+        let heir = if whole.keeper == self.me || members.is_live(whole.keeper) { whole.keeper } else { from };
         let keeper = if from == id.requester { from } else { heir };
         self.insert(now, whole.job, whole.tokens, keeper, out);
         if let Some(end) = whole.end {
@@ -282,13 +242,7 @@ impl Book {
         if start > have {
             if now.since(record.nudged) >= limits::CLAIM_MS {
                 record.nudged = now;
-                out.send(
-                    from,
-                    Message::Missing {
-                        job: story.job,
-                        have: Some(have as u32),
-                    },
-                );
+                out.send(from, Message::Missing { job: story.job, have: Some(have as u32) });
             }
             return Ok(());
         }
@@ -302,18 +256,11 @@ impl Book {
         }
         if !news.is_empty() {
             record.tokens.extend_from_slice(news);
-            out.event(Event::Tokens {
-                job: story.job,
-                from: have as u32,
-                tokens: news.to_vec(),
-            });
+            out.event(Event::Tokens { job: story.job, from: have as u32, tokens: news.to_vec() });
         }
         if let Some(state) = story.state.filter(|state| record.state.as_ref() != Some(state)) {
             record.state = Some(state.clone());
-            out.event(Event::State {
-                job: story.job,
-                state,
-            });
+            out.event(Event::State { job: story.job, state });
         }
         if let Some(end) = story.end {
             self.end(story.job, end, out);
@@ -323,15 +270,10 @@ impl Book {
 
     /// Answers a watcher that misses a part.
     pub fn missing(&self, from: PeerId, job: JobId, have: Option<u32>, out: &mut Outbox) {
-        if let Some(record) = self
-            .records
-            .get(&job)
-            .filter(|record| record.keeper == self.me || record.end.is_some())
+        if let Some(record) =
+            self.records.get(&job).filter(|record| record.keeper == self.me || record.end.is_some())
         {
-            out.send(
-                from,
-                have.map_or_else(|| record.whole(), |have| Message::Story(record.story(have))),
-            );
+            out.send(from, have.map_or_else(|| record.whole(), |have| Message::Story(record.story(have))));
         }
     }
 
@@ -357,14 +299,12 @@ impl Book {
         let (open, _) = self.sizes();
         match () {
             () if whole.end.is_some() => Ok(()),
-            () if open >= limits::JOBS_PER_ROOM => Err(format!(
-                "the room has {} jobs open already",
-                limits::JOBS_PER_ROOM
-            )),
-            () if self.open_of(whole.job.id.requester) >= limits::JOBS_PER_PEER => Err(format!(
-                "its requester has {} jobs open already",
-                limits::JOBS_PER_PEER
-            )),
+            () if open >= limits::JOBS_PER_ROOM => {
+                Err(format!("the room has {} jobs open already", limits::JOBS_PER_ROOM))
+            }
+            () if self.open_of(whole.job.id.requester) >= limits::JOBS_PER_PEER => {
+                Err(format!("its requester has {} jobs open already", limits::JOBS_PER_PEER))
+            }
             () => Ok(()),
         }
     }
@@ -378,19 +318,8 @@ impl Book {
         out: &mut Outbox,
     ) -> &Record {
         let id = job.id;
-        out.event(Event::Job {
-            job: job.clone(),
-            tokens: tokens.clone(),
-        });
-        let record = Record {
-            job,
-            tokens,
-            end: None,
-            keeper,
-            state: None,
-            heard: now,
-            nudged: now,
-        };
+        out.event(Event::Job { job: job.clone(), tokens: tokens.clone() });
+        let record = Record { job, tokens, end: None, keeper, state: None, heard: now, nudged: now };
         self.records.entry(id).or_insert(record)
     }
 

@@ -104,13 +104,7 @@ impl Coordinator {
             Input::Received { from, bytes } => self.received(from, &bytes),
             Input::Command(command) => self.command(command),
             Input::ComputeReady { capability, model } => {
-                if self
-                    .members
-                    .own
-                    .model
-                    .as_ref()
-                    .is_none_or(|old| old.id != model.id)
-                {
+                if self.members.own.model.as_ref().is_none_or(|old| old.id != model.id) {
                     self.lose_compute("its model was changed");
                 }
                 self.members.own.capability = Some(capability);
@@ -119,8 +113,7 @@ impl Coordinator {
             }
             Input::ComputeLost(reason) => {
                 self.lose_compute(&reason);
-                self.out
-                    .event(Event::Notice(format!("This device stopped computing: {reason}")));
+                self.out.event(Event::Notice(format!("This device stopped computing: {reason}")));
                 self.pulse_soon();
             }
             Input::Loaded(layers) => {
@@ -128,18 +121,11 @@ impl Coordinator {
                 self.pulse_soon();
             }
             Input::LoadFailed(layers, reason) => {
-                self.ranges
-                    .failed(self.now, layers, wire::clip(&reason, limits::REASON_BYTES / 2));
+                self.ranges.failed(self.now, layers, wire::clip(&reason, limits::REASON_BYTES / 2));
                 self.pulse_soon();
             }
-            Input::Ran {
-                job,
-                lease,
-                position,
-                result,
-            } => {
-                self.stages
-                    .ran(self.now, (job, lease), position, result, &mut self.out);
+            Input::Ran { job, lease, position, result } => {
+                self.stages.ran(self.now, (job, lease), position, result, &mut self.out);
             }
         }
         self.settle();
@@ -193,14 +179,7 @@ impl Coordinator {
             return self.out.dropped(peer, "the room is full");
         }
         let name = self.members.own.name.clone();
-        self.out.send(
-            peer,
-            Message::Hello {
-                version: wire::VERSION,
-                oldest: wire::OLDEST,
-                name,
-            },
-        );
+        self.out.send(peer, Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name });
         self.send_pulse(peer);
         self.book.welcome(peer, &self.members, &mut self.out);
         self.stir = true;
@@ -298,11 +277,7 @@ impl Coordinator {
         let mut wanted = self.stages.needed();
         let ours = self.members.own.model.as_ref().map(|model| model.id);
         if let Some(plan) = self.plan.as_ref().filter(|plan| Some(plan.model) == ours) {
-            let own = plan
-                .stages
-                .iter()
-                .chain(&plan.next)
-                .filter(|stage| stage.peer == self.me);
+            let own = plan.stages.iter().chain(&plan.next).filter(|stage| stage.peer == self.me);
             wanted.extend(own.map(|stage| stage.layers));
         }
         self.ranges.reconcile(&wanted, &mut self.out);
@@ -342,21 +317,13 @@ impl Coordinator {
 
     fn show(&mut self) {
         let stages = |plan: &RoomPlan| {
-            if plan.stages.is_empty() {
-                plan.next.clone()
-            } else {
-                plan.stages.clone()
-            }
+            if plan.stages.is_empty() { plan.next.clone() } else { plan.stages.clone() }
         };
         let view = RoomView {
             epoch: self.election.epoch(),
             peers: self.members.view(),
             stages: self.plan.as_ref().map(stages).unwrap_or_default(),
-            why: self
-                .plan
-                .as_ref()
-                .map(|plan| plan.why.clone())
-                .unwrap_or_default(),
+            why: self.plan.as_ref().map(|plan| plan.why.clone()).unwrap_or_default(),
         };
         if view != self.view {
             self.view = view.clone();

@@ -155,13 +155,7 @@ impl Election {
     }
 
     fn claim(&mut self, now: Millis, term: u64) -> bool {
-        let following = Following {
-            epoch: Epoch {
-                term,
-                leader: self.me,
-            },
-            beat: 0,
-        };
+        let following = Following { epoch: Epoch { term, leader: self.me }, beat: 0 };
         self.highest_term = self.highest_term.max(term);
         self.highest = Some(following);
         self.following = Some((following, now));
@@ -181,9 +175,7 @@ impl Election {
     /// Takes over from a leader that has had fewer links than this peer, the best of all, for `HANDOVER_MS`.
     fn hand_over(&mut self, now: Millis, members: &Members) -> bool {
         let links = |id| members.report(id).map_or(0, |report: &Report| report.sees.len());
-        let better = self
-            .leader()
-            .is_some_and(|leader| links(leader) < members.own.sees.len());
+        let better = self.leader().is_some_and(|leader| links(leader) < members.own.sees.len());
         if !better || rank(members) > 0 {
             self.better_since = None;
             return false;
@@ -202,22 +194,13 @@ impl Election {
 fn rank(members: &Members) -> u64 {
     let reports = members.reports();
     let own = standing(members.me(), &members.own);
-    reports
-        .iter()
-        .filter(|&(&id, report)| standing(id, report) < own)
-        .count() as u64
+    reports.iter().filter(|&(&id, report)| standing(id, report) < own).count() as u64
 }
 
 /// Smaller is better. Ages count in steps of ten seconds, so that a little delay does not change the order.
 fn standing(id: PeerId, report: &Report) -> (Reverse<usize>, Reverse<u32>, Option<Device>, bool, PeerId) {
     let device = report.capability.as_ref().map(|capability| capability.device);
-    (
-        Reverse(report.sees.len()),
-        Reverse(report.age_s / 10),
-        device,
-        device.is_none(),
-        id,
-    )
+    (Reverse(report.sees.len()), Reverse(report.age_s / 10), device, device.is_none(), id)
 }
 
 #[cfg(test)]
@@ -227,23 +210,13 @@ mod tests {
     const ME: PeerId = PeerId(5);
 
     fn following(term: u64, leader: u128, beat: u64) -> Following {
-        Following {
-            epoch: Epoch {
-                term,
-                leader: PeerId(leader),
-            },
-            beat,
-        }
+        Following { epoch: Epoch { term, leader: PeerId(leader) }, beat }
     }
 
     #[test]
     fn what_is_heard_counts_if_it_is_higher_or_rises() {
         let rows = [
-            (
-                following(3, 2, 10),
-                false,
-                "the same beat again, over a slower path",
-            ),
+            (following(3, 2, 10), false, "the same beat again, over a slower path"),
             (following(3, 2, 11), false, "the same leader lives"),
             (following(2, 9, 99), false, "an older epoch, however lively"),
             (following(3, 1, 99), false, "the same term of a lower id"),
@@ -277,45 +250,15 @@ mod tests {
         };
         let rows = [
             (299, None, None, "too early to claim"),
-            (
-                300,
-                None,
-                Some((0, 5)),
-                "nobody there: leads itself, provisionally",
-            ),
-            (
-                800,
-                Some(following(4, 2, 7)),
-                Some((4, 2)),
-                "finds the room and follows",
-            ),
+            (300, None, Some((0, 5)), "nobody there: leads itself, provisionally"),
+            (800, Some(following(4, 2, 7)), Some((4, 2)), "finds the room and follows"),
             (5_000, Some(following(4, 2, 8)), Some((4, 2)), "the beat rises"),
-            (
-                10_000,
-                Some(following(4, 2, 8)),
-                Some((4, 2)),
-                "an old beat is no life",
-            ),
+            (10_000, Some(following(4, 2, 8)), Some((4, 2)), "an old beat is no life"),
             (10_001, None, None, "silent for too long"),
-            (
-                10_200,
-                Some(following(4, 2, 8)),
-                None,
-                "and gossip of it does not revive it",
-            ),
+            (10_200, Some(following(4, 2, 8)), None, "and gossip of it does not revive it"),
             (10_301, None, Some((5, 5)), "claims the next term"),
-            (
-                10_400,
-                Some(following(4, 2, 50)),
-                Some((5, 5)),
-                "the old leader wakes up: too late",
-            ),
-            (
-                10_500,
-                Some(following(6, 3, 1)),
-                Some((6, 3)),
-                "two leaders meet: the higher epoch wins",
-            ),
+            (10_400, Some(following(4, 2, 50)), Some((5, 5)), "the old leader wakes up: too late"),
+            (10_500, Some(following(6, 3, 1)), Some((6, 3)), "two leaders meet: the higher epoch wins"),
         ];
         for (ms, heard, want, why) in rows {
             assert_eq!(at(ms, heard), want, "{ms} ms: {why}");
@@ -324,21 +267,14 @@ mod tests {
 
     #[test]
     fn better_means_more_links_then_age_then_device_then_id() {
-        let report = |links: usize, age_s: u32| Report {
-            sees: vec![ME; links],
-            age_s,
-            ..Report::default()
-        };
+        let report = |links: usize, age_s: u32| Report { sees: vec![ME; links], age_s, ..Report::default() };
         let rows = [
             ((9, report(3, 0)), (1, report(2, 90)), "links before age"),
             ((9, report(2, 90)), (1, report(2, 0)), "age before id"),
             ((1, report(2, 9)), (2, report(2, 3)), "a little age is none"),
         ];
         for ((a, better), (b, worse), why) in rows {
-            assert!(
-                standing(PeerId(a), &better) < standing(PeerId(b), &worse),
-                "{why}"
-            );
+            assert!(standing(PeerId(a), &better) < standing(PeerId(b), &worse), "{why}");
         }
     }
 }

@@ -49,14 +49,8 @@ impl Leader {
     /// Takes office with the plan known so far.
     pub fn new(epoch: Epoch, known: Option<&RoomPlan>, members: &Members) -> Self {
         let model = known.and_then(|plan| find_model(members, plan.model));
-        let force = known
-            .filter(|_| model.is_some())
-            .map(|plan| plan.stages.clone())
-            .unwrap_or_default();
-        let next = known
-            .filter(|_| model.is_some())
-            .map(|plan| plan.next.clone())
-            .unwrap_or_default();
+        let force = known.filter(|_| model.is_some()).map(|plan| plan.stages.clone()).unwrap_or_default();
+        let next = known.filter(|_| model.is_some()).map(|plan| plan.next.clone()).unwrap_or_default();
         Self {
             epoch,
             version: 0,
@@ -115,14 +109,7 @@ impl Leader {
             Err(full) => Some(Standing::Waiting(full)),
         };
         if let Some(standing) = answer {
-            out.send(
-                asker,
-                Message::Standing {
-                    epoch: self.epoch,
-                    job: ask.job,
-                    standing,
-                },
-            );
+            out.send(asker, Message::Standing { epoch: self.epoch, job: ask.job, standing });
         }
         Ok(())
     }
@@ -137,14 +124,7 @@ impl Leader {
         let model = self.model.as_ref()?.id;
         let (stages, next) = (self.force.clone(), self.next.clone());
         let why = wire::clip(&self.why, limits::REASON_BYTES);
-        Some(RoomPlan {
-            epoch: self.epoch,
-            version: self.version,
-            model,
-            stages,
-            next,
-            why,
-        })
+        Some(RoomPlan { epoch: self.epoch, version: self.version, model, stages, next, why })
     }
 
     /// Tells the plan to `peer` if its report says that it has not heard it.
@@ -158,13 +138,11 @@ impl Leader {
 
     /// Looks at everything again: who can still do what, what to load, what to grant.
     pub fn review(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
-        self.suspects
-            .retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
+        self.suspects.retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
         let before = self.announcement();
         self.choose_model(members);
         self.queue.expire(now, |asker| !members.is_live(asker));
-        self.queue
-            .revoke(|running| !running.stages.iter().all(|stage| holds(members, *stage)));
+        self.queue.revoke(|running| !running.stages.iter().all(|stage| holds(members, *stage)));
         self.replan(now, members);
         if self.version == 0 || self.announcement() != before {
             self.announce(members, out);
@@ -193,11 +171,7 @@ impl Leader {
         };
         let usable = self.usable(now, model.id, members);
         let has = |stage: &Stage| usable.iter().any(|candidate| candidate.id == stage.peer);
-        if !self
-            .force
-            .iter()
-            .all(|stage| has(stage) && holds(members, *stage))
-        {
+        if !self.force.iter().all(|stage| has(stage) && holds(members, *stage)) {
             self.force.clear();
         }
         if !self.next.iter().all(&has) {
@@ -217,21 +191,12 @@ impl Leader {
         if let Some(trouble) = trouble(members, model.id) {
             self.why = format!("{}. {trouble}", self.why);
         }
-        self.next = if plan.stages == self.force {
-            Vec::new()
-        } else {
-            plan.stages
-        };
+        self.next = if plan.stages == self.force { Vec::new() } else { plan.stages };
         // Where old and new layers do not fit beside each other the old ones make room.
         let crowded = self.next.iter().any(|new| {
-            let old = self
-                .force
-                .iter()
-                .find(|old| old.peer == new.peer && old.layers != new.layers);
-            let memory = members
-                .report(new.peer)
-                .and_then(|r| Some(r.capability.as_ref()?.memory))
-                .unwrap_or(0);
+            let old = self.force.iter().find(|old| old.peer == new.peer && old.layers != new.layers);
+            let memory =
+                members.report(new.peer).and_then(|r| Some(r.capability.as_ref()?.memory)).unwrap_or(0);
             old.is_some_and(|old| {
                 let both =
                     plan::stage_bytes(model, old.layers).saturating_add(plan::stage_bytes(model, new.layers));
@@ -273,16 +238,8 @@ impl Leader {
 
     /// The leader's own model; without one, the most common, ties to the lowest id. Kept while anybody has it.
     fn choose_model(&mut self, members: &Members) {
-        let kept = self
-            .model
-            .as_ref()
-            .and_then(|model| find_model(members, model.id));
-        let chosen = members
-            .own
-            .model
-            .clone()
-            .or(kept)
-            .or_else(|| most_common(members));
+        let kept = self.model.as_ref().and_then(|model| find_model(members, model.id));
+        let chosen = members.own.model.clone().or(kept).or_else(|| most_common(members));
         if chosen.as_ref().map(|model| model.id) != self.model.as_ref().map(|model| model.id) {
             self.force.clear();
             self.next.clear();
@@ -297,14 +254,8 @@ impl Leader {
         };
         while let Some((job, asker)) = self.queue.next(model) {
             self.leases += 1;
-            let lease = Lease {
-                epoch: self.epoch,
-                serial: self.leases,
-            };
-            let running = Running {
-                lease,
-                stages: self.force.clone(),
-            };
+            let lease = Lease { epoch: self.epoch, serial: self.leases };
+            let running = Running { lease, stages: self.force.clone() };
             self.queue.granted(now, job, running.clone());
             out.send(asker, Message::Grant(running, job));
         }
@@ -326,26 +277,16 @@ impl Leader {
     fn keeps(&self, members: &Members, stage: Stage) -> bool {
         let heard = members.report(stage.peer).and_then(|report| report.plan);
         let told = self.told.get(&(stage.peer, stage.layers));
-        let knows = told
-            .zip(heard)
-            .is_some_and(|(since, (epoch, version))| epoch == self.epoch && version >= *since);
+        let knows =
+            told.zip(heard).is_some_and(|(since, (epoch, version))| epoch == self.epoch && version >= *since);
         knows && holds(members, stage)
     }
 
     fn suspect(&mut self, now: Millis, peer: PeerId) {
-        let before = self
-            .suspects
-            .get(&peer)
-            .map_or(limits::SUSPECT_MS, |suspect| suspect.wait_ms * 2);
+        let before = self.suspects.get(&peer).map_or(limits::SUSPECT_MS, |suspect| suspect.wait_ms * 2);
         let wait_ms = before.min(limits::SUSPECT_MAX_MS);
         if self.suspects.len() < limits::PEERS || self.suspects.contains_key(&peer) {
-            self.suspects.insert(
-                peer,
-                Suspect {
-                    until: now.after(wait_ms),
-                    wait_ms,
-                },
-            );
+            self.suspects.insert(peer, Suspect { until: now.after(wait_ms), wait_ms });
         }
     }
 }
@@ -373,19 +314,15 @@ fn most_common(members: &Members) -> Option<ModelSpec> {
     for model in reports.values().filter_map(|report| report.model.as_ref()) {
         counts.entry(model.id).or_insert((0, model)).0 += 1;
     }
-    let best = counts
-        .iter()
-        .max_by_key(|(id, (count, _))| (*count, std::cmp::Reverse(**id)));
+    let best = counts.iter().max_by_key(|(id, (count, _))| (*count, std::cmp::Reverse(**id)));
     best.map(|(_, (_, model))| (*model).clone())
 }
 
 /// Who could not load its layers, and why.
 fn trouble(members: &Members, model: ModelId) -> Option<String> {
     members.reports().into_iter().find_map(|(id, report)| {
-        let reason = report
-            .trouble
-            .as_ref()
-            .filter(|_| report.model.as_ref().is_some_and(|m| m.id == model))?;
+        let reason =
+            report.trouble.as_ref().filter(|_| report.model.as_ref().is_some_and(|m| m.id == model))?;
         Some(format!("{} could not load its part: {reason}", members.name(id)))
     })
 }

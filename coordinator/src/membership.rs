@@ -50,17 +50,8 @@ pub enum Greeting {
 impl Members {
     /// A room with only this peer.
     pub fn new(me: PeerId, name: &str, now: Millis) -> Self {
-        let own = Report {
-            name: wire::clip(name, limits::NAME_BYTES),
-            share: true,
-            ..Report::default()
-        };
-        Self {
-            me,
-            own,
-            peers: BTreeMap::new(),
-            started: now,
-        }
+        let own = Report { name: wire::clip(name, limits::NAME_BYTES), share: true, ..Report::default() };
+        Self { me, own, peers: BTreeMap::new(), started: now }
     }
 
     /// This peer.
@@ -97,9 +88,7 @@ impl Members {
 
     /// Whether `id` said Hello in a version that this one understands.
     pub fn greeted(&self, id: PeerId) -> bool {
-        self.peers
-            .get(&id)
-            .is_some_and(|peer| peer.greeted == Greeted::Yes)
+        self.peers.get(&id).is_some_and(|peer| peer.greeted == Greeted::Yes)
     }
 
     /// Takes note that `id` said something.
@@ -116,11 +105,7 @@ impl Members {
             peer.greeted = if fits { Greeted::Yes } else { Greeted::OtherVersion };
             peer.report.name = name;
         }
-        if fits {
-            Greeting::Welcome
-        } else {
-            Greeting::OtherVersion
-        }
+        if fits { Greeting::Welcome } else { Greeting::OtherVersion }
     }
 
     /// Takes a pulse: the report, and the round trip from the echo.
@@ -131,21 +116,14 @@ impl Members {
         peer.last_pulse = Some((pulse.sent, now));
         peer.report = pulse.report;
         let Some(echo) = pulse.echo else { return };
-        let sample = now
-            .0
-            .saturating_sub(echo.sent)
-            .saturating_sub(echo.held)
-            .min(60_000) as u32;
+        let sample = now.0.saturating_sub(echo.sent).saturating_sub(echo.held).min(60_000) as u32;
         peer.round_trip_ms = Some(smooth(peer.round_trip_ms, sample));
     }
 
     /// The echo that belongs into the next pulse to `id`.
     pub fn echo(&self, now: Millis, id: PeerId) -> Option<Echo> {
         let (sent, at) = self.peers.get(&id)?.last_pulse?;
-        Some(Echo {
-            sent,
-            held: now.since(at),
-        })
+        Some(Echo { sent, held: now.since(at) })
     }
 
     /// Forgives `ms` of silence to everyone: this peer itself was asleep, so that it could not hear.
@@ -195,20 +173,12 @@ impl Members {
 
     /// What `id` says of itself, this peer included.
     pub fn report(&self, id: PeerId) -> Option<&Report> {
-        if id == self.me {
-            Some(&self.own)
-        } else {
-            self.peers.get(&id).map(|peer| &peer.report)
-        }
+        if id == self.me { Some(&self.own) } else { self.peers.get(&id).map(|peer| &peer.report) }
     }
 
     /// Reports of this peer and of all live ones, by id.
     pub fn reports(&self) -> BTreeMap<PeerId, &Report> {
-        let live = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.live)
-            .map(|(&id, peer)| (id, &peer.report));
+        let live = self.peers.iter().filter(|(_, peer)| peer.live).map(|(&id, peer)| (id, &peer.report));
         live.chain([(self.me, &self.own)]).collect()
     }
 
@@ -222,11 +192,7 @@ impl Members {
 
     /// The people and devices, this peer first.
     pub fn view(&self) -> Vec<PeerView> {
-        let fastest = self
-            .reports()
-            .values()
-            .filter_map(|r| Some(r.capability.as_ref()?.layer_micros))
-            .min();
+        let fastest = self.reports().values().filter_map(|r| Some(r.capability.as_ref()?.layer_micros)).min();
         let model = self.own.model.as_ref().map(|model| model.id);
         let view = |id: PeerId, report: &Report, peer: Option<&Peer>| PeerView {
             id,
@@ -237,11 +203,7 @@ impl Members {
             health: match (peer, report) {
                 (Some(peer), _) if peer.greeted == Greeted::OtherVersion => "other version",
                 (Some(peer), _) if peer.greeted == Greeted::Yes && !peer.live => "silent",
-                (_, r)
-                    if r.model
-                        .as_ref()
-                        .is_some_and(|m| model.is_some_and(|own| own != m.id)) =>
-                {
+                (_, r) if r.model.as_ref().is_some_and(|m| model.is_some_and(|own| own != m.id)) => {
                     "other model"
                 }
                 (_, r) if !r.share && r.capability.is_some() => "not sharing",
@@ -250,35 +212,21 @@ impl Members {
                 _ => "good",
             },
         };
-        let others = self
-            .peers
-            .iter()
-            .map(|(&id, peer)| view(id, &peer.report, Some(peer)));
-        std::iter::once(view(self.me, &self.own, None))
-            .chain(others)
-            .collect()
+        let others = self.peers.iter().map(|(&id, peer)| view(id, &peer.report, Some(peer)));
+        std::iter::once(view(self.me, &self.own, None)).chain(others).collect()
     }
 }
 
 fn is_slow(report: &Report, fastest: Option<u32>) -> bool {
-    let micros = report
-        .capability
-        .as_ref()
-        .map(|capability| u64::from(capability.layer_micros));
-    micros
-        .zip(fastest)
-        .is_some_and(|(micros, fastest)| micros > 4 * u64::from(fastest.max(1)))
+    let micros = report.capability.as_ref().map(|capability| u64::from(capability.layer_micros));
+    micros.zip(fastest).is_some_and(|(micros, fastest)| micros > 4 * u64::from(fastest.max(1)))
 }
 
 /// An eighth of the new sample, kept still while it barely moves, so that the view does not change every second.
 fn smooth(old: Option<u32>, sample: u32) -> u32 {
     let Some(old) = old else { return sample };
     let mean = (u64::from(old) * 7 + u64::from(sample)).div_ceil(8) as u32;
-    if mean.abs_diff(old) * 8 <= old.max(8) && sample.abs_diff(old) * 2 <= old.max(8) {
-        old
-    } else {
-        mean
-    }
+    if mean.abs_diff(old) * 8 <= old.max(8) && sample.abs_diff(old) * 2 <= old.max(8) { old } else { mean }
 }
 
 #[cfg(test)]
@@ -299,10 +247,7 @@ mod tests {
         let mut members = room();
         members.refresh(Millis(10));
         assert!(!members.is_live(OTHER), "a channel alone is not a peer");
-        assert_eq!(
-            members.hello(OTHER, wire::VERSION, wire::OLDEST, "Bo".into()),
-            Greeting::Welcome
-        );
+        assert_eq!(members.hello(OTHER, wire::VERSION, wire::OLDEST, "Bo".into()), Greeting::Welcome);
         assert!(members.refresh(Millis(10)));
         assert!(members.is_live(OTHER));
         members.refresh(Millis(limits::SILENT_MS + 1));
@@ -316,18 +261,8 @@ mod tests {
     fn versions_fit_when_their_ranges_meet() {
         let rows = [
             (wire::VERSION, wire::OLDEST, Greeting::Welcome, "the same"),
-            (
-                wire::VERSION + 1,
-                wire::VERSION,
-                Greeting::Welcome,
-                "newer, but still understands ours",
-            ),
-            (
-                wire::VERSION + 2,
-                wire::VERSION + 1,
-                Greeting::OtherVersion,
-                "newer, and gave ours up",
-            ),
+            (wire::VERSION + 1, wire::VERSION, Greeting::Welcome, "newer, but still understands ours"),
+            (wire::VERSION + 2, wire::VERSION + 1, Greeting::OtherVersion, "newer, and gave ours up"),
             (0, 0, Greeting::OtherVersion, "older than anything we understand"),
         ];
         for (version, oldest, want, why) in rows {
@@ -339,12 +274,7 @@ mod tests {
     fn the_round_trip_leaves_out_the_time_held() {
         let mut members = room();
         let echo = Some(Echo { sent: 100, held: 900 });
-        let pulse = Pulse {
-            sent: 0,
-            echo,
-            following: None,
-            report: Report::default(),
-        };
+        let pulse = Pulse { sent: 0, echo, following: None, report: Report::default() };
         members.pulse(Millis(1_040), OTHER, pulse);
         assert_eq!(members.view()[1].round_trip_ms, Some(40));
     }

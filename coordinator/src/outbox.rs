@@ -16,11 +16,7 @@ pub struct Outbox {
 impl Outbox {
     /// An empty one for peer `me`.
     pub const fn new(me: PeerId) -> Self {
-        Self {
-            me,
-            outputs: Vec::new(),
-            own: VecDeque::new(),
-        }
+        Self { me, outputs: Vec::new(), own: VecDeque::new() }
     }
 
     /// Sends `message` to one peer, which may be this one.
@@ -28,11 +24,7 @@ impl Outbox {
         if to == self.me {
             self.own.push_back(message);
         } else {
-            self.outputs.push(Output::Send {
-                to,
-                lane: message.lane(),
-                bytes: wire::encode(&message),
-            });
+            self.outputs.push(Output::Send { to, lane: message.lane(), bytes: wire::encode(&message) });
         }
     }
 
@@ -40,11 +32,7 @@ impl Outbox {
     pub fn broadcast(&mut self, peers: impl IntoIterator<Item = PeerId>, message: &Message) {
         let bytes = wire::encode(message);
         for to in peers.into_iter().filter(|&to| to != self.me) {
-            self.outputs.push(Output::Send {
-                to,
-                lane: message.lane(),
-                bytes: bytes.clone(),
-            });
+            self.outputs.push(Output::Send { to, lane: message.lane(), bytes: bytes.clone() });
         }
     }
 
@@ -60,10 +48,7 @@ impl Outbox {
 
     /// Says that something of `from` was dropped.
     pub fn dropped(&mut self, from: PeerId, reason: impl Into<String>) {
-        self.event(Event::Dropped {
-            from,
-            reason: reason.into(),
-        });
+        self.event(Event::Dropped { from, reason: reason.into() });
     }
 
     /// The next message of this peer to itself.

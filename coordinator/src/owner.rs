@@ -82,20 +82,12 @@ impl Owner {
     /// Takes up the jobs that this peer keeps now, and lets go of those that it does not keep any more.
     pub fn adopt(&mut self, cx: &mut Context<'_>) {
         let kept = cx.book.kept();
-        let lost: Vec<JobId> = self
-            .works
-            .keys()
-            .copied()
-            .filter(|&job| !cx.book.keeps(job))
-            .collect();
+        let lost: Vec<JobId> = self.works.keys().copied().filter(|&job| !cx.book.keeps(job)).collect();
         for job in lost {
             self.release(job, cx);
         }
         for job in kept {
-            let full = cx
-                .book
-                .record(job)
-                .is_some_and(|record| record.known() >= record.until());
+            let full = cx.book.record(job).is_some_and(|record| record.known() >= record.until());
             let news = !self.works.contains_key(&job);
             self.works.entry(job).or_default();
             // Its last keeper left between the last token and the end; that token may come late, in another's copy.
@@ -123,13 +115,7 @@ impl Owner {
         match cx.leader.filter(|&leader| cx.members.is_live(leader)) {
             Some(leader) => {
                 let model = record.job.model;
-                let ask = Ask {
-                    job,
-                    model,
-                    running,
-                    seen: work.seen,
-                    suspect: work.suspect.take(),
-                };
+                let ask = Ask { job, model, running, seen: work.seen, suspect: work.suspect.take() };
                 cx.out.send(leader, Message::Ask(ask));
             }
             None if idle => {
@@ -173,10 +159,7 @@ impl Owner {
         let Some(record) = cx.book.record(job) else {
             return Ok(());
         };
-        let lost = running
-            .stages
-            .iter()
-            .find(|stage| !cx.members.is_live(stage.peer));
+        let lost = running.stages.iter().find(|stage| !cx.members.is_live(stage.peer));
         if let Some(stage) = lost {
             work.suspect = Some(stage.peer);
             self.ask(job, cx);
@@ -184,23 +167,12 @@ impl Owner {
         }
         let stages = running.stages.clone();
         let unopened: BTreeSet<PeerId> = stages.iter().skip(1).map(|stage| stage.peer).collect();
-        let alone = stages
-            .first()
-            .map(|stage| stage.peer)
-            .filter(|_| unopened.is_empty());
+        let alone = stages.first().map(|stage| stage.peer).filter(|_| unopened.is_empty());
         for peer in unopened.iter().copied().chain(alone) {
             cx.out.send(peer, open(record, &running, peer));
         }
-        let deadline = cx.now.after(
-            work.pace
-                .first_token_ms(record.known(), &running.stages, cx.members),
-        );
-        work.attempt = Some(Attempt {
-            running,
-            unopened,
-            last_token: None,
-            deadline,
-        });
+        let deadline = cx.now.after(work.pace.first_token_ms(record.known(), &running.stages, cx.members));
+        work.attempt = Some(Attempt { running, unopened, last_token: None, deadline });
         cx.book.state(job, JobState::Running(stages), cx.members, cx.out);
         // The leader hears at once that the grant was taken.
         self.ask(job, cx);
@@ -226,8 +198,7 @@ impl Owner {
             && attempt.unopened.is_empty()
             && let (Some(first), Some(record)) = (attempt.running.stages.first(), cx.book.record(job))
         {
-            cx.out
-                .send(first.peer, open(record, &attempt.running, first.peer));
+            cx.out.send(first.peer, open(record, &attempt.running, first.peer));
         }
         Ok(())
     }
@@ -240,19 +211,11 @@ impl Owner {
         let Some(work) = self.works.get_mut(&token.job) else {
             return Err("its job does not run here".into());
         };
-        let attempt = work
-            .attempt
-            .as_mut()
-            .filter(|attempt| attempt.running.lease == token.lease);
+        let attempt = work.attempt.as_mut().filter(|attempt| attempt.running.lease == token.lease);
         let Some(attempt) = attempt else {
             return Err("its lease is old".into());
         };
-        if attempt
-            .running
-            .stages
-            .last()
-            .is_none_or(|stage| stage.peer != from)
-        {
+        if attempt.running.stages.last().is_none_or(|stage| stage.peer != from) {
             return Err("it comes from a peer that is not the last stage".into());
         }
         let Some(record) = cx.book.record(token.job) else {
@@ -263,11 +226,7 @@ impl Owner {
             // An heir that was handed a longer copy while its ring was catching up.
             let index = token.position.checked_sub(record.job.prompt.len() as u32);
             let same = index.and_then(|index| record.tokens.get(index as usize)) == Some(&token.token);
-            return if same {
-                Ok(())
-            } else {
-                Err("its token differs from the one known".into())
-            };
+            return if same { Ok(()) } else { Err("its token differs from the one known".into()) };
         }
         if token.position > known {
             return Err("a token is missing before it".into());
@@ -300,20 +259,8 @@ impl Owner {
             return Err("it is no stage of the job".into());
         }
         let reason = format!("{}: {}", cx.members.name(from), fault.reason);
-        let cause = if fault.suspect == Some(from) {
-            Cause::Fault
-        } else {
-            Cause::Loss
-        };
-        self.broken(
-            fault.job,
-            Break {
-                cause,
-                suspect: fault.suspect,
-                reason,
-            },
-            cx,
-        );
+        let cause = if fault.suspect == Some(from) { Cause::Fault } else { Cause::Loss };
+        self.broken(fault.job, Break { cause, suspect: fault.suspect, reason }, cx);
         Ok(())
     }
 
@@ -321,32 +268,18 @@ impl Owner {
     pub fn check(&mut self, cx: &mut Context<'_>) {
         let breaks = |work: &Work| {
             let attempt = work.attempt.as_ref()?;
-            let lost = attempt
-                .running
-                .stages
-                .iter()
-                .find(|stage| !cx.members.is_live(stage.peer));
+            let lost = attempt.running.stages.iter().find(|stage| !cx.members.is_live(stage.peer));
             if let Some(stage) = lost {
                 let reason = format!("lost {}", cx.members.name(stage.peer));
-                return Some(Break {
-                    cause: Cause::Loss,
-                    suspect: Some(stage.peer),
-                    reason,
-                });
+                return Some(Break { cause: Cause::Loss, suspect: Some(stage.peer), reason });
             }
             let suspect = attempt.unopened.first().copied();
-            let stall = || Break {
-                cause: Cause::Stall,
-                suspect,
-                reason: "no token came for too long".into(),
-            };
+            let stall =
+                || Break { cause: Cause::Stall, suspect, reason: "no token came for too long".into() };
             (cx.now >= attempt.deadline).then(stall)
         };
-        let broken: Vec<(JobId, Break)> = self
-            .works
-            .iter()
-            .filter_map(|(&job, work)| Some((job, breaks(work)?)))
-            .collect();
+        let broken: Vec<(JobId, Break)> =
+            self.works.iter().filter_map(|(&job, work)| Some((job, breaks(work)?))).collect();
         for (job, what) in broken {
             self.broken(job, what, cx);
         }
@@ -377,8 +310,7 @@ impl Owner {
                 format!("tried {tries} times, the last time {reason}. Write it again when the room is well");
             return self.finish(job, End::Failed(why), cx);
         }
-        cx.book
-            .state(job, JobState::Recovering(reason), cx.members, cx.out);
+        cx.book.state(job, JobState::Recovering(reason), cx.members, cx.out);
         self.ask(job, cx);
     }
 
@@ -398,11 +330,7 @@ impl Owner {
 fn open(record: &Record, running: &Running, peer: PeerId) -> Message {
     let first = running.stages.first().is_some_and(|stage| stage.peer == peer);
     let last = running.stages.last().is_some_and(|stage| stage.peer == peer);
-    let tokens = if first {
-        [record.job.prompt.as_slice(), &record.tokens].concat()
-    } else {
-        Vec::new()
-    };
+    let tokens = if first { [record.job.prompt.as_slice(), &record.tokens].concat() } else { Vec::new() };
     Message::Open(Box::new(Open {
         job: record.job.id,
         lease: running.lease,
@@ -411,11 +339,7 @@ fn open(record: &Record, running: &Running, peer: PeerId) -> Message {
         known: record.known(),
         until: record.until(),
         tokens,
-        sampling: if last {
-            record.job.sampling.clone()
-        } else {
-            Vec::new()
-        },
+        sampling: if last { record.job.sampling.clone() } else { Vec::new() },
     }))
 }
 

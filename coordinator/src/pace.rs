@@ -36,29 +36,19 @@ impl Pace {
     /// Milliseconds allowed for opening a lease on `stages` and for running the `known` tokens through them.
     pub fn first_token_ms(&self, known: u32, stages: &[Stage], members: &Members) -> u64 {
         let micros = |stage: &Stage| {
-            let measured = members
-                .report(stage.peer)
-                .and_then(|r| Some(r.capability.as_ref()?.layer_micros));
+            let measured = members.report(stage.peer).and_then(|r| Some(r.capability.as_ref()?.layer_micros));
             u64::from(stage.layers.len()) * u64::from(measured.unwrap_or(0))
         };
         let token_micros: u64 = stages.iter().map(micros).sum();
         let work = token_micros.saturating_mul(known.into()) / 1000;
         let shared = work.saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
-        self.patient(
-            limits::FIRST_TOKEN_MS
-                .saturating_add(shared)
-                .min(limits::FIRST_TOKEN_MAX_MS),
-        )
+        self.patient(limits::FIRST_TOKEN_MS.saturating_add(shared).min(limits::FIRST_TOKEN_MAX_MS))
     }
 
     /// Milliseconds allowed from one token to the next.
     pub fn next_token_ms(&self) -> u64 {
         // Until a few gaps are known the next token may well take as long as a first one.
-        let least = if self.gaps.len() < GAPS_LEAST {
-            limits::FIRST_TOKEN_MS
-        } else {
-            limits::STALL_MS
-        };
+        let least = if self.gaps.len() < GAPS_LEAST { limits::FIRST_TOKEN_MS } else { limits::STALL_MS };
         self.patient(least.max(limits::STALL_GAPS * self.median()))
     }
 
@@ -83,36 +73,13 @@ mod tests {
     fn a_stall_is_measured_in_the_jobs_own_pace() {
         let rows: [(&[u64], u32, u64, &str); 5] = [
             (&[], 0, limits::FIRST_TOKEN_MS, "nothing known yet"),
-            (
-                &[10, 10, 10, 10],
-                0,
-                limits::STALL_MS,
-                "a fast ring has the least time",
-            ),
-            (
-                &[500, 600, 700, 9_000],
-                0,
-                8 * 700,
-                "a slow one eight median gaps",
-            ),
-            (
-                &[1, 1, 1, 60_000],
-                0,
-                limits::STALL_MS,
-                "one long gap does not count",
-            ),
-            (
-                &[10, 10, 10, 10],
-                2,
-                4 * limits::STALL_MS,
-                "two stalls: four times the patience",
-            ),
+            (&[10, 10, 10, 10], 0, limits::STALL_MS, "a fast ring has the least time"),
+            (&[500, 600, 700, 9_000], 0, 8 * 700, "a slow one eight median gaps"),
+            (&[1, 1, 1, 60_000], 0, limits::STALL_MS, "one long gap does not count"),
+            (&[10, 10, 10, 10], 2, 4 * limits::STALL_MS, "two stalls: four times the patience"),
         ];
         for (gaps, stalls, want, why) in rows {
-            let mut pace = Pace {
-                stalls,
-                ..Pace::default()
-            };
+            let mut pace = Pace { stalls, ..Pace::default() };
             gaps.iter().for_each(|&gap| pace.token(gap));
             assert_eq!(pace.next_token_ms(), want, "{why}");
         }
@@ -122,15 +89,8 @@ mod tests {
     fn a_long_prompt_on_slow_stages_may_take_long() {
         let mut members = Members::new(PeerId(1), "", Millis(0));
         let allowed = |layer_micros: u32, known: u32, members: &mut Members| {
-            members.own.capability = Some(Capability {
-                device: Device::Cpu,
-                memory: 0,
-                layer_micros,
-            });
-            let stage = Stage {
-                peer: PeerId(1),
-                layers: Layers { start: 0, end: 10 },
-            };
+            members.own.capability = Some(Capability { device: Device::Cpu, memory: 0, layer_micros });
+            let stage = Stage { peer: PeerId(1), layers: Layers { start: 0, end: 10 } };
             Pace::default().first_token_ms(known, &[stage], members)
         };
         let rows = [
@@ -141,12 +101,7 @@ mod tests {
                 limits::FIRST_TOKEN_MS + 3_000 * 4 * 2,
                 "3 s of work, four jobs at once, twice over",
             ),
-            (
-                u32::MAX,
-                8_192,
-                limits::FIRST_TOKEN_MAX_MS,
-                "whatever a peer claims",
-            ),
+            (u32::MAX, 8_192, limits::FIRST_TOKEN_MAX_MS, "whatever a peer claims"),
         ];
         for (micros, known, want, why) in rows {
             assert_eq!(allowed(micros, known, &mut members), want, "{why}");

@@ -41,10 +41,7 @@ pub struct Plan {
 #[must_use]
 pub fn plan(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
     if candidates.is_empty() {
-        return Plan {
-            stages: Vec::new(),
-            why: "no device is ready to compute yet".into(),
-        };
+        return Plan { stages: Vec::new(), why: "no device is ready to compute yet".into() };
     }
     if model.layers == 0 || model.layers > limits::MODEL_LAYERS {
         let why = format!(
@@ -53,25 +50,14 @@ pub fn plan(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
             model.layers,
             limits::MODEL_LAYERS
         );
-        return Plan {
-            stages: Vec::new(),
-            why,
-        };
+        return Plan { stages: Vec::new(), why };
     }
-    let fastest = candidates
-        .iter()
-        .map(|candidate| candidate.layer_micros.max(1))
-        .min()
-        .unwrap_or(1);
-    let by_speed = choose(candidates, |c| {
-        (slowness(c.layer_micros, fastest), Reverse(c.memory))
-    });
+    let fastest = candidates.iter().map(|candidate| candidate.layer_micros.max(1)).min().unwrap_or(1);
+    let by_speed = choose(candidates, |c| (slowness(c.layer_micros, fastest), Reverse(c.memory)));
     let by_memory = choose(candidates, |c| (0, Reverse(c.memory)));
     let largest = by_memory.first().copied().into_iter().collect();
     let everyone = by_speed.len();
-    let settled = [by_speed, by_memory, largest]
-        .into_iter()
-        .find_map(|ring| settle(model, ring, fastest));
+    let settled = [by_speed, by_memory, largest].into_iter().find_map(|ring| settle(model, ring, fastest));
     match settled {
         Some((ring, shares)) => describe(model, &ring, &shares, everyone.saturating_sub(ring.len())),
         None => too_small(model, candidates),
@@ -83,10 +69,7 @@ pub fn plan(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
 pub fn stage_bytes(model: &ModelSpec, layers: Layers) -> u64 {
     let end = layers.start == 0 || layers.end == model.layers;
     let ends = if end { model.ends_bytes } else { 0 };
-    model
-        .layer_bytes
-        .saturating_mul(layers.len().into())
-        .saturating_add(ends)
+    model.layer_bytes.saturating_mul(layers.len().into()).saturating_add(ends)
 }
 
 /// How many times slower than the fastest, rounded to a power of two (so that up to √2 counts as equal). Below
@@ -143,9 +126,7 @@ fn settle<'a>(
             continue;
         }
         // Without it an end would fall on a smaller peer that cannot hold it: it takes a layer off the busiest.
-        let busiest = (0..shares.len())
-            .max_by_key(|&at| shares[at])
-            .filter(|&at| shares[at] > 1)?;
+        let busiest = (0..shares.len()).max_by_key(|&at| shares[at]).filter(|&at| shares[at] > 1)?;
         shares[busiest] -= 1;
         shares[idle] = 1;
     }
@@ -156,11 +137,7 @@ fn settle<'a>(
 fn share_out(model: &ModelSpec, ring: &[&Candidate], fastest: u32) -> Option<Vec<u16>> {
     let room: Vec<u64> = (0..ring.len())
         .map(|at| {
-            let ends = if at == 0 || at + 1 == ring.len() {
-                model.ends_bytes
-            } else {
-                0
-            };
+            let ends = if at == 0 || at + 1 == ring.len() { model.ends_bytes } else { 0 };
             ring[at].memory.saturating_sub(ends) / model.layer_bytes.max(1)
         })
         .collect();
@@ -180,49 +157,28 @@ fn describe(model: &ModelSpec, ring: &[&Candidate], shares: &[u16], left: usize)
         .iter()
         .zip(shares)
         .map(|(candidate, &share)| {
-            let layers = Layers {
-                start,
-                end: start + share,
-            };
+            let layers = Layers { start, end: start + share };
             start = layers.end;
-            Stage {
-                peer: candidate.id,
-                layers,
-            }
+            Stage { peer: candidate.id, layers }
         })
         .collect();
     let parts: Vec<String> = shares.iter().map(u16::to_string).collect();
     let why = match (ring, left) {
         ([only], 0) => format!("{} is alone and holds all {} layers", only.name, model.layers),
         ([only], _) => format!("{} alone is faster than with the others' help", only.name),
-        (_, 0) => format!(
-            "{} devices hold {} layers, by speed and memory",
-            ring.len(),
-            parts.join(" + ")
-        ),
-        (_, left) => format!(
-            "{} devices hold {} layers; {left} slower left out",
-            ring.len(),
-            parts.join(" + ")
-        ),
+        (_, 0) => format!("{} devices hold {} layers, by speed and memory", ring.len(), parts.join(" + ")),
+        (_, left) => {
+            format!("{} devices hold {} layers; {left} slower left out", ring.len(), parts.join(" + "))
+        }
     };
     Plan { stages, why }
 }
 
 fn too_small(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
-    let need = model
-        .layer_bytes
-        .saturating_mul(model.layers.into())
-        .saturating_add(model.ends_bytes);
-    let have = candidates
-        .iter()
-        .fold(0_u64, |sum, candidate| sum.saturating_add(candidate.memory));
+    let need = model.layer_bytes.saturating_mul(model.layers.into()).saturating_add(model.ends_bytes);
+    let have = candidates.iter().fold(0_u64, |sum, candidate| sum.saturating_add(candidate.memory));
     let why = if have < need {
-        format!(
-            "this model needs {}, the room has {}: open it on another device",
-            bytes(need),
-            bytes(have)
-        )
+        format!("this model needs {}, the room has {}: open it on another device", bytes(need), bytes(have))
     } else {
         format!(
             "this model needs {}, and the room's {} are in pieces too small for it",
@@ -230,10 +186,7 @@ fn too_small(model: &ModelSpec, candidates: &[Candidate]) -> Plan {
             bytes(have)
         )
     };
-    Plan {
-        stages: Vec::new(),
-        why,
-    }
+    Plan { stages: Vec::new(), why }
 }
 
 /// "3.1 GB", "8 MB": decimal units, as shops and browsers have them.
@@ -252,14 +205,7 @@ mod tests {
 
     fn model(layers: u16) -> ModelSpec {
         let id = ModelId([0; 32]);
-        ModelSpec {
-            id,
-            name: "m".into(),
-            layers,
-            layer_bytes: 100,
-            ends_bytes: 50,
-            context: 512,
-        }
+        ModelSpec { id, name: "m".into(), layers, layer_bytes: 100, ends_bytes: 50, context: 512 }
     }
 
     /// Peers 1, 2, 3 … with these memories and microseconds, all linked.
@@ -276,10 +222,7 @@ mod tests {
     }
 
     fn shares(plan: &Plan) -> Vec<(u128, u16)> {
-        plan.stages
-            .iter()
-            .map(|stage| (stage.peer.0, stage.layers.len()))
-            .collect()
+        plan.stages.iter().map(|stage| (stage.peer.0, stage.layers.len())).collect()
     }
 
     #[test]
@@ -288,54 +231,19 @@ mod tests {
         type Row = (u16, &'static [(u64, u32)], &'static [(u128, u16)], &'static str);
         let rows: [Row; 11] = [
             (8, &[(BIG, 1_000)], &[(1, 8)], "alone"),
-            (
-                8,
-                &[(BIG, 1_000), (BIG, 1_000)],
-                &[(1, 4), (2, 4)],
-                "two equal tabs halve it",
-            ),
-            (
-                8,
-                &[(BIG, 1_400), (BIG, 1_000)],
-                &[(1, 4), (2, 4)],
-                "noise below a factor of √2 does not skew",
-            ),
+            (8, &[(BIG, 1_000), (BIG, 1_000)], &[(1, 4), (2, 4)], "two equal tabs halve it"),
+            (8, &[(BIG, 1_400), (BIG, 1_000)], &[(1, 4), (2, 4)], "noise below a factor of √2 does not skew"),
             (
                 8,
                 &[(BIG, 400), (BIG, 20)],
                 &[(1, 4), (2, 4)],
                 "where messages cost more than layers, nobody is faster",
             ),
-            (
-                9,
-                &[(BIG, 2_000), (BIG, 1_000)],
-                &[(1, 3), (2, 6)],
-                "half as fast, half as much",
-            ),
-            (
-                8,
-                &[(BIG, 90_000), (BIG, 1_000)],
-                &[(2, 8)],
-                "too slow to help: left out",
-            ),
-            (
-                8,
-                &[(BIG, 90_000), (750, 1_000)],
-                &[(1, 1), (2, 7)],
-                "slow, but its memory is needed",
-            ),
-            (
-                8,
-                &[(350, 1_000), (BIG, 1_000)],
-                &[(2, 5), (1, 3)],
-                "memory bounds a share, ends included",
-            ),
-            (
-                8,
-                &[(BIG, 1), (BIG, 1), (BIG, 1)],
-                &[(1, 3), (3, 3), (2, 2)],
-                "three share 3 + 3 + 2",
-            ),
+            (9, &[(BIG, 2_000), (BIG, 1_000)], &[(1, 3), (2, 6)], "half as fast, half as much"),
+            (8, &[(BIG, 90_000), (BIG, 1_000)], &[(2, 8)], "too slow to help: left out"),
+            (8, &[(BIG, 90_000), (750, 1_000)], &[(1, 1), (2, 7)], "slow, but its memory is needed"),
+            (8, &[(350, 1_000), (BIG, 1_000)], &[(2, 5), (1, 3)], "memory bounds a share, ends included"),
+            (8, &[(BIG, 1), (BIG, 1), (BIG, 1)], &[(1, 3), (3, 3), (2, 2)], "three share 3 + 3 + 2"),
             (
                 3,
                 &[(400, 90_000), (240, 1), (240, 1)],
@@ -358,15 +266,12 @@ mod tests {
     fn stages_cover_the_model_whatever_the_room() {
         let mut dice = 1_u64;
         let mut roll = |below: u64| {
-            dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (dice >> 33) % below
         };
         for _ in 0..500 {
-            let peers: Vec<(u64, u32)> = (0..=roll(11))
-                .map(|_| (roll(1_500), roll(100_000) as u32))
-                .collect();
+            let peers: Vec<(u64, u32)> =
+                (0..=roll(11)).map(|_| (roll(1_500), roll(100_000) as u32)).collect();
             let model = model(1 + roll(40) as u16);
             let plan = plan(&model, &room(&peers));
             let mut next = 0;
@@ -378,17 +283,9 @@ mod tests {
                 next = stage.layers.end;
             }
             assert!(plan.stages.is_empty() || next == model.layers, "complete");
-            let whole = Layers {
-                start: 0,
-                end: model.layers,
-            };
-            let alone = peers
-                .iter()
-                .any(|(memory, _)| stage_bytes(&model, whole) <= *memory);
-            assert!(
-                !alone || next == model.layers,
-                "what one peer alone can hold is planned"
-            );
+            let whole = Layers { start: 0, end: model.layers };
+            let alone = peers.iter().any(|(memory, _)| stage_bytes(&model, whole) <= *memory);
+            assert!(!alone || next == model.layers, "what one peer alone can hold is planned");
         }
     }
 
@@ -404,13 +301,7 @@ mod tests {
             ),
         ];
         for (candidates, why) in rows {
-            assert_eq!(
-                plan(&big, &candidates),
-                Plan {
-                    stages: vec![],
-                    why: why.into()
-                }
-            );
+            assert_eq!(plan(&big, &candidates), Plan { stages: vec![], why: why.into() });
         }
     }
 

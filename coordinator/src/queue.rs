@@ -68,16 +68,9 @@ impl Queue {
 
     fn admit(&mut self, now: Millis, asker: PeerId, ask: &Ask) -> Result<(), String> {
         if self.entries.len() >= limits::JOBS_PER_ROOM {
-            return Err(format!(
-                "the room's queue is full ({} jobs)",
-                limits::JOBS_PER_ROOM
-            ));
+            return Err(format!("the room's queue is full ({} jobs)", limits::JOBS_PER_ROOM));
         }
-        let theirs = self
-            .entries
-            .keys()
-            .filter(|job| job.requester == ask.job.requester)
-            .count();
+        let theirs = self.entries.keys().filter(|job| job.requester == ask.job.requester).count();
         if theirs >= limits::JOBS_PER_PEER {
             return Err(format!("one person may have {} jobs open", limits::JOBS_PER_PEER));
         }
@@ -106,11 +99,9 @@ impl Queue {
 
     /// Forgets what nobody asks for any more, and what `gone` askers asked for.
     pub fn expire(&mut self, now: Millis, gone: impl Fn(PeerId) -> bool) {
-        self.entries
-            .retain(|_, entry| now.since(entry.heard) <= limits::LEASE_MS && !gone(entry.asker));
+        self.entries.retain(|_, entry| now.since(entry.heard) <= limits::LEASE_MS && !gone(entry.asker));
         let entries = &self.entries;
-        self.served
-            .retain(|requester, _| entries.keys().any(|job| job.requester == *requester));
+        self.served.retain(|requester, _| entries.keys().any(|job| job.requester == *requester));
     }
 
     /// Takes back the leases of which a stage is `lost`; their jobs wait again, first in line.
@@ -125,18 +116,12 @@ impl Queue {
 
     /// The next job to run on `model` and who asked for it, unless `JOBS_RUNNING` run already.
     pub fn next(&self, model: ModelId) -> Option<(JobId, PeerId)> {
-        let running = self
-            .entries
-            .values()
-            .filter(|entry| entry.running.is_some())
-            .count();
+        let running = self.entries.values().filter(|entry| entry.running.is_some()).count();
         if running >= limits::JOBS_RUNNING {
             return None;
         }
         let waiting = self.waiting().filter(|(_, entry)| entry.model == model);
-        waiting
-            .min_by_key(|(job, entry)| self.turn(**job, entry))
-            .map(|(&job, entry)| (job, entry.asker))
+        waiting.min_by_key(|(job, entry)| self.turn(**job, entry)).map(|(&job, entry)| (job, entry.asker))
     }
 
     /// Notes that a job runs.
@@ -154,11 +139,7 @@ impl Queue {
     pub fn place(&self, job: JobId) -> Option<u32> {
         let own = self.waiting().find(|(id, _)| **id == job)?;
         let turn = self.turn(job, own.1);
-        Some(
-            self.waiting()
-                .filter(|(id, entry)| self.turn(**id, entry) < turn)
-                .count() as u32,
-        )
+        Some(self.waiting().filter(|(id, entry)| self.turn(**id, entry) < turn).count() as u32)
     }
 
     /// True if no job runs or waits.
@@ -189,31 +170,16 @@ mod tests {
     const MODEL: ModelId = ModelId([1; 32]);
 
     fn job(requester: u128, serial: u32) -> JobId {
-        JobId {
-            requester: PeerId(requester),
-            serial,
-        }
+        JobId { requester: PeerId(requester), serial }
     }
 
     fn running(serial: u32) -> Running {
-        let epoch = Epoch {
-            term: 1,
-            leader: PeerId(1),
-        };
-        Running {
-            lease: Lease { epoch, serial },
-            stages: vec![],
-        }
+        let epoch = Epoch { term: 1, leader: PeerId(1) };
+        Running { lease: Lease { epoch, serial }, stages: vec![] }
     }
 
     fn ask(job: JobId, running: Option<Running>, seen: Option<Lease>) -> Ask {
-        Ask {
-            job,
-            model: MODEL,
-            running,
-            seen,
-            suspect: None,
-        }
+        Ask { job, model: MODEL, running, seen, suspect: None }
     }
 
     fn put(queue: &mut Queue, job: JobId) -> Result<bool, String> {
@@ -232,11 +198,7 @@ mod tests {
             assert_eq!(queue.place(id), None, "it does not wait any more");
             order.push((asker.0, id.serial));
         }
-        assert_eq!(
-            order,
-            [(1, 1), (2, 1), (1, 2), (2, 2)],
-            "in turn, and JOBS_RUNNING at most"
-        );
+        assert_eq!(order, [(1, 1), (2, 1), (1, 2), (2, 2)], "in turn, and JOBS_RUNNING at most");
         assert_eq!(queue.place(job(1, 3)), Some(0));
     }
 
@@ -246,43 +208,23 @@ mod tests {
         let late = limits::GRANT_MS + 1;
         let rows = [
             (0, Some(running(3)), Some(lease(3)), false, true, "renewed"),
-            (
-                0,
-                None,
-                Some(lease(2)),
-                false,
-                true,
-                "the grant is still on its way",
-            ),
+            (0, None, Some(lease(2)), false, true, "the grant is still on its way"),
             (late, None, Some(lease(2)), true, false, "the grant was lost"),
-            (
-                0,
-                None,
-                Some(lease(3)),
-                true,
-                false,
-                "its lease broke: it waits again",
-            ),
+            (0, None, Some(lease(3)), true, false, "its lease broke: it waits again"),
         ];
         for (at, theirs, seen, broken, runs, why) in rows {
             let mut queue = Queue::default();
             put(&mut queue, job(1, 1)).expect("there is room");
             queue.granted(Millis(0), job(1, 1), running(3));
             let said = queue.ask(Millis(at), PeerId(1), &ask(job(1, 1), theirs, seen));
-            assert_eq!(
-                (said, queue.place(job(1, 1)).is_none()),
-                (Ok(broken), runs),
-                "{why}"
-            );
+            assert_eq!((said, queue.place(job(1, 1)).is_none()), (Ok(broken), runs), "{why}");
         }
     }
 
     #[test]
     fn a_new_leader_adopts_what_runs() {
         let mut queue = Queue::default();
-        queue
-            .ask(Millis(0), PeerId(1), &ask(job(1, 1), Some(running(9)), None))
-            .expect("there is room");
+        queue.ask(Millis(0), PeerId(1), &ask(job(1, 1), Some(running(9)), None)).expect("there is room");
         assert_eq!(queue.next(MODEL), None, "nothing waits");
     }
 
@@ -303,13 +245,9 @@ mod tests {
     #[test]
     fn bounds_are_named() {
         let mut queue = Queue::default();
-        let taken = (1..=9)
-            .filter(|&serial| put(&mut queue, job(1, serial)).is_ok())
-            .count();
+        let taken = (1..=9).filter(|&serial| put(&mut queue, job(1, serial)).is_ok()).count();
         assert_eq!(taken, limits::JOBS_PER_PEER);
-        let taken = (2..=99)
-            .filter(|&requester| put(&mut queue, job(requester, 1)).is_ok())
-            .count();
+        let taken = (2..=99).filter(|&requester| put(&mut queue, job(requester, 1)).is_ok()).count();
         assert_eq!(taken + limits::JOBS_PER_PEER, limits::JOBS_PER_ROOM);
         assert!(put(&mut queue, job(500, 1)).is_err_and(|why| why.contains("full")));
     }

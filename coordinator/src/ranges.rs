@@ -70,11 +70,7 @@ impl Ranges {
 
     /// All that are ready.
     pub fn ready(&self) -> Vec<Layers> {
-        self.held
-            .iter()
-            .filter(|(_, hold)| **hold == Hold::Ready)
-            .map(|(&layers, _)| layers)
-            .collect()
+        self.held.iter().filter(|(_, hold)| **hold == Hold::Ready).map(|(&layers, _)| layers).collect()
     }
 
     /// Ranges held or being loaded.
@@ -116,11 +112,7 @@ mod tests {
         let mut ranges = Ranges::default();
         assert_eq!(reconciled(&mut ranges, &[ALL]), (vec![ALL], vec![]), "wanted");
         assert_eq!(reconciled(&mut ranges, &[ALL]), (vec![], vec![]), "once");
-        assert_eq!(
-            reconciled(&mut ranges, &[LOW]),
-            (vec![LOW], vec![]),
-            "what loads is let finish"
-        );
+        assert_eq!(reconciled(&mut ranges, &[LOW]), (vec![LOW], vec![]), "what loads is let finish");
         assert!(ranges.loaded(ALL));
         assert_eq!(reconciled(&mut ranges, &[LOW]), (vec![], vec![ALL]), "then freed");
         assert!(!ranges.loaded(ALL), "it is not ours any more");

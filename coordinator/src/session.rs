@@ -46,11 +46,8 @@ impl Session {
     /// # Errors
     /// Says what is wrong with the request.
     pub fn new(me: PeerId, now: Millis, owner: PeerId, open: Open) -> Result<Self, String> {
-        let at = open
-            .stages
-            .iter()
-            .position(|stage| stage.peer == me)
-            .ok_or("a session without this peer")?;
+        let at =
+            open.stages.iter().position(|stage| stage.peer == me).ok_or("a session without this peer")?;
         let mut next = 0;
         for stage in &open.stages {
             if stage.layers.start != next || stage.layers.is_empty() {
@@ -170,16 +167,7 @@ impl Session {
             (ChunkOutput::Hidden(bytes), Some(next)) => {
                 self.unacked.push_back(position);
                 let (job, lease) = (self.job, self.lease);
-                out.send(
-                    next,
-                    Message::Hidden(Hidden {
-                        job,
-                        lease,
-                        position,
-                        rows,
-                        bytes,
-                    }),
-                );
+                out.send(next, Message::Hidden(Hidden { job, lease, position, rows, bytes }));
             }
             (ChunkOutput::Token { token, end }, None) if samples => {
                 self.announce(position + rows, token, end, out);
@@ -215,12 +203,7 @@ impl Session {
     /// Its fault, as a message.
     pub fn fault(&self, reason: &str, suspect: Option<PeerId>) -> Message {
         let reason = wire::clip(reason, limits::REASON_BYTES);
-        Message::Fault(Fault {
-            job: self.job,
-            lease: self.lease,
-            reason,
-            suspect,
-        })
+        Message::Fault(Fault { job: self.job, lease: self.lease, reason, suspect })
     }
 
     /// The layers that it runs on.
@@ -278,13 +261,7 @@ impl Session {
     }
 
     fn announce(&self, position: u32, token: u32, end: bool, out: &mut Outbox) {
-        let message = Message::Token(Token {
-            job: self.job,
-            lease: self.lease,
-            position,
-            token,
-            end,
-        });
+        let message = Message::Token(Token { job: self.job, lease: self.lease, position, token, end });
         let first = self.stages[0].peer;
         if first != self.owner {
             out.send(first, message.clone());

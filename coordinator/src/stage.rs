@@ -45,11 +45,7 @@ pub type Obstacle = (String, Option<PeerId>);
 impl Stages {
     /// No sessions.
     pub const fn new(me: PeerId) -> Self {
-        Self {
-            me,
-            sessions: BTreeMap::new(),
-            answered: Millis(0),
-        }
+        Self { me, sessions: BTreeMap::new(), answered: Millis(0) }
     }
 
     /// Opens a session, unless there is an `obstacle`; then its owner is told.
@@ -69,9 +65,7 @@ impl Stages {
             return Err("the session is open already".into());
         }
         let session = Session::new(self.me, now, owner, open)?;
-        self.drop_if(out, |old| {
-            old.owner == owner && old.job == key.0 && old.lease < key.1
-        });
+        self.drop_if(out, |old| old.owner == owner && old.job == key.0 && old.lease < key.1);
         if let Some((reason, suspect)) = obstacle.or_else(|| self.busy(owner)) {
             out.send(owner, session.fault(&reason, suspect));
             return Ok(());
@@ -85,9 +79,7 @@ impl Stages {
 
     /// Ends a session at its owner's word.
     pub fn close(&mut self, from: PeerId, job: JobId, lease: Lease, out: &mut Outbox) {
-        self.drop_if(out, |session| {
-            session.owner == from && session.job == job && session.lease == lease
-        });
+        self.drop_if(out, |session| session.owner == from && session.job == job && session.lease == lease);
     }
 
     /// Hidden states from the previous stage.
@@ -101,8 +93,7 @@ impl Stages {
         hidden: Hidden,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        self.session((hidden.job, hidden.lease))?
-            .hidden(now, from, hidden, out)
+        self.session((hidden.job, hidden.lease))?.hidden(now, from, hidden, out)
     }
 
     /// The next stage has run the chunk at `position`.
@@ -131,8 +122,7 @@ impl Stages {
         token: &Token,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        self.session((token.job, token.lease))?
-            .token(now, from, token, out)
+        self.session((token.job, token.lease))?.token(now, from, token, out)
     }
 
     /// Whether a session of this job under this lease is open here and starts here.
@@ -155,9 +145,7 @@ impl Stages {
         };
         if let Err(reason) = session.ran(now, position, result, out) {
             let me = self.me;
-            self.fail(out, &reason, Some(me), |session| {
-                (session.job, session.lease) == key
-            });
+            self.fail(out, &reason, Some(me), |session| (session.job, session.lease) == key);
         }
     }
 
@@ -184,9 +172,7 @@ impl Stages {
         } else if now.since(self.answered) > limits::WORKER_MS {
             self.lost("its compute worker does not answer", out);
         }
-        self.drop_if(out, |session| {
-            now.since(session.touched) > limits::SESSION_IDLE_MS
-        });
+        self.drop_if(out, |session| now.since(session.touched) > limits::SESSION_IDLE_MS);
     }
 
     /// The layer ranges that open sessions need.
@@ -206,19 +192,13 @@ impl Stages {
     }
 
     fn busy(&self, owner: PeerId) -> Option<Obstacle> {
-        let theirs = self
-            .sessions
-            .values()
-            .filter(|session| session.owner == owner)
-            .count();
+        let theirs = self.sessions.values().filter(|session| session.owner == owner).count();
         let full = self.sessions.len() >= limits::SESSIONS || theirs >= limits::SESSIONS_PER_PEER;
         full.then(|| (format!("has {} sessions open already", self.sessions.len()), None))
     }
 
     fn session(&mut self, key: (JobId, Lease)) -> Result<&mut Session, String> {
-        self.sessions
-            .get_mut(&key)
-            .ok_or_else(|| "no such session is open, or its lease is old".into())
+        self.sessions.get_mut(&key).ok_or_else(|| "no such session is open, or its lease is old".into())
     }
 
     fn drop_if(&mut self, out: &mut Outbox, which: impl Fn(&Session) -> bool) {

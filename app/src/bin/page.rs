@@ -12,6 +12,7 @@ fn main() {
 
 #[cfg(target_arch = "wasm32")]
 mod page {
+    use app::clock;
     use app::compute::web::WebCompute;
     use app::link::RoomLink;
     use app::node::view::Ask;
@@ -20,8 +21,13 @@ mod page {
     use app::web::{self, OnView};
     use coordinator::PeerId;
     use futures::channel::mpsc::unbounded;
+    use futures::future::{Either, select};
+    use std::pin::pin;
     use wasm_bindgen::JsCast;
     use wasm_bindgen_futures::JsFuture;
+
+    /// For the server to name its STUN servers. Source: guess; far more than a slow network takes.
+    const ICE_MS: u64 = 3_000;
 
     pub fn main() {
         console_error_panic_hook::set_once();
@@ -33,7 +39,12 @@ mod page {
         let (link, (asks, incoming)) = (link.clone(), unbounded());
         wasm_bindgen_futures::spawn_local(async move {
             let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
-            let (room, ice) = (link.room().to_owned(), ice_servers().await.unwrap_or_default());
+            // A server that does not answer must not keep people out of their room.
+            let ice = match select(pin!(ice_servers()), pin!(clock::sleep(ICE_MS))).await {
+                Either::Left((named, _)) => named.unwrap_or_default(),
+                Either::Right(_) => IceServers::default(),
+            };
+            let room = link.room().to_owned();
             let transport =
                 WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
             let compute = WebCompute::start(story_url(), true);

@@ -19,7 +19,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { length: 200, temperature: 0.8, top_p: 0.95, seed: String::new() }
+        Self { length: 320, temperature: 0.8, top_p: 0.95, seed: String::new() }
     }
 }
 

@@ -10,10 +10,7 @@ use crate::wire::{Message, Story};
 impl Book {
     /// Works out every job's keeper again, and hands copies to new heirs.
     pub fn rekeep(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
-        let heir = members
-            .live()
-            .next()
-            .map_or(self.me, |lowest| lowest.min(self.me));
+        let heir = members.live().next().map_or(self.me, |lowest| lowest.min(self.me));
         for (id, record) in &mut self.records {
             let keeper = match () {
                 () if members.is_live(id.requester) => id.requester,
@@ -31,11 +28,7 @@ impl Book {
                     let ended = record.end.is_some();
                     out.send(
                         keeper,
-                        if ended {
-                            Message::Story(record.story(u32::MAX))
-                        } else {
-                            record.whole()
-                        },
+                        if ended { Message::Story(record.story(u32::MAX)) } else { record.whole() },
                     );
                 }
             }

@@ -11,15 +11,7 @@ const DEE: PeerId = PeerId(4);
 fn job(requester: PeerId) -> Job {
     let id = JobId { requester, serial: 1 };
     let (author, text) = (String::new(), String::new());
-    Job {
-        id,
-        model: ModelId([0; 32]),
-        author,
-        text,
-        prompt: vec![1],
-        max_new: 9,
-        sampling: vec![],
-    }
+    Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 9, sampling: vec![] }
 }
 
 fn room(live: &[PeerId]) -> Members {
@@ -33,29 +25,17 @@ fn room(live: &[PeerId]) -> Members {
 }
 
 fn copy(requester: PeerId, tokens: &[u32], keeper: PeerId) -> Whole {
-    Whole {
-        job: job(requester),
-        tokens: tokens.to_vec(),
-        end: None,
-        keeper,
-    }
+    Whole { job: job(requester), tokens: tokens.to_vec(), end: None, keeper }
 }
 
 fn grown(requester: PeerId, from: u32, tokens: &[u32]) -> Story {
-    Story {
-        job: job(requester).id,
-        from,
-        tokens: tokens.to_vec(),
-        end: None,
-        state: None,
-    }
+    Story { job: job(requester).id, from, tokens: tokens.to_vec(), end: None, state: None }
 }
 
 /// A book in which Cy's story has two tokens.
 fn book(members: &Members) -> (Book, Outbox) {
     let (mut book, mut out) = (Book::new(ME), Outbox::new(ME));
-    book.whole(Millis(0), CY, copy(CY, &[10, 11], CY), members, &mut out)
-        .expect("Cy's own story");
+    book.whole(Millis(0), CY, copy(CY, &[10, 11], CY), members, &mut out).expect("Cy's own story");
     out.take();
     (book, out)
 }
@@ -77,8 +57,7 @@ fn whose_word_counts() {
         let (mut book, mut out) = book(&room(&everyone));
         let members = room(live);
         book.rekeep(Millis(1), &members, &mut out);
-        book.story(Millis(1), from, grown(CY, 2, &[12]), &members, &mut out)
-            .expect("harmless");
+        book.story(Millis(1), from, grown(CY, 2, &[12]), &members, &mut out).expect("harmless");
         assert_eq!(tokens(&book).len(), count, "{why}");
     }
 }
@@ -112,17 +91,9 @@ fn the_lowest_id_inherits_and_the_longest_copy_counts() {
     let members = room(&[DEE]);
     book.rekeep(Millis(1), &members, &mut out);
     assert!(book.keeps(job(CY).id), "lower than Dee");
-    book.whole(
-        Millis(1),
-        DEE,
-        copy(CY, &[10, 11, 12, 13], ME),
-        &members,
-        &mut out,
-    )
-    .expect("handed over");
+    book.whole(Millis(1), DEE, copy(CY, &[10, 11, 12, 13], ME), &members, &mut out).expect("handed over");
     assert_eq!(tokens(&book), [10, 11, 12, 13]);
-    book.whole(Millis(1), ANN, copy(CY, &[10], ANN), &room(&[ANN, DEE]), &mut out)
-        .expect("a lower heir");
+    book.whole(Millis(1), ANN, copy(CY, &[10], ANN), &room(&[ANN, DEE]), &mut out).expect("a lower heir");
     assert!(!book.keeps(job(CY).id), "the lower id wins when two heirs meet");
     book.rekeep(Millis(2), &room(&[ANN, CY, DEE]), &mut out);
     assert_eq!(
@@ -148,26 +119,11 @@ fn an_end_is_shown_once_and_old_stories_are_forgotten() {
     let members = room(&[CY]);
     let (mut book, mut out) = (Book::new(ME), Outbox::new(ME));
     for serial in (1..=50).chain(1..=50) {
-        let job = Job {
-            id: JobId {
-                requester: CY,
-                serial,
-            },
-            ..job(CY)
-        };
-        let whole = Whole {
-            job,
-            tokens: vec![],
-            end: Some(End::Finished),
-            keeper: CY,
-        };
-        book.whole(Millis(0), CY, whole, &members, &mut out)
-            .expect("Cy's own stories");
+        let job = Job { id: JobId { requester: CY, serial }, ..job(CY) };
+        let whole = Whole { job, tokens: vec![], end: Some(End::Finished), keeper: CY };
+        book.whole(Millis(0), CY, whole, &members, &mut out).expect("Cy's own stories");
     }
-    let ends = out
-        .take()
-        .iter()
-        .filter(|output| matches!(output, Output::Event(Event::Ended { .. })))
-        .count();
+    let ends =
+        out.take().iter().filter(|output| matches!(output, Output::Event(Event::Ended { .. }))).count();
     assert_eq!((ends, book.sizes()), (50, (0, limits::JOBS_KEPT)));
 }

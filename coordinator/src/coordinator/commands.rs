@@ -8,18 +8,13 @@ use crate::{limits, wire};
 impl Coordinator {
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Submit {
-                text,
-                prompt,
-                max_new,
-                sampling,
-            } => self.submit(text, prompt, max_new, sampling),
+            Command::Submit { text, prompt, max_new, sampling } => {
+                self.submit(text, prompt, max_new, sampling)
+            }
             Command::Stop(job) if self.book.keeps(job) => {
                 self.owned(|owner, cx| owner.finish(job, End::Stopped, cx));
             }
-            Command::Stop(_) => self
-                .out
-                .event(Event::Notice("Only a story's owner can stop it.".into())),
+            Command::Stop(_) => self.out.event(Event::Notice("Only a story's owner can stop it.".into())),
             Command::Rename(name) => self.members.own.name = wire::clip(&name, limits::NAME_BYTES),
             Command::Share(share) => self.members.own.share = share,
             Command::Hidden(hidden) => self.members.own.hidden = hidden,
@@ -52,10 +47,7 @@ impl Coordinator {
         }
         self.jobs_submitted += 1;
         let job = Job {
-            id: JobId {
-                requester: self.me,
-                serial: self.jobs_submitted,
-            },
+            id: JobId { requester: self.me, serial: self.jobs_submitted },
             model,
             author: self.members.own.name.clone(),
             text,

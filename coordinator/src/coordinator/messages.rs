@@ -13,14 +13,10 @@ impl Coordinator {
             return self.out.dropped(from, "no channel to it is open");
         }
         match wire::decode(bytes) {
-            Ok(Message::Hello {
-                version,
-                oldest,
-                name,
-            }) => self.hello(from, version, oldest, name),
-            Ok(_) if !self.members.greeted(from) => self
-                .out
-                .dropped(from, "it did not say hello, or in another version"),
+            Ok(Message::Hello { version, oldest, name }) => self.hello(from, version, oldest, name),
+            Ok(_) if !self.members.greeted(from) => {
+                self.out.dropped(from, "it did not say hello, or in another version")
+            }
             Ok(message) => {
                 self.members.heard(self.now, from);
                 self.dispatch(from, message);
@@ -127,10 +123,7 @@ impl Coordinator {
             return Err("a plan from a peer that does not lead".into());
         }
         if self.election.epoch().is_none_or(|epoch| plan.epoch > epoch) {
-            let heard = wire::Following {
-                epoch: plan.epoch,
-                beat: 0,
-            };
+            let heard = wire::Following { epoch: plan.epoch, beat: 0 };
             if self.election.hear(self.now, heard)? {
                 self.office_changed();
             }
@@ -173,10 +166,7 @@ impl Coordinator {
             return Some(("the layers do not cover its model".into(), Some(self.me)));
         }
         let unseen = stages.iter().find(|stage| !self.members.is_live(stage.peer))?;
-        Some((
-            format!("it has no link to {}", self.members.name(unseen.peer)),
-            Some(unseen.peer),
-        ))
+        Some((format!("it has no link to {}", self.members.name(unseen.peer)), Some(unseen.peer)))
     }
 
     fn token(&mut self, from: PeerId, token: wire::Token) -> Result<(), String> {
@@ -188,11 +178,7 @@ impl Coordinator {
             self.stir |= token.end;
             return self.owned(|owner, cx| owner.token(from, token, cx));
         }
-        if feeds {
-            Ok(())
-        } else {
-            Err("a token for a session that is not open here".into())
-        }
+        if feeds { Ok(()) } else { Err("a token for a session that is not open here".into()) }
     }
 
     fn check_leader(&self, from: PeerId, epoch: Epoch) -> Result<(), String> {

@@ -9,26 +9,11 @@ const GONE: PeerId = PeerId(3);
 
 /// The gone peer's story of three tokens, as Bo hands it to its heir.
 fn copy(tokens: &[u32]) -> Whole {
-    let id = JobId {
-        requester: GONE,
-        serial: 1,
-    };
+    let id = JobId { requester: GONE, serial: 1 };
     let (author, text) = (String::new(), String::new());
-    let job = Job {
-        id,
-        model: ModelId([0; 32]),
-        author,
-        text,
-        prompt: vec![1],
-        max_new: 3,
-        sampling: vec![],
-    };
-    Whole {
-        job,
-        tokens: tokens.to_vec(),
-        end: None,
-        keeper: ME,
-    }
+    let job =
+        Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 3, sampling: vec![] };
+    Whole { job, tokens: tokens.to_vec(), end: None, keeper: ME }
 }
 
 #[test]
@@ -36,18 +21,8 @@ fn an_heir_writes_no_token_too_many() {
     type Row = (&'static [u32], &'static [u32], Option<End>, &'static str);
     let rows: [Row; 3] = [
         (&[7], &[7, 8], None, "there is more to write"),
-        (
-            &[7, 8, 9],
-            &[7, 8, 9],
-            Some(End::Length),
-            "all was written before",
-        ),
-        (
-            &[7, 8],
-            &[7, 8, 9],
-            Some(End::Length),
-            "another had the last token",
-        ),
+        (&[7, 8, 9], &[7, 8, 9], Some(End::Length), "all was written before"),
+        (&[7, 8], &[7, 8, 9], Some(End::Length), "another had the last token"),
     ];
     let mut members = Members::new(ME, "", Millis(0));
     members.up(Millis(0), BO);
@@ -56,8 +31,7 @@ fn an_heir_writes_no_token_too_many() {
     for (first, then, end, why) in rows {
         let (mut owner, mut book, mut out) = (Owner::default(), Book::new(ME), Outbox::new(ME));
         for tokens in [first, then] {
-            book.whole(Millis(0), BO, copy(tokens), &members, &mut out)
-                .expect("the requester is gone");
+            book.whole(Millis(0), BO, copy(tokens), &members, &mut out).expect("the requester is gone");
             owner.adopt(&mut Context {
                 now: Millis(0),
                 members: &members,
@@ -66,9 +40,7 @@ fn an_heir_writes_no_token_too_many() {
                 out: &mut out,
             });
         }
-        let ended = book
-            .record(copy(&[]).job.id)
-            .and_then(|record| record.end.clone());
+        let ended = book.record(copy(&[]).job.id).and_then(|record| record.end.clone());
         assert_eq!((owner.len() == 0, ended), (end.is_some(), end), "{why}");
     }
 }

@@ -2,63 +2,31 @@ use super::*;
 use crate::ids::Epoch;
 
 const OWNER: PeerId = PeerId(9);
-const JOB: JobId = JobId {
-    requester: OWNER,
-    serial: 1,
-};
-const LEASE: Lease = Lease {
-    epoch: Epoch {
-        term: 1,
-        leader: OWNER,
-    },
-    serial: 1,
-};
+const JOB: JobId = JobId { requester: OWNER, serial: 1 };
+const LEASE: Lease = Lease { epoch: Epoch { term: 1, leader: OWNER }, serial: 1 };
 
 /// Peer 1, 2 or 3 of a ring of three with a prompt of 100 tokens, `known` tokens in all.
 fn session(me: u128, known: u32) -> (Session, Outbox) {
-    let stage = |peer: u16| Stage {
-        peer: PeerId(peer.into()),
-        layers: Layers {
-            start: peer - 1,
-            end: peer,
-        },
-    };
+    let stage =
+        |peer: u16| Stage { peer: PeerId(peer.into()), layers: Layers { start: peer - 1, end: peer } };
     let tokens = if me == 1 { (0..known).collect() } else { vec![] };
     let stages = (1..=3).map(stage).collect();
     let (prompt, until, sampling) = (100, 200, vec![7]);
-    let open = Open {
-        job: JOB,
-        lease: LEASE,
-        stages,
-        prompt,
-        known,
-        until,
-        tokens,
-        sampling,
-    };
+    let open = Open { job: JOB, lease: LEASE, stages, prompt, known, until, tokens, sampling };
     let session = Session::new(PeerId(me), Millis(0), OWNER, open).expect("a ring of three");
     (session, Outbox::new(PeerId(me)))
 }
 
 fn hidden(position: u32, rows: u32) -> Hidden {
-    Hidden {
-        job: JOB,
-        lease: LEASE,
-        position,
-        rows,
-        bytes: vec![0; 8],
-    }
+    Hidden { job: JOB, lease: LEASE, position, rows, bytes: vec![0; 8] }
 }
 
 /// Position, rows and whether it is sampled of every chunk given to the compute worker.
 fn runs(out: &mut Outbox) -> Vec<(u32, usize, bool)> {
     let run = |output| match output {
-        Output::Run(Chunk {
-            position,
-            input: ChunkInput::Tokens(tokens),
-            sample,
-            ..
-        }) => Some((position, tokens.len(), sample.is_some())),
+        Output::Run(Chunk { position, input: ChunkInput::Tokens(tokens), sample, .. }) => {
+            Some((position, tokens.len(), sample.is_some()))
+        }
         Output::Run(chunk) => Some((chunk.position, 0, chunk.sample.is_some())),
         _ => None,
     };
@@ -71,39 +39,21 @@ fn a_replay_makes_the_passes_of_the_first_run() {
     first.pump(&mut out);
     let mut passes = runs(&mut out);
     for position in 100..103 {
-        let token = Token {
-            job: JOB,
-            lease: LEASE,
-            position,
-            token: position,
-            end: false,
-        };
-        first
-            .token(Millis(0), PeerId(3), &token, &mut out)
-            .expect("the next position");
+        let token = Token { job: JOB, lease: LEASE, position, token: position, end: false };
+        first.token(Millis(0), PeerId(3), &token, &mut out).expect("the next position");
         passes.extend(runs(&mut out));
     }
     let (mut replay, mut out) = session(1, 103);
     replay.pump(&mut out);
     assert_eq!(runs(&mut out), passes);
-    assert_eq!(
-        passes,
-        [
-            (0, 64, false),
-            (64, 36, false),
-            (100, 1, false),
-            (101, 1, false),
-            (102, 1, false)
-        ]
-    );
+    assert_eq!(passes, [(0, 64, false), (64, 36, false), (100, 1, false), (101, 1, false), (102, 1, false)]);
 }
 
 #[test]
 fn only_the_last_known_row_is_sampled() {
     let (mut last, mut out) = session(3, 101);
     for (position, rows, samples) in [(0, 64, false), (64, 36, false), (100, 1, true), (101, 1, true)] {
-        last.hidden(Millis(0), PeerId(2), hidden(position, rows), &mut out)
-            .expect("it is due");
+        last.hidden(Millis(0), PeerId(2), hidden(position, rows), &mut out).expect("it is due");
         assert_eq!(runs(&mut out), [(position, 0, samples)]);
     }
 }
@@ -113,9 +63,7 @@ fn chunks_run_in_order_however_they_arrive() {
     let (mut middle, mut out) = session(2, 100);
     let mut order = Vec::new();
     for (position, rows) in [(101, 1), (64, 36), (100, 1), (0, 64)] {
-        middle
-            .hidden(Millis(0), PeerId(1), hidden(position, rows), &mut out)
-            .expect("it is due");
+        middle.hidden(Millis(0), PeerId(1), hidden(position, rows), &mut out).expect("it is due");
         order.extend(runs(&mut out).into_iter().map(|(position, ..)| position));
     }
     assert_eq!(order, [0, 64, 100, 101]);
@@ -128,29 +76,19 @@ fn the_window_holds_back_until_the_next_stage_has_run() {
     let given = runs(&mut out);
     assert_eq!(given.len(), limits::WINDOW);
     for (position, ..) in given {
-        first
-            .ran(Millis(0), position, Ok(ChunkOutput::Hidden(vec![])), &mut out)
-            .expect("it was asked for");
+        first.ran(Millis(0), position, Ok(ChunkOutput::Hidden(vec![])), &mut out).expect("it was asked for");
     }
     assert_eq!(runs(&mut out), [], "sent on, not acknowledged");
     first.ack(Millis(0), PeerId(2), 0, &mut out).expect("the oldest");
     assert_eq!(runs(&mut out).len(), 1);
-    assert!(
-        first.ack(Millis(0), PeerId(2), 0, &mut out).is_err(),
-        "acknowledged already"
-    );
-    assert!(
-        first.ack(Millis(0), PeerId(3), 64, &mut out).is_err(),
-        "not the next stage"
-    );
+    assert!(first.ack(Millis(0), PeerId(2), 0, &mut out).is_err(), "acknowledged already");
+    assert!(first.ack(Millis(0), PeerId(3), 64, &mut out).is_err(), "not the next stage");
 }
 
 #[test]
 fn what_is_not_due_is_dropped() {
     let (mut middle, mut out) = session(2, 100);
-    middle
-        .hidden(Millis(0), PeerId(1), hidden(0, 64), &mut out)
-        .expect("it is due");
+    middle.hidden(Millis(0), PeerId(1), hidden(0, 64), &mut out).expect("it is due");
     let rows = [
         (PeerId(3), hidden(64, 36), "from the wrong side"),
         (PeerId(1), hidden(0, 64), "the same again"),
@@ -161,40 +99,23 @@ fn what_is_not_due_is_dropped() {
         assert!(middle.hidden(Millis(0), from, hidden, &mut out).is_err(), "{why}");
     }
     for position in 0..limits::WINDOW as u32 {
-        middle
-            .hidden(Millis(0), PeerId(1), hidden(110 + position, 1), &mut out)
-            .expect("room to wait");
+        middle.hidden(Millis(0), PeerId(1), hidden(110 + position, 1), &mut out).expect("room to wait");
     }
-    assert!(
-        middle
-            .hidden(Millis(0), PeerId(1), hidden(130, 1), &mut out)
-            .is_err(),
-        "a flood"
-    );
+    assert!(middle.hidden(Millis(0), PeerId(1), hidden(130, 1), &mut out).is_err(), "a flood");
 }
 
 #[test]
 fn a_wrong_answer_of_the_worker_ends_the_session() {
     let rows = [
-        (
-            1,
-            ChunkOutput::Nothing,
-            "a stage that is not the last has hidden states",
-        ),
+        (1, ChunkOutput::Nothing, "a stage that is not the last has hidden states"),
         (3, ChunkOutput::Hidden(vec![]), "the last has none"),
-        (
-            3,
-            ChunkOutput::Token { token: 1, end: false },
-            "nobody asked for a sample yet",
-        ),
+        (3, ChunkOutput::Token { token: 1, end: false }, "nobody asked for a sample yet"),
     ];
     for (me, answer, why) in rows {
         let (mut session, mut out) = session(me, 100);
         match me {
             1 => session.pump(&mut out),
-            _ => session
-                .hidden(Millis(0), PeerId(2), hidden(0, 64), &mut out)
-                .expect("it is due"),
+            _ => session.hidden(Millis(0), PeerId(2), hidden(0, 64), &mut out).expect("it is due"),
         }
         assert!(session.ran(Millis(0), 0, Ok(answer), &mut out).is_err(), "{why}");
     }

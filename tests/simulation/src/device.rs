@@ -47,11 +47,7 @@ impl Device {
     /// Everything in it is gone.
     pub fn lose(&mut self) {
         let generation = self.generation + 1;
-        *self = Self {
-            generation,
-            working: false,
-            ..Self::new(self.model_layers, self.layer_micros)
-        };
+        *self = Self { generation, working: false, ..Self::new(self.model_layers, self.layer_micros) };
     }
 
     /// A range is in memory now.
@@ -66,15 +62,10 @@ impl Device {
 
     /// A job's caches are freed; chunks that wait are not run.
     pub fn forget(&mut self, job: JobId, lease: Lease) {
-        let runs = self
-            .current
-            .as_ref()
-            .is_some_and(|chunk| (chunk.job, chunk.lease) == (job, lease));
+        let runs = self.current.as_ref().is_some_and(|chunk| (chunk.job, chunk.lease) == (job, lease));
         self.forget_current |= runs;
-        self.caches
-            .retain(|&(own, under, _), _| runs || (own, under) != (job, lease));
-        self.queue
-            .retain(|chunk| (chunk.job, chunk.lease) != (job, lease));
+        self.caches.retain(|&(own, under, _), _| runs || (own, under) != (job, lease));
+        self.queue.retain(|chunk| (chunk.job, chunk.lease) != (job, lease));
     }
 
     /// Takes a chunk.
@@ -109,11 +100,7 @@ impl Device {
         let chunk = self.current.take()?;
         let last = chunk.layers.end == self.model_layers;
         let key = (chunk.job, chunk.lease, chunk.layers);
-        let result = self
-            .caches
-            .entry(key)
-            .or_insert_with(|| Cache::new(chunk.layers))
-            .run(&chunk, last);
+        let result = self.caches.entry(key).or_insert_with(|| Cache::new(chunk.layers)).run(&chunk, last);
         if std::mem::take(&mut self.forget_current) {
             self.caches.remove(&key);
         }

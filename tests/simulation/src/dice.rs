@@ -19,11 +19,7 @@ impl Dice {
 
     /// A number in `low..high`; `low` if the range is empty.
     pub const fn range(&mut self, low: u64, high: u64) -> u64 {
-        if high <= low {
-            low
-        } else {
-            low + self.next() % (high - low)
-        }
+        if high <= low { low } else { low + self.next() % (high - low) }
     }
 
     /// True in `percent` of a hundred.

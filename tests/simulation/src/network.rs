@@ -66,25 +66,15 @@ impl Network {
         if link.open {
             return None;
         }
-        let late = [(a, b), (b, a)]
-            .into_iter()
-            .filter(|&(peer, other)| link.believed[side(peer, other)])
-            .collect();
+        let late =
+            [(a, b), (b, a)].into_iter().filter(|&(peer, other)| link.believed[side(peer, other)]).collect();
         let slow = dice.chance(15);
         *link = Link {
             open: true,
             generation: link.generation + 1,
             believed: [true; 2],
-            latency_ms: if slow {
-                dice.range(80, 300)
-            } else {
-                dice.range(1, 60)
-            },
-            jitter_ms: if dice.chance(20) {
-                dice.range(20, 200)
-            } else {
-                dice.range(0, 15)
-            },
+            latency_ms: if slow { dice.range(80, 300) } else { dice.range(1, 60) },
+            jitter_ms: if dice.chance(20) { dice.range(20, 200) } else { dice.range(0, 15) },
             ..Link::default()
         };
         Some(late)
@@ -116,11 +106,7 @@ impl Network {
             return Vec::new();
         };
         link.silent = silent && link.open;
-        if link.silent {
-            Vec::new()
-        } else {
-            std::mem::take(&mut link.held)
-        }
+        if link.silent { Vec::new() } else { std::mem::take(&mut link.held) }
     }
 
     /// Sends a message.
@@ -136,13 +122,7 @@ impl Network {
         let Some(link) = self.links.get_mut(&key(from, to)).filter(|link| link.open) else {
             return Fate::NotNow;
         };
-        let parcel = Parcel {
-            from,
-            to,
-            lane,
-            bytes,
-            generation: link.generation,
-        };
+        let parcel = Parcel { from, to, lane, bytes, generation: link.generation };
         Self::route(link, now, parcel, dice)
     }
 

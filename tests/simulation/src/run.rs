@@ -68,11 +68,7 @@ pub fn run_seed(seed: u64, trace: bool) -> Result<Stats, Failure> {
     world.heal();
     // A room may have been left without anybody, or without enough memory: somebody opens the link again.
     world.join(Spec::TAB);
-    let failure = |world: &World, what: String| Failure {
-        seed,
-        ms: world.now,
-        what,
-    };
+    let failure = |world: &World, what: String| Failure { seed, ms: world.now, what };
     let mut verdict = Err("nothing happened".to_owned());
     let mut quiet = 0;
     while world.now < FAULTS_MS + REST_MS && quiet < 3 {
@@ -94,17 +90,12 @@ pub fn run_seed(seed: u64, trace: bool) -> Result<Stats, Failure> {
 
 fn at_rest(world: &World, failures_allowed: bool) -> Result<(), String> {
     let alive = world.alive();
-    let epochs: Vec<_> = alive
-        .iter()
-        .map(|id| (*id, world.peers[id].node.epoch()))
-        .collect();
+    let epochs: Vec<_> = alive.iter().map(|id| (*id, world.peers[id].node.epoch())).collect();
     one_coordinator::check(&epochs)?;
     let screens: Vec<(PeerId, &Witness)> = alive.iter().map(|id| (*id, &world.peers[id].witness)).collect();
     jobs_end::check(&screens, failures_allowed)?;
     let leak = alive.iter().find(|id| world.peers[id].device.caches() > 0);
-    leak.map_or(Ok(()), |id| {
-        Err(format!("{id} still holds caches of jobs that have ended"))
-    })
+    leak.map_or(Ok(()), |id| Err(format!("{id} still holds caches of jobs that have ended")))
 }
 
 fn count(world: &World, stats: &mut Stats) {
@@ -113,12 +104,7 @@ fn count(world: &World, stats: &mut Stats) {
     for id in world.alive() {
         let peer = &world.peers[&id];
         stats.jobs = stats.jobs.max(peer.witness.jobs.len());
-        stats.tokens += peer
-            .witness
-            .jobs
-            .values()
-            .map(|seen| seen.tokens.len())
-            .sum::<usize>();
+        stats.tokens += peer.witness.jobs.values().map(|seen| seen.tokens.len()).sum::<usize>();
         stats.terms = stats.terms.max(peer.epoch.map_or(0, |epoch| epoch.term));
         stats.dropped += peer.witness.dropped.values().sum::<u32>();
     }
@@ -126,11 +112,7 @@ fn count(world: &World, stats: &mut Stats) {
 
 /// The phase of faults.
 fn trouble(world: &mut World, dice: &mut Dice, stats: &mut Stats) {
-    let peers = if dice.chance(10) {
-        dice.range(7, 12)
-    } else {
-        dice.range(1, 6)
-    };
+    let peers = if dice.chance(10) { dice.range(7, 12) } else { dice.range(1, 6) };
     for _ in 0..=peers {
         world.join(spec(dice));
         let apart = if dice.chance(50) { 50 } else { 1_500 };
@@ -162,11 +144,7 @@ fn spec(dice: &mut Dice) -> Spec {
         _ => 500,
     };
     // From a single layer with the ends to everything.
-    let memory = if dice.chance(30) {
-        dice.range(2, 8) << 20
-    } else {
-        1 << 30
-    };
+    let memory = if dice.chance(30) { dice.range(2, 8) << 20 } else { 1 << 30 };
     Spec { layer_micros, memory }
 }
 
@@ -235,10 +213,7 @@ impl Trouble {
             Self::Hang => world.hang_device(peer, dice.range(2_000, 40_000)),
             Self::SlowDown => {
                 let slow = dice.range(1_000, 40_000);
-                world
-                    .peers
-                    .entry(peer)
-                    .and_modify(|peer| peer.device.layer_micros = slow);
+                world.peers.entry(peer).and_modify(|peer| peer.device.layer_micros = slow);
             }
             Self::Stop => {
                 let own: Vec<JobId> = world.peers[&peer].witness.jobs.keys().copied().collect();
@@ -279,19 +254,8 @@ impl Trouble {
 /// A prompt and how to write on.
 #[must_use]
 pub fn story(dice: &mut Dice) -> Command {
-    let length = if dice.chance(25) {
-        dice.range(60, 300)
-    } else {
-        dice.range(1, 20)
-    };
-    let prompt = (0..length)
-        .map(|_| dice.range(0, crate::toy::VOCABULARY) as u32)
-        .collect();
+    let length = if dice.chance(25) { dice.range(60, 300) } else { dice.range(1, 20) };
+    let prompt = (0..length).map(|_| dice.range(0, crate::toy::VOCABULARY) as u32).collect();
     let sampling = dice.next().to_be_bytes().to_vec();
-    Command::Submit {
-        text: "Once upon a time".into(),
-        prompt,
-        max_new: dice.range(1, 200) as u32,
-        sampling,
-    }
+    Command::Submit { text: "Once upon a time".into(), prompt, max_new: dice.range(1, 200) as u32, sampling }
 }

@@ -23,10 +23,7 @@ impl Cache {
     /// Empty caches for `layers`.
     #[must_use]
     pub fn new(layers: Layers) -> Self {
-        Self {
-            layers: vec![0; layers.len().into()],
-            position: 0,
-        }
+        Self { layers: vec![0; layers.len().into()], position: 0 }
     }
 
     /// Runs one chunk; `last` is true at the model's last layers.
@@ -35,10 +32,7 @@ impl Cache {
     /// If its position is not the next one, or its input is not whole rows.
     pub fn run(&mut self, chunk: &Chunk, last: bool) -> Result<ChunkOutput, String> {
         if chunk.position != self.position {
-            return Err(format!(
-                "position {} where {} was due",
-                chunk.position, self.position
-            ));
+            return Err(format!("position {} where {} was due", chunk.position, self.position));
         }
         let mut rows: Vec<u64> = match &chunk.input {
             ChunkInput::Tokens(tokens) => tokens.iter().map(|&token| mix(u64::from(token) + 1)).collect(),
@@ -68,19 +62,13 @@ impl Cache {
 fn sample(row: u64, sampling: &[u8], position: u32) -> ChunkOutput {
     let seed = sampling.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
     let bits = mix(row ^ mix(seed ^ u64::from(position)));
-    ChunkOutput::Token {
-        token: (bits % VOCABULARY) as u32,
-        end: bits >> 32 & 127 == 0,
-    }
+    ChunkOutput::Token { token: (bits % VOCABULARY) as u32, end: bits >> 32 & 127 == 0 }
 }
 
 /// What one peer alone writes: the answer and how it ends.
 #[must_use]
 pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<u32>, End) {
-    let all = Layers {
-        start: 0,
-        end: layers,
-    };
+    let all = Layers { start: 0, end: layers };
     let mut cache = Cache::new(all);
     let mut answer = Vec::new();
     let mut passes: Vec<Vec<u32>> = prompt.chunks(limits::PASS_TOKENS).map(<[u32]>::to_vec).collect();
@@ -109,22 +97,9 @@ pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<
 
 fn solo_chunk(layers: Layers, position: u32, tokens: Vec<u32>, sample: Option<Vec<u8>>) -> Chunk {
     let leader = coordinator::PeerId(0);
-    let lease = coordinator::Lease {
-        epoch: coordinator::Epoch { term: 0, leader },
-        serial: 0,
-    };
-    let job = coordinator::JobId {
-        requester: leader,
-        serial: 0,
-    };
-    Chunk {
-        job,
-        lease,
-        layers,
-        position,
-        input: ChunkInput::Tokens(tokens),
-        sample,
-    }
+    let lease = coordinator::Lease { epoch: coordinator::Epoch { term: 0, leader }, serial: 0 };
+    let job = coordinator::JobId { requester: leader, serial: 0 };
+    Chunk { job, lease, layers, position, input: ChunkInput::Tokens(tokens), sample }
 }
 
 #[cfg(test)]
@@ -132,11 +107,7 @@ mod tests {
     use super::*;
 
     fn hidden(cache: &mut Cache, layers: Layers, position: u32, input: ChunkInput) -> Vec<u8> {
-        let chunk = Chunk {
-            layers,
-            input,
-            ..solo_chunk(layers, position, vec![], None)
-        };
+        let chunk = Chunk { layers, input, ..solo_chunk(layers, position, vec![], None) };
         match cache.run(&chunk, false) {
             Ok(ChunkOutput::Hidden(bytes)) => bytes,
             other => panic!("hidden states were due, not {other:?}"),
@@ -163,10 +134,6 @@ mod tests {
     #[test]
     fn positions_must_follow_each_other() {
         let all = Layers { start: 0, end: 2 };
-        assert!(
-            Cache::new(all)
-                .run(&solo_chunk(all, 1, vec![1], None), true)
-                .is_err()
-        );
+        assert!(Cache::new(all).run(&solo_chunk(all, 1, vec![1], None), true).is_err());
     }
 }

@@ -39,12 +39,7 @@ impl Witness {
             Event::Room(room) => self.room = room,
             Event::Job { job, tokens } => {
                 let id = job.id;
-                let seen = Seen {
-                    job,
-                    tokens,
-                    end: None,
-                    state: None,
-                };
+                let seen = Seen { job, tokens, end: None, state: None };
                 if self.jobs.insert(id, seen).is_some() {
                     self.broken.push(format!("{id:?} appeared twice"));
                 }
@@ -52,15 +47,11 @@ impl Witness {
             Event::Tokens { job, from, tokens } => self.grow(job, from, &tokens),
             Event::State { job, state } => match self.jobs.get_mut(&job) {
                 Some(seen) if seen.end.is_none() => seen.state = Some(state),
-                _ => self
-                    .broken
-                    .push(format!("{job:?}: a state before it appeared, or after its end")),
+                _ => self.broken.push(format!("{job:?}: a state before it appeared, or after its end")),
             },
             Event::Ended { job, end } => match self.jobs.get_mut(&job) {
                 Some(seen) if seen.end.is_none() => seen.end = Some(end),
-                _ => self
-                    .broken
-                    .push(format!("{job:?}: an end before it appeared, or a second one")),
+                _ => self.broken.push(format!("{job:?}: an end before it appeared, or a second one")),
             },
             Event::Notice(text) => self.notices.push(text),
             Event::Dropped { reason, .. } => *self.dropped.entry(reason).or_default() += 1,
@@ -71,10 +62,7 @@ impl Witness {
         match self.jobs.get_mut(&job) {
             Some(seen) if seen.end.is_some() => self.broken.push(format!("{job:?}: tokens after its end")),
             Some(seen) if seen.tokens.len() != from as usize => {
-                self.broken.push(format!(
-                    "{job:?}: tokens from {from}, but {} are known",
-                    seen.tokens.len()
-                ));
+                self.broken.push(format!("{job:?}: tokens from {from}, but {} are known", seen.tokens.len()));
             }
             Some(seen) => seen.tokens.extend_from_slice(tokens),
             None => self.broken.push(format!("{job:?}: tokens before it appeared")),

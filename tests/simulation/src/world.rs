@@ -24,10 +24,7 @@ pub struct Spec {
 
 impl Spec {
     /// An ordinary tab.
-    pub const TAB: Self = Self {
-        layer_micros: 500,
-        memory: 1 << 30,
-    };
+    pub const TAB: Self = Self { layer_micros: 500, memory: 1 << 30 };
 }
 
 /// One peer of the room.
@@ -103,14 +100,7 @@ impl World {
         Self {
             now: 0,
             peers: BTreeMap::new(),
-            model: ModelSpec {
-                id,
-                name,
-                layers,
-                layer_bytes: 1 << 20,
-                ends_bytes: 1 << 20,
-                context: 2048,
-            },
+            model: ModelSpec { id, name, layers, layer_bytes: 1 << 20, ends_bytes: 1 << 20, context: 2048 },
             weather: Weather::default(),
             dice: Dice::new(seed),
             broken: None,
@@ -130,11 +120,7 @@ impl World {
 
     /// A peer with a given id enters.
     pub fn join_as(&mut self, me: PeerId, spec: Spec) {
-        let config = Config {
-            me,
-            name: format!("P{}", self.peers.len() + 1),
-            seed: self.dice.next(),
-        };
+        let config = Config { me, name: format!("P{}", self.peers.len() + 1), seed: self.dice.next() };
         let peer = Peer {
             node: Coordinator::new(config, Millis(self.now)),
             device: Device::new(self.model.layers, spec.layer_micros),
@@ -160,11 +146,7 @@ impl World {
     /// Peers that are there.
     #[must_use]
     pub fn alive(&self) -> Vec<PeerId> {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| peer.alive)
-            .map(|(&id, _)| id)
-            .collect()
+        self.peers.iter().filter(|(_, peer)| peer.alive).map(|(&id, _)| id).collect()
     }
 
     /// A person's wish.
@@ -191,10 +173,7 @@ impl World {
         self.now = at;
         match happening {
             Happening::Wake(peer) => {
-                let due = self
-                    .peers
-                    .get(&peer)
-                    .is_some_and(|peer| peer.wake_at <= at && !peer.asleep);
+                let due = self.peers.get(&peer).is_some_and(|peer| peer.wake_at <= at && !peer.asleep);
                 if due {
                     self.peers.entry(peer).and_modify(|peer| peer.wake_at = u64::MAX);
                     self.feed(peer, Input::Tick);
@@ -202,13 +181,7 @@ impl World {
             }
             Happening::Arrive(parcel) => {
                 if let Some(parcel) = self.network.arrive(parcel) {
-                    self.feed(
-                        parcel.to,
-                        Input::Received {
-                            from: parcel.from,
-                            bytes: parcel.bytes,
-                        },
-                    );
+                    self.feed(parcel.to, Input::Received { from: parcel.from, bytes: parcel.bytes });
                 }
             }
             Happening::Chunk(peer, generation) => self.chunk_done(peer, generation),
@@ -224,11 +197,7 @@ impl World {
     }
 
     fn chunk_done(&mut self, id: PeerId, generation: u32) {
-        let Some(peer) = self
-            .peers
-            .get_mut(&id)
-            .filter(|peer| peer.device.generation == generation)
-        else {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else {
             return;
         };
         let Some((chunk, result)) = peer.device.finish() else {
@@ -239,29 +208,16 @@ impl World {
             Ok(_) if flaky => Err("out of memory".to_owned()),
             Ok(output) => Ok(output),
             Err(error) => {
-                self.broken
-                    .get_or_insert(format!("{id}: {:?}: {error}", chunk.job));
+                self.broken.get_or_insert(format!("{id}: {:?}: {error}", chunk.job));
                 Err(error)
             }
         };
-        self.feed(
-            id,
-            Input::Ran {
-                job: chunk.job,
-                lease: chunk.lease,
-                position: chunk.position,
-                result,
-            },
-        );
+        self.feed(id, Input::Ran { job: chunk.job, lease: chunk.lease, position: chunk.position, result });
         self.compute(id);
     }
 
     fn load_done(&mut self, id: PeerId, generation: u32, layers: Layers) {
-        let Some(peer) = self
-            .peers
-            .get_mut(&id)
-            .filter(|peer| peer.device.generation == generation)
-        else {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else {
             return;
         };
         let fails = self.dice.chance(self.weather.load_failures);
@@ -275,20 +231,12 @@ impl World {
     }
 
     fn device_ready(&mut self, id: PeerId, generation: u32) {
-        let Some(peer) = self
-            .peers
-            .get_mut(&id)
-            .filter(|peer| peer.device.generation == generation)
-        else {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.device.generation == generation) else {
             return;
         };
         peer.device.working = true;
         let capability = Capability {
-            device: if peer.spec.layer_micros < 1_000 {
-                Kind::Gpu
-            } else {
-                Kind::Cpu
-            },
+            device: if peer.spec.layer_micros < 1_000 { Kind::Gpu } else { Kind::Cpu },
             memory: peer.spec.memory,
             layer_micros: peer.spec.layer_micros as u32,
         };
@@ -355,8 +303,7 @@ impl World {
             Output::Unload(layers) => peer.device.unload(layers),
             Output::Run(chunk) => {
                 if let Err(error) = peer.device.push(chunk) {
-                    self.broken
-                        .get_or_insert(format!("{id} at {} ms: {error}", self.now));
+                    self.broken.get_or_insert(format!("{id} at {} ms: {error}", self.now));
                 }
                 self.compute(id);
             }

@@ -11,10 +11,7 @@ const BO: PeerId = PeerId(2 << 100);
 const CY: PeerId = PeerId(3 << 100);
 
 /// A slow tab, so that a story takes some seconds.
-const SLOW: Spec = Spec {
-    layer_micros: 5_000,
-    memory: 1 << 30,
-};
+const SLOW: Spec = Spec { layer_micros: 5_000, memory: 1 << 30 };
 
 fn room(peers: &[PeerId]) -> World {
     let mut world = World::new(1, LAYERS);
@@ -28,29 +25,15 @@ fn room(peers: &[PeerId]) -> World {
 
 fn write(world: &mut World, author: PeerId, max_new: u32) -> JobId {
     let prompt: Vec<u32> = (0..70).collect();
-    let command = Command::Submit {
-        text: "Once".into(),
-        prompt,
-        max_new,
-        sampling: vec![4],
-    };
+    let command = Command::Submit { text: "Once".into(), prompt, max_new, sampling: vec![4] };
     world.command(author, command);
     let jobs = &world.peers[&author].witness.jobs;
-    *jobs
-        .keys()
-        .rfind(|job| job.requester == author)
-        .expect("the job appears at once")
+    *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
 }
 
 /// Layers per stage, as `peer` sees the plan in force.
 fn plan(world: &World, peer: PeerId) -> Vec<(PeerId, u16)> {
-    world.peers[&peer]
-        .witness
-        .room
-        .stages
-        .iter()
-        .map(|stage| (stage.peer, stage.layers.len()))
-        .collect()
+    world.peers[&peer].witness.room.stages.iter().map(|stage| (stage.peer, stage.layers.len())).collect()
 }
 
 fn leader(world: &World, peer: PeerId) -> Option<PeerId> {
@@ -58,11 +41,7 @@ fn leader(world: &World, peer: PeerId) -> Option<PeerId> {
 }
 
 fn written(world: &World, peer: PeerId, job: JobId) -> usize {
-    world.peers[&peer]
-        .witness
-        .jobs
-        .get(&job)
-        .map_or(0, |seen| seen.tokens.len())
+    world.peers[&peer].witness.jobs.get(&job).map_or(0, |seen| seen.tokens.len())
 }
 
 /// Everybody left sees every story whole, as one peer alone writes it, and follows one coordinator.
@@ -70,10 +49,7 @@ fn must_come_to_rest(world: &mut World) {
     world.run_for(60_000);
     assert_eq!(world.broken, None);
     let alive = world.alive();
-    let epochs: Vec<_> = alive
-        .iter()
-        .map(|id| (*id, world.peers[id].node.epoch()))
-        .collect();
+    let epochs: Vec<_> = alive.iter().map(|id| (*id, world.peers[id].node.epoch())).collect();
     one_coordinator::check(&epochs).expect("one coordinator");
     let screens: Vec<_> = alive.iter().map(|id| (*id, &world.peers[id].witness)).collect();
     jobs_end::check(&screens, false).expect("every job ends");
@@ -85,11 +61,7 @@ fn must_come_to_rest(world: &mut World) {
 #[test]
 fn a_second_tab_takes_half_the_layers() {
     let mut world = room(&[ADA]);
-    assert_eq!(
-        (leader(&world, ADA), plan(&world, ADA)),
-        (Some(ADA), vec![(ADA, 8)]),
-        "alone"
-    );
+    assert_eq!((leader(&world, ADA), plan(&world, ADA)), (Some(ADA), vec![(ADA, 8)]), "alone");
     world.join_as(BO, SLOW);
     world.run_for(6_000);
     for peer in [ADA, BO] {
@@ -98,10 +70,7 @@ fn a_second_tab_takes_half_the_layers() {
     }
     let job = write(&mut world, BO, 30);
     world.run_for(4_000);
-    assert!(
-        written(&world, ADA, job) > 2,
-        "the story streams to the other tab"
-    );
+    assert!(written(&world, ADA, job) > 2, "the story streams to the other tab");
     must_come_to_rest(&mut world);
 }
 
@@ -116,14 +85,8 @@ fn a_newcomer_in_mid_story_waits_for_the_next() {
     assert!((1..100).contains(&before), "the story is under way");
     let running = world.peers[&ADA].witness.jobs[&job].state.clone();
     world.run_for(1_500);
-    assert_eq!(
-        world.peers[&ADA].witness.jobs[&job].state, running,
-        "on the same stages"
-    );
-    assert!(
-        written(&world, BO, job) >= before,
-        "and the newcomer sees all of it"
-    );
+    assert_eq!(world.peers[&ADA].witness.jobs[&job].state, running, "on the same stages");
+    assert!(written(&world, BO, job) >= before, "and the newcomer sees all of it");
     must_come_to_rest(&mut world);
     assert_eq!(plan(&world, ADA), [(ADA, 4), (BO, 4)]);
 }
@@ -145,31 +108,19 @@ fn whoever_leaves_the_story_goes_on() {
             let job = write(&mut world, author, 60);
             world.run_for(5_000);
             let before = written(&world, BO, job);
-            assert!(
-                (2..60).contains(&before),
-                "{why}: in mid-story, at token {before}"
-            );
+            assert!((2..60).contains(&before), "{why}: in mid-story, at token {before}");
             world.leave(goes, notice);
             world.run_for(if how == "closed" { 10_000 } else { 25_000 });
-            assert!(
-                written(&world, BO, job) > before,
-                "{why}, {how}: the story goes on"
-            );
+            assert!(written(&world, BO, job) > before, "{why}, {how}: the story goes on");
             must_come_to_rest(&mut world);
-            assert_eq!(
-                written(&world, BO, job),
-                whole(&world, job),
-                "{why}, {how}: to its end"
-            );
+            assert_eq!(written(&world, BO, job), whole(&world, job), "{why}, {how}: to its end");
         }
     }
 }
 
 fn whole(world: &World, job: JobId) -> usize {
     let job = &world.peers[&BO].witness.jobs[&job].job;
-    simulation::toy::solo(LAYERS, &job.prompt, job.max_new, &job.sampling)
-        .0
-        .len()
+    simulation::toy::solo(LAYERS, &job.prompt, job.max_new, &job.sampling).0.len()
 }
 
 #[test]
@@ -192,14 +143,8 @@ fn leader_meets_leader() {
     }
     world.run_for(5_000);
     let leaders: Vec<_> = [ADA, BO, CY].map(|peer| world.peers[&peer].node.epoch()).to_vec();
-    assert!(
-        leaders.iter().all(|epoch| *epoch == leaders[0]),
-        "one stepped down: {leaders:?}"
-    );
-    assert!(
-        leaders[0].is_some_and(|epoch| epoch.term >= 2),
-        "and the split had elected another"
-    );
+    assert!(leaders.iter().all(|epoch| *epoch == leaders[0]), "one stepped down: {leaders:?}");
+    assert!(leaders[0].is_some_and(|epoch| epoch.term >= 2), "and the split had elected another");
 }
 
 #[test]
@@ -220,10 +165,7 @@ fn an_owner_stops_its_story_everywhere() {
 
 #[test]
 fn a_room_without_enough_memory_says_so_and_grows() {
-    let small = Spec {
-        layer_micros: 500,
-        memory: 5 << 20,
-    };
+    let small = Spec { layer_micros: 500, memory: 5 << 20 };
     let mut world = World::new(3, LAYERS);
     world.join_as(ADA, small);
     world.run_for(5_000);
@@ -248,9 +190,5 @@ fn a_lost_device_is_no_lost_story() {
     assert!(!world.peers[&BO].witness.notices.is_empty(), "its person is told");
     assert!(written(&world, ADA, job) > 0);
     must_come_to_rest(&mut world);
-    assert_eq!(
-        plan(&world, ADA),
-        [(ADA, 4), (BO, 4)],
-        "and it takes its half again"
-    );
+    assert_eq!(plan(&world, ADA), [(ADA, 4), (BO, 4)], "and it takes its half again");
 }

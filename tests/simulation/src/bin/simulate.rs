@@ -40,27 +40,15 @@ fn main() -> ExitCode {
     }
     println!("{tokens} tokens on screens, {faults} faults");
     println!("{} passed, {failed} failed", seeds - failed);
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options {
-        seeds: 2_000,
-        from: 1,
-        trace: false,
-    };
+    let mut options = Options { seeds: 2_000, from: 1, trace: false };
     while let Some(argument) = arguments.next() {
         let mut number = || {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{argument} needs a number"))?;
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("{argument} needs a number, not {value}"))
+            let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
+            value.parse::<u64>().map_err(|_| format!("{argument} needs a number, not {value}"))
         };
         match argument.as_str() {
             "--seeds" => options.seeds = number()?,

@@ -18,19 +18,13 @@ pub fn check(sizes: &Sizes, outputs: usize) -> Result<(), String> {
         ("queued jobs", sizes.queued_jobs, limits::JOBS_PER_ROOM),
         ("layer ranges", sizes.ranges, limits::RANGES),
         ("sessions", sizes.stage.sessions, limits::SESSIONS),
-        (
-            "chunks at the worker",
-            sizes.stage.running,
-            limits::CHUNKS_WAITING,
-        ),
+        ("chunks at the worker", sizes.stage.running, limits::CHUNKS_WAITING),
         ("chunks that wait", sizes.stage.waiting, limits::WINDOW),
         ("chunks in the window", sizes.stage.window, limits::WINDOW),
         ("outputs", outputs, OUTPUTS),
     ];
     let full = rows.into_iter().find(|(_, size, most)| size > most);
-    full.map_or(Ok(()), |(what, size, most)| {
-        Err(format!("{size} {what}, at most {most} are allowed"))
-    })
+    full.map_or(Ok(()), |(what, size, most)| Err(format!("{size} {what}, at most {most} are allowed")))
 }
 
 #[cfg(test)]

@@ -20,12 +20,7 @@ mod tests {
 
     #[test]
     fn going_back_is_noticed() {
-        let epoch = |term, leader| {
-            Some(Epoch {
-                term,
-                leader: PeerId(leader),
-            })
-        };
+        let epoch = |term, leader| Some(Epoch { term, leader: PeerId(leader) });
         let rows = [
             (None, epoch(1, 1), true, "the first"),
             (epoch(1, 1), epoch(1, 1), true, "the same"),

@@ -23,13 +23,9 @@ pub fn check(survivors: &[(PeerId, &Witness)], failures_allowed: bool) -> Result
             }
             // A stop and an end of its own may meet on the way: each screen shows what came first.
             let other = *ends.entry(id).or_insert(end);
-            let told = [end, other]
-                .iter()
-                .any(|end| matches!(end, End::Stopped | End::Failed(_)));
+            let told = [end, other].iter().any(|end| matches!(end, End::Stopped | End::Failed(_)));
             if other != end && !told {
-                return Err(format!(
-                    "{peer}: {id:?} ended with {end:?}, elsewhere with {other:?}"
-                ));
+                return Err(format!("{peer}: {id:?} ended with {end:?}, elsewhere with {other:?}"));
             }
         }
     }
@@ -49,30 +45,12 @@ mod tests {
     use coordinator::{JobId, ModelId};
 
     fn screen(end: Option<End>) -> Witness {
-        let id = JobId {
-            requester: PeerId(1),
-            serial: 1,
-        };
+        let id = JobId { requester: PeerId(1), serial: 1 };
         let (author, text) = (String::new(), String::new());
-        let job = Job {
-            id,
-            model: ModelId([0; 32]),
-            author,
-            text,
-            prompt: vec![1],
-            max_new: 1,
-            sampling: vec![],
-        };
+        let job =
+            Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 1, sampling: vec![] };
         let mut witness = Witness::default();
-        witness.jobs.insert(
-            id,
-            Seen {
-                job,
-                tokens: vec![],
-                end,
-                state: None,
-            },
-        );
+        witness.jobs.insert(id, Seen { job, tokens: vec![], end, state: None });
         witness
     }
 
@@ -80,44 +58,15 @@ mod tests {
     fn made_up_screens() {
         let failed = || Some(End::Failed("no".into()));
         let rows = [
-            (
-                screen(Some(End::Length)),
-                screen(Some(End::Length)),
-                true,
-                "ended on both",
-            ),
+            (screen(Some(End::Length)), screen(Some(End::Length)), true, "ended on both"),
             (screen(Some(End::Length)), screen(None), false, "open on one"),
-            (
-                screen(Some(End::Length)),
-                screen(Some(End::Finished)),
-                false,
-                "ended in two ways",
-            ),
-            (
-                screen(Some(End::Length)),
-                screen(Some(End::Stopped)),
-                true,
-                "stopped in the last moment",
-            ),
-            (
-                screen(Some(End::Length)),
-                Witness::default(),
-                false,
-                "one never heard of it",
-            ),
-            (
-                screen(failed()),
-                screen(failed()),
-                false,
-                "a failure in a room without faults",
-            ),
+            (screen(Some(End::Length)), screen(Some(End::Finished)), false, "ended in two ways"),
+            (screen(Some(End::Length)), screen(Some(End::Stopped)), true, "stopped in the last moment"),
+            (screen(Some(End::Length)), Witness::default(), false, "one never heard of it"),
+            (screen(failed()), screen(failed()), false, "a failure in a room without faults"),
         ];
         for (a, b, holds, why) in rows {
-            assert_eq!(
-                check(&[(PeerId(1), &a), (PeerId(2), &b)], false).is_ok(),
-                holds,
-                "{why}"
-            );
+            assert_eq!(check(&[(PeerId(1), &a), (PeerId(2), &b)], false).is_ok(), holds, "{why}");
         }
     }
 }

@@ -22,11 +22,7 @@ fn check_job(layers: u16, seen: &Seen) -> Result<(), String> {
     let (solo, end) = toy::solo(layers, &job.prompt, job.max_new, &job.sampling);
     if !solo.starts_with(&seen.tokens) {
         let at = seen.tokens.iter().zip(&solo).take_while(|(a, b)| a == b).count();
-        return Err(format!(
-            "{:?}: differs from the solo run at token {at} of {}",
-            job.id,
-            solo.len()
-        ));
+        return Err(format!("{:?}: differs from the solo run at token {at} of {}", job.id, solo.len()));
     }
     let whole = matches!(&seen.end, Some(End::Finished | End::Length));
     if whole && (seen.tokens.len() != solo.len() || seen.end.as_ref() != Some(&end)) {
@@ -47,10 +43,7 @@ mod tests {
     use coordinator::io::Job;
     use coordinator::{Event, JobId, ModelId, PeerId};
 
-    const ID: JobId = JobId {
-        requester: PeerId(1),
-        serial: 1,
-    };
+    const ID: JobId = JobId { requester: PeerId(1), serial: 1 };
 
     fn job() -> Job {
         let (author, text) = (String::new(), String::new());
@@ -70,10 +63,7 @@ mod tests {
         let job = job();
         let (solo, end) = toy::solo(4, &job.prompt, job.max_new, &job.sampling);
         let changed: Vec<u32> = solo.iter().map(|token| token ^ 1).collect();
-        let ended = |end: &End| Event::Ended {
-            job: ID,
-            end: end.clone(),
-        };
+        let ended = |end: &End| Event::Ended { job: ID, end: end.clone() };
         let grown = |from: usize, tokens: &[u32]| Event::Tokens {
             job: ID,
             from: from as u32,
@@ -85,23 +75,12 @@ mod tests {
             (vec![grown(0, &solo[..2]), ended(&end)], false, "ended too early"),
             (vec![grown(0, &changed)], false, "other tokens"),
             (vec![grown(1, &solo[1..])], false, "a gap"),
-            (
-                vec![grown(0, &solo[..2]), grown(1, &solo[1..])],
-                false,
-                "a token twice",
-            ),
-            (
-                vec![ended(&End::Stopped), ended(&End::Stopped)],
-                false,
-                "two ends",
-            ),
+            (vec![grown(0, &solo[..2]), grown(1, &solo[1..])], false, "a token twice"),
+            (vec![ended(&End::Stopped), ended(&End::Stopped)], false, "two ends"),
         ];
         for (events, holds, why) in rows {
             let mut witness = Witness::default();
-            witness.see(Event::Job {
-                job: job.clone(),
-                tokens: vec![],
-            });
+            witness.see(Event::Job { job: job.clone(), tokens: vec![] });
             events.into_iter().for_each(|event| witness.see(event));
             assert_eq!(check(4, &witness).is_ok(), holds, "{why}");
         }

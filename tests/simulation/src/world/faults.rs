@@ -75,9 +75,7 @@ impl World {
     /// A device answers nothing for `ms` milliseconds.
     pub fn hang_device(&mut self, peer: PeerId, ms: u64) {
         let until = self.now + ms;
-        self.peers
-            .entry(peer)
-            .and_modify(|peer| peer.device.hangs_until = until);
+        self.peers.entry(peer).and_modify(|peer| peer.device.hangs_until = until);
     }
 
     /// Everything ordinary from now on: all links open, everybody awake.
@@ -88,9 +86,7 @@ impl World {
             self.sleep(peer, false);
             self.command(peer, Command::Share(true));
             self.command(peer, Command::Hidden(false));
-            self.peers
-                .entry(peer)
-                .and_modify(|peer| peer.device.layer_micros = peer.spec.layer_micros);
+            self.peers.entry(peer).and_modify(|peer| peer.device.layer_micros = peer.spec.layer_micros);
         }
         for (at, &a) in alive.iter().enumerate() {
             for &b in &alive[at + 1..] {
