@@ -35,13 +35,7 @@ pub(super) struct Pass {
 impl Attention {
     /// From its two products.
     pub(super) fn new(config: &Config, qkv: Linear, output: Linear) -> Self {
-        Self {
-            qkv,
-            output,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-        }
+        Self { qkv, output, heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
     }
 
     /// Random weights, to be trained.
@@ -58,15 +52,10 @@ impl Attention {
     pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
         let [batch, rows, _] = x.dims();
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
-        let qkv = self
-            .qkv
-            .forward(x)
-            .reshape([batch, rows, heads + 2 * kv_heads, 2, head_dim / 2]);
+        let qkv = self.qkv.forward(x).reshape([batch, rows, heads + 2 * kv_heads, 2, head_dim / 2]);
         let turned = pass.rotation.apply(qkv.clone().narrow(2, 0, heads + kv_heads));
         let by_head = |x: Tensor<5>, first: usize, count: usize| -> Tensor<4> {
-            x.narrow(2, first, count)
-                .reshape([batch, rows, count, head_dim])
-                .swap_dims(1, 2)
+            x.narrow(2, first, count).reshape([batch, rows, count, head_dim]).swap_dims(1, 2)
         };
         let queries = by_head(turned.clone(), 0, heads) * (head_dim as f64).powf(-0.5);
         let keys = by_head(turned, heads, kv_heads);
@@ -76,8 +65,7 @@ impl Attention {
             None => (keys, values),
         };
         let mixed = self.mix(queries, keys, values, pass.mask.clone());
-        self.output
-            .forward(mixed.swap_dims(1, 2).reshape([batch, rows, heads * head_dim]))
+        self.output.forward(mixed.swap_dims(1, 2).reshape([batch, rows, heads * head_dim]))
     }
 
     /// Query heads that share a key-value head become its rows, so that nothing is repeated.
@@ -95,9 +83,7 @@ impl Attention {
         let [batch, heads, rows, head_dim] = queries.dims();
         let [_, kv_heads, seen, _] = keys.dims();
         let grouped = heads / kv_heads * rows;
-        let scores = queries
-            .reshape([batch, kv_heads, grouped, head_dim])
-            .matmul(keys.swap_dims(2, 3));
+        let scores = queries.reshape([batch, kv_heads, grouped, head_dim]).matmul(keys.swap_dims(2, 3));
         let weights = match mask {
             Some(mask) => softmax(scores.reshape([batch, heads, rows, seen]) + mask, 3),
             None => softmax(scores, 3),
@@ -111,11 +97,7 @@ impl Pass {
     /// # Shapes
     /// The mask is 0 where a row may look (itself and what came before) and far below every score elsewhere.
     pub(super) fn new(at: usize, rows: usize, rotation: Rotation, device: &Device) -> Self {
-        Self {
-            at,
-            rotation,
-            mask: (rows > 1).then(|| causal_mask(at, rows, device)),
-        }
+        Self { at, rotation, mask: (rows > 1).then(|| causal_mask(at, rows, device)) }
     }
 }
 

@@ -34,12 +34,7 @@ impl Block {
     pub(crate) fn init(config: &Config, device: &Device) -> Self {
         let norm = RmsNormConfig::new(config.width).with_epsilon(config.norm_eps);
         let gate_up = model::random(config.width, 2 * config.ff_width, model::SPREAD, device);
-        let down = model::random(
-            config.ff_width,
-            config.width,
-            model::residual_spread(config),
-            device,
-        );
+        let down = model::random(config.ff_width, config.width, model::residual_spread(config), device);
         Self {
             attention_norm: norm.init(device),
             attention: Attention::init(config, device),
@@ -51,10 +46,7 @@ impl Block {
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
     pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
-        let h = self
-            .attention
-            .forward(self.attention_norm.forward(x.clone()), pass, cache)
-            + x;
+        let h = self.attention.forward(self.attention_norm.forward(x.clone()), pass, cache) + x;
         self.ff.forward(self.ff_norm.forward(h.clone())) + h
     }
 }

@@ -27,11 +27,7 @@ impl Cache {
     /// Empty caches for `layers`; memory is taken as rows come.
     #[must_use]
     pub fn new(layers: Layers) -> Self {
-        Self {
-            layers,
-            rows: 0,
-            slots: layers.range().map(|_| Slot::default()).collect(),
-        }
+        Self { layers, rows: 0, slots: layers.range().map(|_| Slot::default()).collect() }
     }
 
     /// The layers that it belongs to.

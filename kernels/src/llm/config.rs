@@ -70,11 +70,7 @@ impl Config {
     /// missing, out of bounds, contradictory or not supported.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         if json.len() > limits::CONFIG_BYTES {
-            return Err(bad(format!(
-                "{} bytes, {} at most",
-                json.len(),
-                limits::CONFIG_BYTES
-            )));
+            return Err(bad(format!("{} bytes, {} at most", json.len(), limits::CONFIG_BYTES)));
         }
         // The family first: another one's file may well lack fields that are required here.
         let family: Family = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
@@ -97,12 +93,7 @@ impl Config {
         value["rope_scaling"] = match self.rope_scaling {
             RopeScaling::None => serde_json::Value::Null,
             RopeScaling::Linear { factor } => serde_json::json!({ "rope_type": "linear", "factor": factor }),
-            RopeScaling::Llama3 {
-                factor,
-                low,
-                high,
-                original,
-            } => serde_json::json!({
+            RopeScaling::Llama3 { factor, low, high, original } => serde_json::json!({
                 "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
                 "original_max_position_embeddings": original,
             }),
@@ -212,18 +203,14 @@ fn within(name: &str, value: usize, max: usize) -> Result<usize, Error> {
     if (1..=max).contains(&value) {
         return Ok(value);
     }
-    Err(bad(format!(
-        "{name} is {value}; between 1 and {max} is supported"
-    )))
+    Err(bad(format!("{name} is {value}; between 1 and {max} is supported")))
 }
 
 fn positive(name: &str, value: f64, max: f64) -> Result<f64, Error> {
     if value > 0.0 && value <= max {
         return Ok(value);
     }
-    Err(bad(format!(
-        "{name} is {value}; above 0 and at most {max} is supported"
-    )))
+    Err(bad(format!("{name} is {value}; above 0 and at most {max} is supported")))
 }
 
 impl Raw {
@@ -239,20 +226,13 @@ impl Raw {
             kv_heads: self.kv_heads()?,
             head_dim: self.head_dim()?,
             vocabulary: within("vocab_size", self.vocab_size, limits::VOCABULARY)?,
-            context: within(
-                "max_position_embeddings",
-                self.max_position_embeddings,
-                usize::MAX,
-            )?
-            .min(limits::CONTEXT),
+            context: within("max_position_embeddings", self.max_position_embeddings, usize::MAX)?
+                .min(limits::CONTEXT),
             norm_eps: positive("rms_norm_eps", self.rms_norm_eps, 1.0)?,
             rope_theta: self.rope_theta()?,
             rope_scaling: self.rope_scaling()?,
             tied: self.tie_word_embeddings,
-            bos: self
-                .bos_token_id
-                .clone()
-                .and_then(|ids| ids.list().first().copied()),
+            bos: self.bos_token_id.clone().and_then(|ids| ids.list().first().copied()),
             eos: self.eos_token_id.map(OneOrMany::list).unwrap_or_default(),
         };
         check_ids(&config)?;
@@ -260,14 +240,8 @@ impl Raw {
     }
 
     fn check_features(&self) -> Result<(), Error> {
-        if let Some(act) = self
-            .hidden_act
-            .as_ref()
-            .filter(|act| *act != "silu" && *act != "swish")
-        {
-            return Err(bad(format!(
-                "hidden_act {act:?} is not supported, only \"silu\" is"
-            )));
+        if let Some(act) = self.hidden_act.as_ref().filter(|act| *act != "silu" && *act != "swish") {
+            return Err(bad(format!("hidden_act {act:?} is not supported, only \"silu\" is")));
         }
         if self.attention_bias || self.mlp_bias {
             return Err(bad("attention_bias and mlp_bias are not supported"));
@@ -277,11 +251,7 @@ impl Raw {
 
     fn kv_heads(&self) -> Result<usize, Error> {
         let heads = self.num_attention_heads;
-        let kv_heads = within(
-            "num_key_value_heads",
-            self.num_key_value_heads.unwrap_or(heads),
-            heads,
-        )?;
+        let kv_heads = within("num_key_value_heads", self.num_key_value_heads.unwrap_or(heads), heads)?;
         if !heads.is_multiple_of(kv_heads) {
             return Err(bad(format!(
                 "{heads} attention heads cannot share {kv_heads} key-value heads evenly"
@@ -293,15 +263,11 @@ impl Raw {
     fn head_dim(&self) -> Result<usize, Error> {
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if self.head_dim.is_none() && !width.is_multiple_of(heads) {
-            return Err(bad(format!(
-                "hidden_size {width} cannot be divided among {heads} heads"
-            )));
+            return Err(bad(format!("hidden_size {width} cannot be divided among {heads} heads")));
         }
         let head_dim = within("head_dim", self.head_dim.unwrap_or(width / heads), limits::HEADS)?;
         if !head_dim.is_multiple_of(2) {
-            return Err(bad(format!(
-                "head_dim {head_dim} is odd, rotary embedding needs pairs"
-            )));
+            return Err(bad(format!("head_dim {head_dim} is odd, rotary embedding needs pairs")));
         }
         within("num_attention_heads × head_dim", heads * head_dim, limits::WIDTH)?;
         Ok(head_dim)
@@ -323,27 +289,16 @@ impl Raw {
         };
         match rope.rope_type.as_deref() {
             None | Some("default") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear {
-                factor: number("factor", rope.factor)?,
-            }),
+            Some("linear") => Ok(RopeScaling::Linear { factor: number("factor", rope.factor)? }),
             Some("llama3") => {
                 let low = number("low_freq_factor", rope.low_freq_factor)?;
                 let high = number("high_freq_factor", rope.high_freq_factor)?;
                 if low >= high {
-                    return Err(bad(format!(
-                        "low_freq_factor {low} is not below high_freq_factor {high}"
-                    )));
+                    return Err(bad(format!("low_freq_factor {low} is not below high_freq_factor {high}")));
                 }
-                let original = number(
-                    "original_max_position_embeddings",
-                    rope.original_max_position_embeddings,
-                )?;
-                Ok(RopeScaling::Llama3 {
-                    factor: number("factor", rope.factor)?,
-                    low,
-                    high,
-                    original,
-                })
+                let original =
+                    number("original_max_position_embeddings", rope.original_max_position_embeddings)?;
+                Ok(RopeScaling::Llama3 { factor: number("factor", rope.factor)?, low, high, original })
             }
             Some(other) => Err(bad(format!(
                 "rope_type {other:?} is not supported, only \"default\", \"linear\" and \"llama3\" are"
@@ -354,22 +309,10 @@ impl Raw {
 
 fn check_ids(config: &Config) -> Result<(), Error> {
     if config.eos.len() > limits::END_TOKENS {
-        return Err(bad(format!(
-            "{} eos ids, {} at most",
-            config.eos.len(),
-            limits::END_TOKENS
-        )));
+        return Err(bad(format!("{} eos ids, {} at most", config.eos.len(), limits::END_TOKENS)));
     }
-    match config
-        .eos
-        .iter()
-        .chain(&config.bos)
-        .find(|id| **id as usize >= config.vocabulary)
-    {
-        Some(id) => Err(bad(format!(
-            "bos or eos id {id} is not in the vocabulary of {}",
-            config.vocabulary
-        ))),
+    match config.eos.iter().chain(&config.bos).find(|id| **id as usize >= config.vocabulary) {
+        Some(id) => Err(bad(format!("bos or eos id {id} is not in the vocabulary of {}", config.vocabulary))),
         None => Ok(()),
     }
 }

@@ -36,7 +36,7 @@ impl Model {
         if let Some(norm) = &self.norm {
             all.push(read(names::norm(config), norm.gamma.val()).await?);
         }
-        if let Some(head) = &self.head {
+        if let Some(head) = self.head.as_ref().filter(|_| !config.tied) {
             all.extend(export_product([names::head(config)], head).await?);
         }
         Ok(all)
@@ -70,19 +70,11 @@ async fn export_product<const N: usize>(
 
 async fn read<const D: usize>(needed: Needed, tensor: Tensor<D>) -> Result<Exported, Error> {
     let values = read_back(tensor).await?;
-    Ok(Exported {
-        name: needed.name,
-        shape: needed.shape,
-        values,
-    })
+    Ok(Exported { name: needed.name, shape: needed.shape, values })
 }
 
 /// The only way of reading a tensor that a browser allows.
 pub(crate) async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|e| Error::Device(format!("{e:?}")))?;
-    data.try_into_vec::<f32>()
-        .map_err(|e| Error::Device(format!("{e:?}")))
+    let data = tensor.into_data_async().await.map_err(|e| Error::Device(format!("{e:?}")))?;
+    data.try_into_vec::<f32>().map_err(|e| Error::Device(format!("{e:?}")))
 }

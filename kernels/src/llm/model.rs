@@ -16,13 +16,13 @@ pub(super) const SPREAD: f64 = 0.02;
 /// ```
 #[derive(Module, Debug)]
 pub struct Model {
-    /// Present with layer 0, and with the last layer if the head is tied to it.
+    /// Present with layer 0.
     pub embedding: Option<Embedding>,
     /// One entry per layer of the whole model.
     pub blocks: Vec<Option<Block>>,
     /// Present with the last layer.
     pub norm: Option<RmsNorm>,
-    /// Present with the last layer, unless tied to the embedding.
+    /// Present with the last layer. Absent while a tied model is trained: then the embedding is the head.
     pub head: Option<Linear>,
     #[module(skip)]
     config: Config,
@@ -46,21 +46,12 @@ impl Model {
     /// The whole model with random weights, to be trained.
     #[must_use]
     pub fn init(config: &Config, device: &Device) -> Self {
-        let spread = Initializer::Normal {
-            mean: 0.0,
-            std: SPREAD,
-        };
+        let spread = Initializer::Normal { mean: 0.0, std: SPREAD };
         let embedding = EmbeddingConfig::new(config.vocabulary, config.width).with_initializer(spread);
         Self {
             embedding: Some(embedding.init(device)),
-            blocks: (0..config.layers)
-                .map(|_| Some(Block::init(config, device)))
-                .collect(),
-            norm: Some(
-                RmsNormConfig::new(config.width)
-                    .with_epsilon(config.norm_eps)
-                    .init(device),
-            ),
+            blocks: (0..config.layers).map(|_| Some(Block::init(config, device))).collect(),
+            norm: Some(RmsNormConfig::new(config.width).with_epsilon(config.norm_eps).init(device)),
             head: (!config.tied).then(|| random(config.width, config.vocabulary, SPREAD, device)),
             ..Self::empty(config, device)
         }
@@ -90,7 +81,7 @@ impl Model {
         if self.blocks[count - 1].is_none() {
             (self.norm, self.head) = (None, None);
         }
-        if self.blocks[0].is_none() && (!self.config.tied || self.norm.is_none()) {
+        if self.blocks[0].is_none() {
             self.embedding = None;
         }
     }
@@ -152,10 +143,7 @@ impl Model {
 /// A product with random weights.
 pub(super) fn random(input: usize, output: usize, std: f64, device: &Device) -> Linear {
     let initializer = Initializer::Normal { mean: 0.0, std };
-    LinearConfig::new(input, output)
-        .with_bias(false)
-        .with_initializer(initializer)
-        .init(device)
+    LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device)
 }
 
 /// Products that add to the residual start smaller, so that its size does not depend on depth (Radford et al. 2019).

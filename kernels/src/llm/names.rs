@@ -11,20 +11,21 @@ pub struct Needed {
     pub shape: Vec<usize>,
 }
 
-/// Everything that `layers` and the ends that belong to them need, in the order of computation.
+/// Everything that `layers` and the ends that belong to them need, in the order in which it is loaded.
+///
+/// A tied head is the embedding once more, in the layout of a product; a range with both ends names it twice.
 #[must_use]
 pub fn needed(config: &Config, layers: Layers) -> Vec<Needed> {
     let mut all = Vec::new();
-    let last = layers.end == config.layers;
-    if layers.start == 0 || (last && config.tied) {
+    if layers.start == 0 {
         all.push(embedding(config));
     }
     for layer in layers.range() {
         all.extend(BlockNames::new(config, layer).into_all());
     }
-    if last {
+    if layers.end == config.layers {
+        all.push(head(config));
         all.push(norm(config));
-        all.extend((!config.tied).then(|| head(config)));
     }
     all
 }
@@ -34,10 +35,7 @@ impl Config {
     #[must_use]
     pub fn memory_bytes(&self, layers: Layers) -> u64 {
         let numbers = |needed: Needed| needed.shape.iter().map(|size| *size as u64).product::<u64>();
-        needed(self, layers)
-            .into_iter()
-            .map(|needed| numbers(needed) * size_of::<f32>() as u64)
-            .sum()
+        needed(self, layers).into_iter().map(|needed| numbers(needed) * size_of::<f32>() as u64).sum()
     }
 }
 
@@ -88,22 +86,16 @@ impl BlockNames {
 }
 
 pub(super) fn embedding(config: &Config) -> Needed {
-    Needed {
-        name: "model.embed_tokens.weight".into(),
-        shape: vec![config.vocabulary, config.width],
-    }
+    Needed { name: "model.embed_tokens.weight".into(), shape: vec![config.vocabulary, config.width] }
 }
 
 pub(super) fn norm(config: &Config) -> Needed {
-    Needed {
-        name: "model.norm.weight".into(),
-        shape: vec![config.width],
-    }
+    Needed { name: "model.norm.weight".into(), shape: vec![config.width] }
 }
 
 pub(super) fn head(config: &Config) -> Needed {
-    Needed {
-        name: "lm_head.weight".into(),
-        shape: vec![config.vocabulary, config.width],
+    if config.tied {
+        return embedding(config);
     }
+    Needed { name: "lm_head.weight".into(), shape: vec![config.vocabulary, config.width] }
 }

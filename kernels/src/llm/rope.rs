@@ -53,10 +53,7 @@ impl Rope {
     #[must_use]
     pub fn rotation(&self, start: usize, rows: usize) -> Rotation {
         let take = |table: &Tensor<5>| table.clone().narrow(1, start, rows);
-        Rotation {
-            cos: take(&self.cos),
-            sin: take(&self.sin),
-        }
+        Rotation { cos: take(&self.cos), sin: take(&self.sin) }
     }
 }
 
@@ -75,9 +72,7 @@ impl Rotation {
 fn frequencies(config: &Config) -> Vec<f64> {
     let pairs = config.head_dim / 2;
     let plain = |i: usize| config.rope_theta.powf(-(i as f64) / pairs as f64);
-    (0..pairs)
-        .map(|i| stretch(plain(i), config.rope_scaling))
-        .collect()
+    (0..pairs).map(|i| stretch(plain(i), config.rope_scaling)).collect()
 }
 
 /// Llama 3.1's rule is that of transformers' `_compute_llama3_parameters`.
@@ -85,12 +80,7 @@ fn stretch(frequency: f64, scaling: RopeScaling) -> f64 {
     match scaling {
         RopeScaling::None => frequency,
         RopeScaling::Linear { factor } => frequency / factor,
-        RopeScaling::Llama3 {
-            factor,
-            low,
-            high,
-            original,
-        } => {
+        RopeScaling::Llama3 { factor, low, high, original } => {
             let turns = original * frequency / TAU;
             let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
             frequency * keep + frequency / factor * (1.0 - keep)
@@ -105,27 +95,14 @@ mod tests {
     /// Rows: frequency, what it becomes under Llama 3.1's published parameters, why.
     #[test]
     fn llama3_stretches_low_frequencies_only() {
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low: 1.0,
-            high: 4.0,
-            original: 8192.0,
-        };
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
         let turning = |turns: f64| turns * TAU / 8192.0;
         let rows = [
             (1.0, 1.0, "the highest frequency is left alone"),
             (turning(4.0), turning(4.0), "the upper edge is left alone"),
-            (
-                turning(1.0),
-                turning(1.0) / 8.0,
-                "the lower edge is divided by the whole factor",
-            ),
+            (turning(1.0), turning(1.0) / 8.0, "the lower edge is divided by the whole factor"),
             (turning(0.1), turning(0.1) / 8.0, "below it too"),
-            (
-                turning(2.5),
-                turning(2.5) * (0.5 + 0.5 / 8.0),
-                "half way is half of each",
-            ),
+            (turning(2.5), turning(2.5) * (0.5 + 0.5 / 8.0), "half way is half of each"),
         ];
         for (frequency, expected, why) in rows {
             assert!((stretch(frequency, scaling) - expected).abs() < 1e-12, "{why}");

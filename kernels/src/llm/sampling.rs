@@ -24,13 +24,7 @@ pub struct Sampling {
 impl Default for Sampling {
     /// Lively, but on the subject.
     fn default() -> Self {
-        Self {
-            temperature: 0.7,
-            top_k: 40,
-            top_p: 0.95,
-            min_p: 0.0,
-            seed: 0,
-        }
+        Self { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.0, seed: 0 }
     }
 }
 
@@ -41,13 +35,7 @@ impl Sampling {
     /// Always the best token.
     #[must_use]
     pub const fn greedy() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            seed: 0,
-        }
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 }
     }
 
     /// Checks every field against its range.
@@ -56,18 +44,8 @@ impl Sampling {
     /// [`Error::Sampling`] names the field.
     pub fn check(self) -> Result<Self, Error> {
         let rows = [
-            (
-                "temperature",
-                self.temperature,
-                (0.0..=Self::HOTTEST).contains(&self.temperature),
-                "0 to 10",
-            ),
-            (
-                "top_p",
-                self.top_p,
-                self.top_p > 0.0 && self.top_p <= 1.0,
-                "above 0, up to 1",
-            ),
+            ("temperature", self.temperature, (0.0..=Self::HOTTEST).contains(&self.temperature), "0 to 10"),
+            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, up to 1"),
             ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1"),
         ];
         match rows.iter().find(|(_, _, good, _)| !good) {
@@ -114,9 +92,7 @@ impl Sampling {
     /// [`Error::Device`] if there are no scores or one is not a number: the device computed nonsense.
     pub fn sample(&self, scores: &[f32], position: u64) -> Result<u32, Error> {
         if scores.is_empty() || scores.iter().any(|score| score.is_nan()) {
-            return Err(Error::Device(
-                "the scores of the next token are not numbers".into(),
-            ));
+            return Err(Error::Device("the scores of the next token are not numbers".into()));
         }
         if self.temperature == 0.0 {
             return Ok(best(scores));
@@ -151,24 +127,14 @@ impl Sampling {
         let temperature = f64::from(self.temperature);
         // A score of −∞ is a weight of 0; a best score of +∞ or −∞ would make NaN of the difference.
         let weigh = |score: f64| {
-            if score == top {
-                1.0
-            } else {
-                ((score - top) / temperature).exp()
-            }
+            if score == top { 1.0 } else { ((score - top) / temperature).exp() }
         };
-        let weighted: Vec<_> = ids
-            .iter()
-            .map(|id| (*id, weigh(f64::from(scores[*id as usize]))))
-            .collect();
+        let weighted: Vec<_> = ids.iter().map(|id| (*id, weigh(f64::from(scores[*id as usize])))).collect();
         self.nucleus(weighted)
     }
 
     fn nucleus(&self, mut weighted: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
-        let likely = weighted
-            .iter()
-            .take_while(|(_, weight)| *weight >= f64::from(self.min_p))
-            .count();
+        let likely = weighted.iter().take_while(|(_, weight)| *weight >= f64::from(self.min_p)).count();
         weighted.truncate(likely.max(1));
         let enough = weighted.iter().map(|(_, weight)| weight).sum::<f64>() * f64::from(self.top_p);
         let mut sum = 0.0;
@@ -198,10 +164,7 @@ mod tests {
     const SCORES: [f32; 6] = [1.0, 4.0, 3.0, 4.0, -2.0, f32::NEG_INFINITY];
 
     fn with(change: impl FnOnce(&mut Sampling)) -> Sampling {
-        let mut sampling = Sampling {
-            temperature: 1.0,
-            ..Sampling::greedy()
-        };
+        let mut sampling = Sampling { temperature: 1.0, ..Sampling::greedy() };
         change(&mut sampling);
         sampling
     }
@@ -210,16 +173,8 @@ mod tests {
     #[test]
     fn only_the_allowed_tokens_are_drawn() {
         let rows = [
-            (
-                Sampling::greedy(),
-                vec![1],
-                "temperature 0 takes the best, and the lower id of two equals",
-            ),
-            (
-                with(|s| s.top_k = 1),
-                vec![1],
-                "one candidate leaves no choice, ties as above",
-            ),
+            (Sampling::greedy(), vec![1], "temperature 0 takes the best, and the lower id of two equals"),
+            (with(|s| s.top_k = 1), vec![1], "one candidate leaves no choice, ties as above"),
             (with(|s| s.top_k = 2), vec![1, 3], "the two best"),
             (with(|s| s.top_k = 3), vec![1, 2, 3], "the three best"),
             (
@@ -227,22 +182,10 @@ mod tests {
                 vec![0, 1, 2, 3],
                 "more than there are is all; −2 is too rare, −∞ never",
             ),
-            (
-                with(|s| s.top_p = 0.4),
-                vec![1],
-                "the best alone has 0.41 of the probability",
-            ),
+            (with(|s| s.top_p = 0.4), vec![1], "the best alone has 0.41 of the probability"),
             (with(|s| s.top_p = 0.8), vec![1, 3], "the two best have 0.82"),
-            (
-                with(|s| s.min_p = 0.3),
-                vec![1, 2, 3],
-                "the third is 0.37 as likely as the best",
-            ),
-            (
-                with(|s| s.min_p = 1.0),
-                vec![1, 3],
-                "only what is as likely as the best",
-            ),
+            (with(|s| s.min_p = 0.3), vec![1, 2, 3], "the third is 0.37 as likely as the best"),
+            (with(|s| s.min_p = 1.0), vec![1, 3], "only what is as likely as the best"),
             (with(|s| s.temperature = 0.05), vec![1, 3], "cold leaves the best"),
         ];
         for (sampling, expected, why) in rows {
@@ -264,10 +207,7 @@ mod tests {
         }
         for (count, expected) in counts.iter().zip([1.0 / 8.0, 2.0 / 8.0, 5.0 / 8.0]) {
             let share = f64::from(*count) / draws as f64;
-            assert!(
-                (share - expected).abs() < 0.018,
-                "five standard errors around {expected}, got {share}"
-            );
+            assert!((share - expected).abs() < 0.018, "five standard errors around {expected}, got {share}");
         }
     }
 
@@ -301,37 +241,19 @@ mod tests {
         for (sampling, field) in rows {
             assert!(sampling.to_bytes().unwrap_err().to_string().contains(field));
             let bytes = postcard::to_stdvec(&sampling).unwrap();
-            assert!(
-                Sampling::from_bytes(&bytes)
-                    .unwrap_err()
-                    .to_string()
-                    .contains(field)
-            );
+            assert!(Sampling::from_bytes(&bytes).unwrap_err().to_string().contains(field));
         }
     }
 
     #[test]
     fn bytes_come_back_whole_or_not_at_all() {
-        let sampling = Sampling {
-            seed: u64::MAX,
-            top_k: u32::MAX,
-            ..Sampling::default()
-        };
+        let sampling = Sampling { seed: u64::MAX, top_k: u32::MAX, ..Sampling::default() };
         let bytes = sampling.to_bytes().unwrap();
         assert_eq!(Sampling::from_bytes(&bytes), Ok(sampling));
         for cut in 0..bytes.len() {
-            assert!(
-                Sampling::from_bytes(&bytes[..cut]).is_err(),
-                "cut off after {cut} bytes"
-            );
+            assert!(Sampling::from_bytes(&bytes[..cut]).is_err(), "cut off after {cut} bytes");
         }
-        assert!(
-            Sampling::from_bytes(&[bytes, vec![0]].concat()).is_err(),
-            "one byte too many"
-        );
-        assert!(
-            Sampling::from_bytes(&[0; limits::SAMPLING_BYTES + 1]).is_err(),
-            "over the bound"
-        );
+        assert!(Sampling::from_bytes(&[bytes, vec![0]].concat()).is_err(), "one byte too many");
+        assert!(Sampling::from_bytes(&[0; limits::SAMPLING_BYTES + 1]).is_err(), "over the bound");
     }
 }
