@@ -22,10 +22,7 @@ fn feed(model: &Model, cache: &mut Cache, tokens: Vec<i32>, opened: &Opened) -> 
     let rows = tokens.len();
     let hidden = model.forward(cache.layers(), model.embed(ids(tokens, opened)), Some(cache));
     let scores = model.logits(hidden.narrow(1, rows - 1, 1));
-    block_on(scores.into_data_async())
-        .expect("the CPU answers")
-        .try_into_vec()
-        .expect("scores are f32")
+    block_on(scores.into_data_async()).expect("the CPU answers").try_into_vec().expect("scores are f32")
 }
 
 fn decode(criterion: &mut Criterion) {
@@ -53,10 +50,7 @@ fn decode(criterion: &mut Criterion) {
 
 fn draw(criterion: &mut Criterion) {
     let scores: Vec<f32> = (0..32_000).map(|id| (id as f32 * 0.37).sin() * 8.0).collect();
-    for (name, sampling) in [
-        ("greedy", Sampling::greedy()),
-        ("top-k and top-p", Sampling::default()),
-    ] {
+    for (name, sampling) in [("greedy", Sampling::greedy()), ("top-k and top-p", Sampling::default())] {
         criterion.bench_function(&format!("draw from 32000 scores, {name}"), |bencher| {
             bencher.iter(|| sampling.sample(black_box(&scores), 5));
         });

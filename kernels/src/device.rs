@@ -39,21 +39,13 @@ impl Opened {
     /// The CPU, which is always there.
     #[must_use]
     pub fn cpu() -> Self {
-        Self {
-            device: Device::flex(),
-            kind: Kind::Cpu,
-            adapter: "CPU".into(),
-            notice: None,
-        }
+        Self { device: Device::flex(), kind: Kind::Cpu, adapter: "CPU".into(), notice: None }
     }
 
     /// The CPU in place of the GPU that was wanted.
     #[must_use]
     pub fn fallback(why: &str) -> Self {
-        Self {
-            notice: Some(format!("{why} This device computes on its CPU instead.")),
-            ..Self::cpu()
-        }
+        Self { notice: Some(format!("{why} This device computes on its CPU instead.")), ..Self::cpu() }
     }
 }
 
@@ -74,12 +66,7 @@ pub async fn open(prefer: Prefer) -> Opened {
     }
     match Device::wgpu_options().init_with_setup_async().await {
         Ok((device, setup)) => {
-            let opened = Opened {
-                device,
-                kind: Kind::Gpu,
-                adapter: describe(&setup),
-                notice: None,
-            };
+            let opened = Opened { device, kind: Kind::Gpu, adapter: describe(&setup), notice: None };
             if let Ok(mut kept) = GPU.lock() {
                 *kept = Some(opened.clone());
             }
@@ -93,10 +80,7 @@ fn describe(setup: &WgpuSetup) -> String {
     let info = setup.adapter.get_info();
     // Browsers give away little: an empty name is the rule there.
     let parts = [info.name, info.driver, info.driver_info];
-    let named = parts
-        .into_iter()
-        .find(|part| !part.is_empty())
-        .unwrap_or_else(|| "WebGPU".into());
+    let named = parts.into_iter().find(|part| !part.is_empty()).unwrap_or_else(|| "WebGPU".into());
     match info.device_type {
         wgpu::DeviceType::Cpu => format!("{named} (software)"),
         _ => named,

@@ -18,20 +18,14 @@ impl ModelId {
     /// From the SHA-256 of the whole weights file.
     #[must_use]
     pub fn of_files(config: &[u8], tokenizer: &[u8], weights_sha256: [u8; 32]) -> Self {
-        Self::of(
-            "manyhands model, whole weights",
-            [config, tokenizer, &weights_sha256],
-        )
+        Self::of("manyhands model, whole weights", [config, tokenizer, &weights_sha256])
     }
 
     /// From the bytes of the weights' header, where hashing the whole file would mean downloading it.
     #[must_use]
     pub fn of_header(config: &[u8], tokenizer: &[u8], head: &[u8], header: &Header) -> Self {
         let length = header.file_bytes().to_le_bytes();
-        Self::of(
-            "manyhands model, weights by header",
-            [config, tokenizer, &[head, &length].concat()],
-        )
+        Self::of("manyhands model, weights by header", [config, tokenizer, &[head, &length].concat()])
     }
 
     /// Each part is hashed by itself, so that bytes cannot wander from one to the next.
@@ -71,10 +65,7 @@ mod tests {
             id(b"c", b"ab", 0),
         ];
         for (i, one) in all.iter().enumerate() {
-            assert!(
-                all[..i].iter().all(|other| other != one),
-                "row {i} equals an earlier one"
-            );
+            assert!(all[..i].iter().all(|other| other != one), "row {i} equals an earlier one");
         }
         assert_eq!(all[0], id(b"ab", b"c", 0));
         assert_eq!(all[0].to_string().len(), 64);

@@ -34,20 +34,15 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] if the file is too large or not a tokenizer.
     pub fn from_json(json: &[u8], bos: Option<u32>) -> Result<Self, Error> {
         if json.len() > limits::TOKENIZER_BYTES {
-            let reason = format!(
-                "tokenizer.json has {} bytes, {} at most",
-                json.len(),
-                limits::TOKENIZER_BYTES
-            );
+            let reason =
+                format!("tokenizer.json has {} bytes, {} at most", json.len(), limits::TOKENIZER_BYTES);
             return Err(Error::Tokenizer(reason));
         }
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|e| Error::Tokenizer(format!("tokenizer.json is not readable: {e}")))?;
         // Both are about training batches; here they would silently change a prompt.
         inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        inner.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
         Ok(Self { inner, bos })
     }
 
@@ -67,15 +62,9 @@ impl Tokenizer {
             return Err(Error::Tokenizer(reason));
         }
         // Some files add the first id by themselves and some do not, so that it is added here.
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let encoding = self.inner.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let first = self.bos.filter(|_| start);
-        Ok(first
-            .into_iter()
-            .chain(encoding.get_ids().iter().copied())
-            .collect())
+        Ok(first.into_iter().chain(encoding.get_ids().iter().copied()).collect())
     }
 
     /// The text of `ids`, without ids that stand for no text.
@@ -83,9 +72,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if they cannot be decoded.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|e| Error::Tokenizer(e.to_string()))
+        self.inner.decode(ids, true).map_err(|e| Error::Tokenizer(e.to_string()))
     }
 }
 
@@ -100,10 +87,7 @@ impl Detokenizer {
     #[must_use]
     pub fn after(prompt: &[u32]) -> Self {
         // All of it, once: a part might begin inside a character, which would then never look whole.
-        Self {
-            ids: prompt.to_vec(),
-            given: prompt.len(),
-        }
+        Self { ids: prompt.to_vec(), given: prompt.len() }
     }
 
     /// Takes the next id and gives the text that is now whole, often none.
@@ -129,9 +113,7 @@ impl Detokenizer {
         if all.ends_with(BROKEN) && !broken_too {
             return Ok(String::new());
         }
-        let text = all
-            .strip_prefix(&before)
-            .map_or_else(|| after_common(&before, &all), str::to_owned);
+        let text = all.strip_prefix(&before).map_or_else(|| after_common(&before, &all), str::to_owned);
         if all.ends_with(BROKEN) {
             // Noise is no context: next to it whole characters would look broken too.
             self.ids.clear();
@@ -159,11 +141,6 @@ impl Detokenizer {
 }
 
 fn after_common(before: &str, all: &str) -> String {
-    let same = before
-        .chars()
-        .zip(all.chars())
-        .take_while(|(a, b)| a == b)
-        .map(|(a, _)| a.len_utf8())
-        .sum();
+    let same = before.chars().zip(all.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
     all[same..].to_owned()
 }

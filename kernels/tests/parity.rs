@@ -18,18 +18,14 @@ fn ids(tokens: &[u32], opened: &Opened) -> Tensor<2, Int> {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    block_on(tensor.into_data_async())
-        .unwrap()
-        .try_into_vec()
-        .unwrap()
+    block_on(tensor.into_data_async()).unwrap().try_into_vec().unwrap()
 }
 
 /// Every combination of a reference checkpoint, a style of its configuration and a device.
 fn each(check: impl Fn(&Checkpoint, &Reference, &Opened)) {
     for folder in FOLDERS {
-        for (config, opened) in CONFIGS
-            .iter()
-            .flat_map(|config| devices().into_iter().map(move |d| (config, d)))
+        for (config, opened) in
+            CONFIGS.iter().flat_map(|config| devices().into_iter().map(move |d| (config, d)))
         {
             let Some(checkpoint) = Checkpoint::open(folder, config) else {
                 return;
@@ -65,11 +61,7 @@ fn one_pass_matches_layer_by_layer() {
             }
             // The reference gives the last hidden state after the final norm.
             let normed = model.norm.as_ref().unwrap().forward(hidden.clone());
-            assert_close(
-                "last hidden",
-                &values(normed),
-                &of(&format!("hidden_{layers}"), width),
-            );
+            assert_close("last hidden", &values(normed), &of(&format!("hidden_{layers}"), width));
             assert_close(
                 "logits",
                 &values(model.logits(hidden)),
@@ -88,11 +80,8 @@ fn token_by_token_matches_with_a_cache() {
         for sequence in tokens.chunks(ROWS) {
             let mut cache = Cache::new(checkpoint.all());
             for token in sequence {
-                let hidden = model.forward(
-                    checkpoint.all(),
-                    model.embed(ids(&[*token], opened)),
-                    Some(&mut cache),
-                );
+                let hidden =
+                    model.forward(checkpoint.all(), model.embed(ids(&[*token], opened)), Some(&mut cache));
                 found.extend(values(model.logits(hidden)));
             }
         }
@@ -116,18 +105,11 @@ fn chunks_of_any_size_match_the_whole() {
             let mut cache = Cache::new(checkpoint.all());
             let mut found = Vec::new();
             for chunk in tokens.chunks(rows) {
-                let hidden = model.forward(
-                    checkpoint.all(),
-                    model.embed(ids(chunk, &opened)),
-                    Some(&mut cache),
-                );
+                let hidden =
+                    model.forward(checkpoint.all(), model.embed(ids(chunk, &opened)), Some(&mut cache));
                 found.extend(values(model.logits(hidden)));
             }
-            assert_close(
-                &format!("passes of {rows} rows"),
-                &found,
-                &reference.floats("logits"),
-            );
+            assert_close(&format!("passes of {rows} rows"), &found, &reference.floats("logits"));
         }
     }
 }
@@ -139,29 +121,15 @@ impl Chain {
     fn split(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
         let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let ranges = edges.windows(2).map(|edge| Layers::new(edge[0], edge[1]));
-        Self(
-            ranges
-                .map(|layers| (checkpoint.engine(opened, layers), layers))
-                .collect(),
-        )
+        Self(ranges.map(|layers| (checkpoint.engine(opened, layers), layers)).collect())
     }
 
     fn run(&mut self, position: usize, tokens: &[u32], sample: Option<&[u8]>) -> (Option<u32>, Vec<u8>) {
         let (mut hidden, count) = (Vec::new(), self.0.len());
         for (index, (engine, layers)) in self.0.iter_mut().enumerate() {
-            let input = if index == 0 {
-                Input::Tokens(tokens)
-            } else {
-                Input::Hidden(&hidden)
-            };
+            let input = if index == 0 { Input::Tokens(tokens) } else { Input::Hidden(&hidden) };
             let sample = sample.filter(|_| index + 1 == count);
-            let step = Step {
-                session: 1,
-                layers: *layers,
-                position,
-                input,
-                sample,
-            };
+            let step = Step { session: 1, layers: *layers, position, input, sample };
             match block_on(engine.run(step)).unwrap() {
                 StepOut::Hidden(bytes) => hidden = bytes,
                 StepOut::Token { token, .. } => return (Some(token), hidden),
@@ -199,11 +167,7 @@ fn greedy_text_matches_whole_and_split_at_every_boundary() {
         splits.push(Vec::new());
         for cuts in splits {
             let mut chain = Chain::split(checkpoint, opened, &cuts);
-            assert_eq!(
-                chain.generate(&expected[..8], 32, Sampling::greedy()),
-                expected,
-                "cut at {cuts:?}"
-            );
+            assert_eq!(chain.generate(&expected[..8], 32, Sampling::greedy()), expected, "cut at {cuts:?}");
         }
     });
 }
@@ -227,10 +191,8 @@ fn the_golden_story_comes_out_to_the_letter() {
             let mut chain = Chain::split(&checkpoint, &opened, &cuts);
             let tokens = chain.generate(&[1], 200, Sampling::greedy());
             let mut detokenizer = kernels::tokenizer::Detokenizer::after(&[1]);
-            let pieces: Vec<_> = tokens[1..]
-                .iter()
-                .map(|id| detokenizer.push(&tokenizer, *id).unwrap())
-                .collect();
+            let pieces: Vec<_> =
+                tokens[1..].iter().map(|id| detokenizer.push(&tokenizer, *id).unwrap()).collect();
             let story = pieces.concat() + &detokenizer.finish(&tokenizer).unwrap();
             assert_eq!(story.trim_end(), golden, "cut at {cuts:?} on {}", opened.adapter);
         }
@@ -258,11 +220,7 @@ impl Parts {
     fn split(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
         let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let ranges = edges.windows(2).map(|edge| Layers::new(edge[0], edge[1]));
-        Self(
-            ranges
-                .map(|layers| (checkpoint.model(opened, layers).unwrap(), Cache::new(layers)))
-                .collect(),
-        )
+        Self(ranges.map(|layers| (checkpoint.model(opened, layers).unwrap(), Cache::new(layers))).collect())
     }
 
     /// The bits of the scores after a long pass, single tokens, and passes in between.

@@ -33,10 +33,7 @@ fn all() -> Vec<(&'static str, Tokenizer)> {
         ("gpt-2", hub("gpt-2", None)),
         ("qwen2", hub("qwen2", None)),
     ];
-    named
-        .into_iter()
-        .filter_map(|(name, tokenizer)| Some((name, tokenizer?)))
-        .collect()
+    named.into_iter().filter_map(|(name, tokenizer)| Some((name, tokenizer?))).collect()
 }
 
 /// llama.cpp's own cases: the ids of each text, one line each.
@@ -55,11 +52,7 @@ fn encodings_are_the_golden_ones() {
         let mut compared = 0;
         for (text, line) in texts.iter().zip(ids.lines()) {
             let expected: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
-            assert_eq!(
-                tokenizer.encode(text, false).unwrap(),
-                expected,
-                "{name}: {text:?}"
-            );
+            assert_eq!(tokenizer.encode(text, false).unwrap(), expected, "{name}: {text:?}");
             compared += 1;
         }
         assert!(compared > 40, "{name}: only {compared} cases were found");
@@ -80,20 +73,14 @@ fn text_survives_the_way_there_and_back() {
 #[test]
 fn streamed_pieces_make_the_text() {
     for (name, tokenizer) in all() {
-        for (text, prompt) in TEXTS
-            .iter()
-            .flat_map(|text| [1, 2, 3].map(|prompt| (text, prompt)))
-        {
+        for (text, prompt) in TEXTS.iter().flat_map(|text| [1, 2, 3].map(|prompt| (text, prompt))) {
             let ids = tokenizer.encode(text, true).unwrap();
             let (before, after) = ids.split_at(prompt.min(ids.len()));
             let mut detokenizer = Detokenizer::after(before);
             let mut streamed = String::new();
             for id in after {
                 let piece = detokenizer.push(&tokenizer, *id).unwrap();
-                assert!(
-                    !piece.contains('\u{FFFD}'),
-                    "{name}: half a character in {piece:?} of {text:?}"
-                );
+                assert!(!piece.contains('\u{FFFD}'), "{name}: half a character in {piece:?} of {text:?}");
                 streamed += &piece;
             }
             streamed += &detokenizer.finish(&tokenizer).unwrap();
@@ -111,13 +98,8 @@ fn noise_is_given_out_in_the_end() {
     // <0x80>, a byte that never starts a character.
     let broken = 3 + 0x80;
     let mut detokenizer = Detokenizer::after(&[1]);
-    let text: String = (0..200)
-        .map(|_| detokenizer.push(&tokenizer, broken).unwrap())
-        .collect();
-    assert!(
-        !text.is_empty(),
-        "200 broken bytes must not be held back for ever"
-    );
+    let text: String = (0..200).map(|_| detokenizer.push(&tokenizer, broken).unwrap()).collect();
+    assert!(!text.is_empty(), "200 broken bytes must not be held back for ever");
 }
 
 #[test]

@@ -121,9 +121,7 @@ async fn train(arguments: RunArguments) -> Result<(), TrainError> {
         batch: arguments.batch as usize,
         tokens: arguments.tokens as usize,
         rate: arguments.rate,
-        length: arguments
-            .steps
-            .map_or(Length::Minutes(arguments.minutes), Length::Steps),
+        length: arguments.steps.map_or(Length::Minutes(arguments.minutes), Length::Steps),
         checkpoint_minutes: arguments.checkpoint_minutes,
         out: arguments.out,
         from: arguments.from,
@@ -139,11 +137,7 @@ async fn sample(arguments: SampleArguments) -> Result<(), TrainError> {
     let mut writer = Writer::open(&checkpoint, open(arguments.device).await?).await?;
     for prompt in &arguments.prompt {
         for seed in arguments.seed..arguments.seed + arguments.n {
-            let sampling = Sampling {
-                temperature: arguments.temperature,
-                seed,
-                ..Sampling::default()
-            };
+            let sampling = Sampling { temperature: arguments.temperature, seed, ..Sampling::default() };
             println!("{}\n\n---\n", writer.write(prompt, sampling).await?);
         }
     }
@@ -160,9 +154,7 @@ async fn open(chosen: Chosen) -> Result<Opened, TrainError> {
     match (chosen, opened.kind) {
         (Chosen::Gpu, Kind::Cpu) => {
             let why = opened.notice.unwrap_or_default();
-            Err(TrainError::Settings(format!(
-                "{why} Train with --device cpu, or on another machine."
-            )))
+            Err(TrainError::Settings(format!("{why} Train with --device cpu, or on another machine.")))
         }
         _ => Ok(opened),
     }

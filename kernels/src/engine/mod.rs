@@ -30,12 +30,7 @@ impl<K: Ord + Clone> Engine<K> {
     #[must_use]
     pub fn new(opened: Opened, config: &Config, header: Header) -> Self {
         let model = Model::empty(config, &opened.device);
-        Self {
-            opened,
-            header,
-            model,
-            sessions: BTreeMap::new(),
-        }
+        Self { opened, header, model, sessions: BTreeMap::new() }
     }
 
     /// What computes.
@@ -72,9 +67,7 @@ impl<K: Ord + Clone> Engine<K> {
     where
         S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
     {
-        self.model
-            .load(layers, &self.header, &self.opened.device, source)
-            .await
+        self.model.load(layers, &self.header, &self.opened.device, source).await
     }
 
     /// Frees `layers`, and the sessions that ran on any of them.
@@ -106,10 +99,7 @@ impl<K: Ord + Clone> Engine<K> {
         self.check(&step)?;
         let input = self.input(&step)?;
         let (layers, end) = (step.layers, step.position + step.rows(self.config()));
-        let cache = self
-            .sessions
-            .entry(step.session.clone())
-            .or_insert_with(|| Cache::new(layers));
+        let cache = self.sessions.entry(step.session.clone()).or_insert_with(|| Cache::new(layers));
         let output = self.model.forward(layers, input, Some(cache));
         let finished = match sampling {
             _ if layers.end < self.config().layers => read_back(output).await.map(|hidden| to_bytes(&hidden)),
@@ -131,10 +121,7 @@ impl<K: Ord + Clone> Engine<K> {
         let [_, rows, _] = output.dims();
         let scores = read_back(self.model.logits(output.narrow(1, rows - 1, 1))).await?;
         let token = sampling.sample(&scores, position as u64)?;
-        Ok(StepOut::Token {
-            token,
-            end: self.config().eos.contains(&token),
-        })
+        Ok(StepOut::Token { token, end: self.config().eos.contains(&token) })
     }
 
     fn check(&self, step: &Step<'_, K>) -> Result<(), StepError> {
@@ -175,12 +162,7 @@ fn to_bytes(hidden: &[f32]) -> StepOut {
 }
 
 fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>, StepError> {
-    let values: Vec<f32> = bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|four| f32::from_le_bytes(*four))
-        .collect();
+    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(StepError::NotFinite(index)),
         None => Ok(values),

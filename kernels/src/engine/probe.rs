@@ -25,10 +25,7 @@ impl<K: Ord + Clone> Engine<K> {
     /// [`Error::Device`] if the device fails.
     pub async fn probe(&self) -> Result<u32, Error> {
         let device = &self.opened.device;
-        let config = Config {
-            layers: CHAIN,
-            ..self.config().clone()
-        };
+        let config = Config { layers: CHAIN, ..self.config().clone() };
         let mut model = Model::empty(&config, device);
         // One layer's weights, used again and again: they are read from memory each time all the same.
         model.blocks = vec![Some(Block::init(&config, device)); CHAIN];

@@ -77,14 +77,12 @@ impl<K> Step<'_, K> {
     fn check_input(&self, config: &Config) -> Result<(), StepError> {
         let layers = self.layers;
         match self.input {
-            Input::Tokens(_) if layers.start > 0 => Err(StepError::Kind {
-                layers,
-                takes: "hidden states, not tokens",
-            }),
-            Input::Hidden(_) if layers.start == 0 => Err(StepError::Kind {
-                layers,
-                takes: "tokens, not hidden states",
-            }),
+            Input::Tokens(_) if layers.start > 0 => {
+                Err(StepError::Kind { layers, takes: "hidden states, not tokens" })
+            }
+            Input::Hidden(_) if layers.start == 0 => {
+                Err(StepError::Kind { layers, takes: "tokens, not hidden states" })
+            }
             Input::Hidden(bytes) if !bytes.len().is_multiple_of(config.row_bytes()) => {
                 Err(StepError::HiddenSize(bytes.len(), config.row_bytes()))
             }
@@ -101,9 +99,6 @@ impl<K> Step<'_, K> {
         if self.position == expected {
             return Ok(());
         }
-        Err(StepError::Position {
-            expected,
-            found: self.position,
-        })
+        Err(StepError::Position { expected, found: self.position })
     }
 }

@@ -86,10 +86,7 @@ impl Record {
     /// One line about what begins.
     #[must_use]
     pub fn title(&self) -> String {
-        format!(
-            "{} parameters on {}: {}",
-            self.parameters, self.device, self.command
-        )
+        format!("{} parameters on {}: {}", self.parameters, self.device, self.command)
     }
 
     /// More stories than this run and those before it can have used, so that a later run begins with new ones.
@@ -97,9 +94,7 @@ impl Record {
     pub fn stories_reserved(&self) -> u64 {
         /// Tokens of the shortest imaginable story.
         const SHORTEST: u64 = 32;
-        self.before.as_ref().map_or(0, |before| {
-            before.stories_reserved() + before.tokens_seen / SHORTEST + 1
-        })
+        self.before.as_ref().map_or(0, |before| before.stories_reserved() + before.tokens_seen / SHORTEST + 1)
     }
 
     pub(super) fn progress(&mut self, steps: u32, tokens: u64, seconds: f64, loss: f64) {
@@ -117,11 +112,7 @@ impl Record {
 
     fn command_with(&self, rate: f64, length: &str) -> String {
         let device = if self.device == "CPU" { "cpu" } else { "gpu" };
-        let from = if self.before.is_some() {
-            " --from BEFORE"
-        } else {
-            ""
-        };
+        let from = if self.before.is_some() { " --from BEFORE" } else { "" };
         format!(
             "cargo run -p kernels --features train --bin train-story -- run{from} --device {device} --seed {} \
              --batch {} --tokens {} --rate {rate} {length}",
@@ -138,12 +129,7 @@ impl Checkpoint {
     pub async fn of(model: &Model, tokenizer: &str, record: &Record) -> Result<Self, TrainError> {
         let weights = to_safetensors(&model.export().await?)?;
         let config = model.config().to_json().replace("\"float32\"", "\"float16\"");
-        Ok(Self {
-            config,
-            tokenizer: tokenizer.to_owned(),
-            weights,
-            record: Some(record.clone()),
-        })
+        Ok(Self { config, tokenizer: tokenizer.to_owned(), weights, record: Some(record.clone()) })
     }
 
     /// Reads the files from a folder; `training.json` may be missing.
@@ -160,9 +146,7 @@ impl Checkpoint {
             config: text("config.json")?,
             tokenizer: text("tokenizer.json")?,
             weights: fs::read(&weights).map_err(|error| file_error(&weights, &error))?,
-            record: text("training.json")
-                .ok()
-                .and_then(|json| serde_json::from_str(&json).ok()),
+            record: text("training.json").ok().and_then(|json| serde_json::from_str(&json).ok()),
         })
     }
 
@@ -188,12 +172,7 @@ impl Checkpoint {
         let header = self.header()?;
         let mut model = Model::empty(&config, device);
         model
-            .load(
-                Layers::new(0, config.layers),
-                &header,
-                device,
-                async |range: &ByteRange| self.bytes(range),
-            )
+            .load(Layers::new(0, config.layers), &header, device, async |range: &ByteRange| self.bytes(range))
             .await?;
         Ok((model, self.tokenizer, self.record))
     }
@@ -212,10 +191,7 @@ impl Checkpoint {
     /// A sentence, if they are not in the file.
     pub fn bytes(&self, range: &ByteRange) -> Result<Vec<u8>, String> {
         let (start, end) = (range.range.start as usize, range.range.end as usize);
-        self.weights
-            .get(start..end)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| "the file ends before it".into())
+        self.weights.get(start..end).map(<[u8]>::to_vec).ok_or_else(|| "the file ends before it".into())
     }
 }
 
@@ -223,19 +199,13 @@ fn to_safetensors(tensors: &[Exported]) -> Result<Vec<u8>, TrainError> {
     let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| half_bytes(&tensor.values)).collect();
     let refused = |error: safetensors::SafeTensorError| TrainError::Settings(error.to_string());
     let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
-        Ok((
-            &tensor.name,
-            TensorView::new(Dtype::F16, tensor.shape.clone(), bytes).map_err(refused)?,
-        ))
+        Ok((&tensor.name, TensorView::new(Dtype::F16, tensor.shape.clone(), bytes).map_err(refused)?))
     });
     serialize(views.collect::<Result<Vec<_>, TrainError>>()?, None).map_err(refused)
 }
 
 fn half_bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| f16::from_f32(*value).to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
 }
 
 /// Writes beside it first, so that a run that is killed leaves the old file.
@@ -247,10 +217,7 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> TrainError {
-    TrainError::File {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
+    TrainError::File { path: path.to_owned(), reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -311,19 +278,8 @@ mod tests {
         let mut record: Record = serde_json::from_str(json).expect("a record");
         record.measured(1.5, Some(700));
         assert_eq!(record.command, "train --rate 1 --steps 700");
-        assert_eq!(
-            record.stories_reserved(),
-            0,
-            "the first run begins with the first story"
-        );
-        let next = Record {
-            before: Some(Box::new(record.clone())),
-            ..record
-        };
-        assert_eq!(
-            next.stories_reserved(),
-            101,
-            "a later run begins behind every story of the one before"
-        );
+        assert_eq!(record.stories_reserved(), 0, "the first run begins with the first story");
+        let next = Record { before: Some(Box::new(record.clone())), ..record };
+        assert_eq!(next.stories_reserved(), 101, "a later run begins behind every story of the one before");
     }
 }

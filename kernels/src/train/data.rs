@@ -30,10 +30,7 @@ impl Split {
     /// If `seed` has more than 22 bits or `index` more than 40; both are far beyond any run.
     #[must_use]
     pub fn story(self, seed: u32, index: u64) -> u64 {
-        assert!(
-            seed < 1 << 22 && index < STORIES_PER_SEED,
-            "a run's seed has 22 bits, a story's index 40"
-        );
+        assert!(seed < 1 << 22 && index < STORIES_PER_SEED, "a run's seed has 22 bits, a story's index 40");
         ((self as u64) << 62) | (u64::from(seed) << 40) | index
     }
 }
@@ -61,10 +58,7 @@ impl Encoder {
     /// # Errors
     /// [`TrainError::Grammar`], [`TrainError::Kernels`].
     pub fn new(tokenizer: Tokenizer) -> Result<Self, TrainError> {
-        Ok(Self {
-            grammar: Grammar::stories()?,
-            tokenizer,
-        })
+        Ok(Self { grammar: Grammar::stories()?, tokenizer })
     }
 
     /// `count` rows from the stories that `next` numbers. Every row begins with the beginning of a story, as every
@@ -114,9 +108,7 @@ impl Stream {
     /// # Errors
     /// As [`Encoder::rows`].
     pub fn next_rows(&self) -> Result<Rows, TrainError> {
-        self.rows
-            .recv()
-            .unwrap_or_else(|_| Err(TrainError::Settings("the story thread has died".into())))
+        self.rows.recv().unwrap_or_else(|_| Err(TrainError::Settings("the story thread has died".into())))
     }
 }
 
@@ -127,9 +119,8 @@ mod tests {
 
     fn encoder() -> Encoder {
         let grammar = Grammar::stories().expect("the grammar");
-        let texts: Vec<_> = (0..50)
-            .map(|at| grammar.story(Split::Vocabulary.story(1, at)).expect("a story"))
-            .collect();
+        let texts: Vec<_> =
+            (0..50).map(|at| grammar.story(Split::Vocabulary.story(1, at)).expect("a story")).collect();
         let json = learn(400, texts.into_iter()).expect("a vocabulary");
         Encoder::new(Tokenizer::from_json(json.as_bytes(), Some(BEGIN_ID)).expect("a tokenizer"))
             .expect("the grammar")
@@ -152,11 +143,7 @@ mod tests {
         ];
         for (at, (split, seed, index, _)) in rows.iter().enumerate() {
             for (other, other_seed, other_index, reason) in &rows[at + 1..] {
-                assert_ne!(
-                    split.story(*seed, *index),
-                    other.story(*other_seed, *other_index),
-                    "{reason}"
-                );
+                assert_ne!(split.story(*seed, *index), other.story(*other_seed, *other_index), "{reason}");
             }
         }
     }

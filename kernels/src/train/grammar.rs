@@ -81,12 +81,7 @@ impl Grammar {
     /// # Errors
     /// A [`GrammarError`] where a rule that it came upon is not well formed.
     pub fn story(&self, seed: u64) -> Result<String, GrammarError> {
-        let mut telling = Telling {
-            grammar: self,
-            kept: BTreeMap::new(),
-            seed,
-            drawn: 0,
-        };
+        let mut telling = Telling { grammar: self, kept: BTreeMap::new(), seed, drawn: 0 };
         Ok(prose::tidy(&telling.slot("story")?))
     }
 }
@@ -97,26 +92,15 @@ fn read_rules(
     rules: &mut BTreeMap<&'static str, Vec<Alternative>>,
 ) -> Result<(), GrammarError> {
     let mut open = None;
-    for line in file
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-    {
+    for line in file.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
         if let Some((name, list)) = line.split_once(" = ").filter(|_| !line.starts_with(' ')) {
-            rules.insert(
-                name,
-                list.split(" | ")
-                    .map(|text| Alternative { weight: 1, text })
-                    .collect(),
-            );
+            rules.insert(name, list.split(" | ").map(|text| Alternative { weight: 1, text }).collect());
         } else if let Some(name) = line.strip_suffix(':').filter(|_| !line.starts_with(' ')) {
             rules.insert(name, Vec::new());
             open = Some(name);
         } else {
-            let rule = open
-                .and_then(|name| rules.get_mut(name))
-                .filter(|_| line.starts_with(' '));
-            rule.ok_or_else(|| GrammarError::Line(line.to_owned()))?
-                .push(alternative(line.trim_start()));
+            let rule = open.and_then(|name| rules.get_mut(name)).filter(|_| line.starts_with(' '));
+            rule.ok_or_else(|| GrammarError::Line(line.to_owned()))?.push(alternative(line.trim_start()));
         }
     }
     Ok(())
@@ -124,9 +108,7 @@ fn read_rules(
 
 /// `3* text` is three times as likely as `text`.
 fn alternative(line: &'static str) -> Alternative {
-    let weighted = line
-        .split_once("* ")
-        .and_then(|(weight, text)| Some((weight.parse().ok()?, text)));
+    let weighted = line.split_once("* ").and_then(|(weight, text)| Some((weight.parse().ok()?, text)));
     let (weight, text) = weighted.unwrap_or((1, line));
     Alternative { weight, text }
 }
@@ -148,11 +130,7 @@ impl Telling<'_> {
             out.push_str(&rest[..at]);
             let (inside, after) =
                 bracketed(&rest[at..]).ok_or_else(|| GrammarError::Unclosed(text.to_owned()))?;
-            let said = if rest[at..].starts_with('{') {
-                self.slot(inside)?
-            } else {
-                self.choice(inside)?
-            };
+            let said = if rest[at..].starts_with('{') { self.slot(inside)? } else { self.choice(inside)? };
             out.push_str(&said);
             rest = after;
         }
@@ -178,11 +156,7 @@ impl Telling<'_> {
             None => self.draw(&name)?.to_owned(),
         };
         let said = self.expand(&text)?;
-        Ok(if name == *slot {
-            said
-        } else {
-            prose::capitalised(&said)
-        })
+        Ok(if name == *slot { said } else { prose::capitalised(&said) })
     }
 
     /// One of the alternatives between `[` and `]`.
@@ -232,10 +206,7 @@ impl Telling<'_> {
 
     /// A number in `0..bound` by Lemire's multiplication (its bias, at most `bound / 2^32`, does not matter here).
     fn below(&mut self, bound: u32) -> u32 {
-        let [bits, ..] = philox(
-            [self.seed as u32, (self.seed >> 32) as u32],
-            [self.drawn, 0, 0, 0],
-        );
+        let [bits, ..] = philox([self.seed as u32, (self.seed >> 32) as u32], [self.drawn, 0, 0, 0]);
         self.drawn += 1;
         ((u64::from(bits) * u64::from(bound)) >> 32) as u32
     }

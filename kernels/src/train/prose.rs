@@ -6,18 +6,13 @@ pub(super) fn tidy(told: &str) -> String {
         let blanks: Vec<&str> = paragraph.split_whitespace().collect();
         with_articles(&with_capitals(&blanks.join(" ")))
     });
-    paragraphs
-        .filter(|paragraph| !paragraph.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The text with a capital first letter.
 pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A capital at the start, after `.`, `!` and `?`, and after `."`. After `!"` and `?"` the sentence may go on

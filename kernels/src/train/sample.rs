@@ -24,9 +24,7 @@ impl Writer {
         let tokenizer = Tokenizer::from_json(checkpoint.tokenizer.as_bytes(), Some(BEGIN_ID))?;
         let mut engine = Engine::new(opened, &config, checkpoint.header()?);
         let all = Layers::new(0, config.layers);
-        engine
-            .load(all, async |range: &ByteRange| checkpoint.bytes(range))
-            .await?;
+        engine.load(all, async |range: &ByteRange| checkpoint.bytes(range)).await?;
         Ok(Self { engine, tokenizer })
     }
 
@@ -41,13 +39,7 @@ impl Writer {
         let mut position = 0;
         while ids.len() < self.engine.config().context {
             let input = Input::Tokens(&ids[position..]);
-            let step = Step {
-                session,
-                layers,
-                position,
-                input,
-                sample: Some(&settings),
-            };
+            let step = Step { session, layers, position, input, sample: Some(&settings) };
             position = ids.len();
             match self.engine.run(step).await? {
                 StepOut::Token { token, end: false } => ids.push(token),

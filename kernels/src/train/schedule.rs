@@ -33,9 +33,9 @@ impl Schedule {
         if step < WARM_UP {
             return self.peak * f64::from(step + 1) / f64::from(WARM_UP);
         }
-        let done = self.steps.map_or(0.0, |steps| {
-            f64::from(step - WARM_UP) / f64::from(steps.saturating_sub(WARM_UP).max(1))
-        });
+        let done = self
+            .steps
+            .map_or(0.0, |steps| f64::from(step - WARM_UP) / f64::from(steps.saturating_sub(WARM_UP).max(1)));
         self.peak * (FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (PI * done.min(1.0)).cos()))
     }
 }
@@ -46,14 +46,8 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let known = Schedule {
-            peak: 1.0,
-            steps: Some(1100),
-        };
-        let unknown = Schedule {
-            peak: 1.0,
-            steps: None,
-        };
+        let known = Schedule { peak: 1.0, steps: Some(1100) };
+        let unknown = Schedule { peak: 1.0, steps: None };
         let rows = [
             (known, 0, 0.01, "the first step is careful"),
             (known, 49, 0.5, "half of the warm-up"),
@@ -62,22 +56,10 @@ mod tests {
             (known, 1100, 0.1, "the end"),
             (known, 5000, 0.1, "beyond the end nothing happens"),
             (unknown, 500, 1.0, "without a length there is no decay"),
-            (
-                Schedule {
-                    peak: 1.0,
-                    steps: Some(10),
-                },
-                9,
-                0.1,
-                "a run shorter than the warm-up stays in it",
-            ),
+            (Schedule { peak: 1.0, steps: Some(10) }, 9, 0.1, "a run shorter than the warm-up stays in it"),
         ];
         for (schedule, step, expected, reason) in rows {
-            assert!(
-                (schedule.rate(step) - expected).abs() < 1e-9,
-                "{reason}: {}",
-                schedule.rate(step)
-            );
+            assert!((schedule.rate(step) - expected).abs() < 1e-9, "{reason}: {}", schedule.rate(step));
         }
     }
 }

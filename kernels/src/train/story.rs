@@ -97,11 +97,7 @@ pub async fn run(settings: &Settings, opened: &Opened) -> Result<Record, TrainEr
     device.seed(u64::from(settings.seed));
     let (model, tokenizer, before) = match &settings.from {
         Some(folder) => Checkpoint::read(folder)?.into_model(&device).await?,
-        None => (
-            Model::init(&settings.config, &device),
-            learn_tokenizer(settings.seed)?,
-            None,
-        ),
+        None => (Model::init(&settings.config, &device), learn_tokenizer(settings.seed)?, None),
     };
     let record = Record::new(settings, &opened.adapter, &model, before);
     let encoder = || Encoder::new(Tokenizer::from_json(tokenizer.as_bytes(), Some(BEGIN_ID))?);
@@ -155,16 +151,7 @@ impl Trainer {
             .with_weight_decay(0.1)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
             .init();
-        Self {
-            model,
-            optimizer,
-            device,
-            schedule: Schedule {
-                peak: rate,
-                steps: None,
-            },
-            step: 0,
-        }
+        Self { model, optimizer, device, schedule: Schedule { peak: rate, steps: None }, step: 0 }
     }
 
     /// The model as it is now.
@@ -180,9 +167,7 @@ impl Trainer {
     pub fn learn(&mut self, rows: &Rows) -> Tensor<1> {
         let loss = loss(&self.model, rows, &self.device);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-        self.model = self
-            .optimizer
-            .step(self.schedule.rate(self.step), self.model.clone(), gradients);
+        self.model = self.optimizer.step(self.schedule.rate(self.step), self.model.clone(), gradients);
         self.step += 1;
         loss.inner()
     }
@@ -195,11 +180,7 @@ impl Trainer {
         let (model, device) = (self.model.valid(), self.device.clone().inner());
         let mut sum = 0.0;
         for rows in batches {
-            sum += read_back(loss(&model, rows, &device))
-                .await?
-                .into_iter()
-                .map(f64::from)
-                .sum::<f64>();
+            sum += read_back(loss(&model, rows, &device)).await?.into_iter().map(f64::from).sum::<f64>();
         }
         Ok(sum / batches.len() as f64)
     }
@@ -213,12 +194,8 @@ fn loss(model: &Model, rows: &Rows, device: &Device) -> Tensor<1> {
     let targets = ids.clone().narrow(1, 1, tokens).reshape([count * tokens]);
     let layers = Layers::new(0, model.config().layers);
     let x = model.forward(layers, embed(model, ids.narrow(1, 0, tokens), device), None);
-    let logits = model
-        .logits(x)
-        .reshape([count * tokens, model.config().vocabulary]);
-    CrossEntropyLossConfig::new()
-        .init(device)
-        .forward(logits, targets)
+    let logits = model.logits(x).reshape([count * tokens, model.config().vocabulary]);
+    CrossEntropyLossConfig::new().init(device).forward(logits, targets)
 }
 
 /// What [`Model::embed`] computes, as a product with one-hot rows: the gradient of a look-up is added row by row in a
@@ -229,12 +206,7 @@ fn loss(model: &Model, rows: &Rows, device: &Device) -> Tensor<1> {
 /// - result: `[batch, rows, width]`
 fn embed(model: &Model, ids: Tensor<2, Int>, device: &Device) -> Tensor<3> {
     let [batch, rows] = ids.dims();
-    let weight = model
-        .embedding
-        .as_ref()
-        .expect("a whole model is trained")
-        .weight
-        .val();
+    let weight = model.embedding.as_ref().expect("a whole model is trained").weight.val();
     let [vocabulary, width] = weight.dims();
     let every = Tensor::<1, Int>::arange(0..vocabulary as i64, device).reshape([1, vocabulary]);
     let one_hot = ids.reshape([batch * rows, 1]).equal(every).float();
@@ -260,12 +232,7 @@ impl Run<'_> {
         }
         println!("{}", self.record.title());
         let (mut checkpoint_at, mut looked_at) = (0.0, 0.0);
-        while self
-            .trainer
-            .schedule
-            .steps
-            .is_none_or(|steps| self.trainer.step < steps)
-        {
+        while self.trainer.schedule.steps.is_none_or(|steps| self.trainer.step < steps) {
             let before = self.trainer.step;
             let loss = self.some_steps().await?;
             let seconds = self.started.elapsed().as_secs_f64();
@@ -284,11 +251,7 @@ impl Run<'_> {
 
     /// Up to [`LOOK`] steps, and their mean loss.
     async fn some_steps(&mut self) -> Result<f64, TrainError> {
-        let left = self
-            .trainer
-            .schedule
-            .steps
-            .map_or(LOOK, |steps| steps - self.trainer.step);
+        let left = self.trainer.schedule.steps.map_or(LOOK, |steps| steps - self.trainer.step);
         let count = left.min(LOOK);
         let mut sum: Option<Tensor<1>> = None;
         for _ in 0..count {
@@ -300,10 +263,7 @@ impl Run<'_> {
             None => f64::NAN,
         };
         if !mean.is_finite() {
-            return Err(TrainError::Diverged {
-                step: self.trainer.step,
-                loss: mean,
-            });
+            return Err(TrainError::Diverged { step: self.trainer.step, loss: mean });
         }
         Ok(mean)
     }
@@ -319,10 +279,7 @@ impl Run<'_> {
         let step_seconds = (seconds - looked_at) / f64::from(LOOK);
         let left = (minutes * 60.0 * STEP_SHARE - seconds).max(0.0);
         let steps = self.trainer.step + (left / step_seconds) as u32;
-        println!(
-            "{:.0} ms a step: {steps} steps in {minutes} minutes",
-            step_seconds * 1e3
-        );
+        println!("{:.0} ms a step: {steps} steps in {minutes} minutes", step_seconds * 1e3);
         self.trainer.schedule.steps = Some(steps);
     }
 
@@ -333,8 +290,7 @@ impl Run<'_> {
         let per_step = step_seconds * 1e3;
         println!("step {step:6}  loss {loss:.4}  rate {rate:.2e}  {per_step:6.0} ms a step  {seconds:6.0} s");
         self.record.progress(step, tokens, seconds, loss);
-        self.curve
-            .push_str(&format!("{step},{tokens},{seconds:.1},{rate:.3e},{loss:.4},\n"));
+        self.curve.push_str(&format!("{step},{tokens},{seconds:.1},{rate:.3e},{loss:.4},\n"));
         self.write_curve()
     }
 
@@ -345,20 +301,14 @@ impl Run<'_> {
         self.curve.push_str(&format!("{step},,,,,{held_out:.4}\n"));
         let checkpoint = Checkpoint::of(&self.trainer.model.valid(), &self.tokenizer, &self.record).await?;
         checkpoint.write(&self.settings.out)?;
-        println!(
-            "step {step:6}  held-out loss {held_out:.4}, written to {}",
-            self.settings.out.display()
-        );
+        println!("step {step:6}  held-out loss {held_out:.4}, written to {}", self.settings.out.display());
         self.write_curve()
     }
 
     fn write_curve(&self) -> Result<(), TrainError> {
         let head = "step,tokens,seconds,learning_rate,train_loss,held_out_loss\n";
         fs::create_dir_all(&self.settings.out).ok();
-        write_file(
-            &self.settings.out.join("loss.csv"),
-            format!("{head}{}", self.curve).as_bytes(),
-        )
+        write_file(&self.settings.out.join("loss.csv"), format!("{head}{}", self.curve).as_bytes())
     }
 }
 
@@ -384,11 +334,7 @@ mod tests {
         let (count, tokens) = (8, 24);
         let ids =
             (0..count).flat_map(|row| (0..=tokens).map(move |at| ((from + row * 7 + at) % 60 + 2) as i32));
-        Rows {
-            ids: ids.collect(),
-            count,
-            tokens,
-        }
+        Rows { ids: ids.collect(), count, tokens }
     }
 
     #[test]
@@ -403,10 +349,7 @@ mod tests {
         }
         let after = futures::executor::block_on(trainer.measure(&held_out)).expect("a loss");
         let uniform = 64_f64.ln();
-        assert!(
-            (before - uniform).abs() < 0.2,
-            "a fresh model guesses evenly: {before} against {uniform}"
-        );
+        assert!((before - uniform).abs() < 0.2, "a fresh model guesses evenly: {before} against {uniform}");
         assert!(after < 0.5 * before, "60 steps: {before} to {after}");
     }
 

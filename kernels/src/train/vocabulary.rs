@@ -46,10 +46,7 @@ mod tests {
     fn learned() -> Tokenizer {
         let texts =
             (0..200).map(|at| format!("Once upon a time, a small fox named Mia found {at} red apples."));
-        learn(300, texts)
-            .expect("learns")
-            .parse()
-            .expect("reads what it wrote")
+        learn(300, texts).expect("learns").parse().expect("reads what it wrote")
     }
 
     #[test]
@@ -64,11 +61,7 @@ mod tests {
         let tokenizer = learned();
         for (text, reason) in rows {
             let ids = tokenizer.encode(text, false).expect(reason);
-            assert_eq!(
-                tokenizer.decode(ids.get_ids(), false).expect(reason),
-                text,
-                "{reason}"
-            );
+            assert_eq!(tokenizer.decode(ids.get_ids(), false).expect(reason), text, "{reason}");
         }
     }
 
@@ -77,17 +70,12 @@ mod tests {
         let tokenizer = learned();
         assert_eq!(tokenizer.token_to_id(BEGIN), Some(BEGIN_ID));
         assert_eq!(tokenizer.token_to_id(END), Some(END_ID));
-        assert!(
-            tokenizer.get_vocab_size(true) <= 300,
-            "the vocabulary is not larger than asked for"
-        );
+        assert!(tokenizer.get_vocab_size(true) <= 300, "the vocabulary is not larger than asked for");
     }
 
     #[test]
     fn common_words_become_few_tokens() {
-        let ids = learned()
-            .encode("Once upon a time, a small fox named Mia", false)
-            .expect("encodes");
+        let ids = learned().encode("Once upon a time, a small fox named Mia", false).expect("encodes");
         assert!(ids.len() <= 12, "ten words and a comma took {} tokens", ids.len());
     }
 }

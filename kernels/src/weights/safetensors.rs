@@ -83,9 +83,7 @@ impl Header {
     /// [`Error::Header`] or [`Error::Tensor`] for a file that is cut off or damaged.
     pub fn parse(head: &[u8], file_bytes: u64) -> Result<Self, Error> {
         let size = Self::size(head)?;
-        let json = usize::try_from(size)
-            .ok()
-            .and_then(|size| head.get(LENGTH_BYTES as usize..size));
+        let json = usize::try_from(size).ok().and_then(|size| head.get(LENGTH_BYTES as usize..size));
         let Some(json) = json else {
             return Err(damaged(
                 head.len() as u64,
@@ -93,19 +91,10 @@ impl Header {
             ));
         };
         let raw: RawHeader = serde_json::from_slice(json).map_err(|e| {
-            damaged(
-                LENGTH_BYTES + e.column() as u64,
-                format!("the header is not readable: {e}"),
-            )
+            damaged(LENGTH_BYTES + e.column() as u64, format!("the header is not readable: {e}"))
         })?;
-        let tensors = raw
-            .tensors
-            .into_iter()
-            .map(|(name, raw)| Ok((name.clone(), raw.check(&name, size)?)));
-        let header = Self {
-            tensors: tensors.collect::<Result<_, Error>>()?,
-            file_bytes,
-        };
+        let tensors = raw.tensors.into_iter().map(|(name, raw)| Ok((name.clone(), raw.check(&name, size)?)));
+        let header = Self { tensors: tensors.collect::<Result<_, Error>>()?, file_bytes };
         header.check_layout(size)?;
         Ok(header)
     }
@@ -118,9 +107,7 @@ impl Header {
 
     /// Names and ranges of all tensors, by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<u64>)> {
-        self.tensors
-            .iter()
-            .map(|(name, entry)| (name.as_str(), entry.range.clone()))
+        self.tensors.iter().map(|(name, entry)| (name.as_str(), entry.range.clone()))
     }
 
     /// The range of a tensor that has to have this shape.
@@ -128,22 +115,13 @@ impl Header {
     /// # Errors
     /// [`Error::Tensor`] if it is missing, too large or of an unknown kind of number; [`Error::Shape`].
     pub fn range(&self, tensor: &str, shape: &[usize]) -> Result<ByteRange, Error> {
-        let failed = |reason: String| Error::Tensor {
-            tensor: tensor.into(),
-            reason,
-        };
+        let failed = |reason: String| Error::Tensor { tensor: tensor.into(), reason };
         let Some(entry) = self.tensors.get(tensor) else {
-            return Err(failed(
-                "missing: config.json and the weights belong to different models".into(),
-            ));
+            return Err(failed("missing: config.json and the weights belong to different models".into()));
         };
         let expected: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
         if entry.shape != expected {
-            return Err(Error::Shape {
-                tensor: tensor.into(),
-                expected,
-                found: entry.shape.clone(),
-            });
+            return Err(Error::Shape { tensor: tensor.into(), expected, found: entry.shape.clone() });
         }
         if entry.number == Number::Other {
             return Err(unreadable(tensor));
@@ -152,11 +130,7 @@ impl Header {
         if bytes > limits::TENSOR_BYTES {
             return Err(failed(format!("{bytes} bytes, {} at most", limits::TENSOR_BYTES)));
         }
-        Ok(ByteRange {
-            tensor: tensor.into(),
-            range: entry.range.clone(),
-            number: entry.number,
-        })
+        Ok(ByteRange { tensor: tensor.into(), range: entry.range.clone(), number: entry.number })
     }
 
     /// The tensors follow one another from the header to the end of the file.
@@ -166,15 +140,8 @@ impl Header {
         let mut at = start;
         for (name, entry) in by_place {
             if entry.range.start != at {
-                let what = if entry.range.start < at {
-                    "overlaps the one before"
-                } else {
-                    "leaves a gap"
-                };
-                return Err(damaged(
-                    at,
-                    format!("tensor {name} starts at {} and {what}", entry.range.start),
-                ));
+                let what = if entry.range.start < at { "overlaps the one before" } else { "leaves a gap" };
+                return Err(damaged(at, format!("tensor {name} starts at {} and {what}", entry.range.start)));
             }
             at = entry.range.end;
         }
@@ -207,19 +174,11 @@ impl ByteRange {
                 self.bytes(),
                 self.range.start
             );
-            return Err(Error::Tensor {
-                tensor: self.tensor.clone(),
-                reason,
-            });
+            return Err(Error::Tensor { tensor: self.tensor.clone(), reason });
         }
         let pairs = || bytes.as_chunks::<2>().0.iter().copied();
         Ok(match self.number {
-            Number::F32 => bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|four| f32::from_le_bytes(*four))
-                .collect(),
+            Number::F32 => bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
             Number::F16 => pairs().map(|two| f16::from_le_bytes(two).to_f32()).collect(),
             Number::BF16 => pairs().map(|two| bf16::from_le_bytes(two).to_f32()).collect(),
             Number::Other => return Err(unreadable(&self.tensor)),
@@ -256,10 +215,7 @@ impl RawEntry {
     /// `start` is where the tensors begin in the file.
     fn check(self, name: &str, start: u64) -> Result<Entry, Error> {
         let [from, to] = self.data_offsets;
-        let failed = |reason: String| Error::Tensor {
-            tensor: name.into(),
-            reason,
-        };
+        let failed = |reason: String| Error::Tensor { tensor: name.into(), reason };
         let (Some(first), Some(end)) = (start.checked_add(from), start.checked_add(to)) else {
             return Err(failed(format!(
                 "its offsets {from}..{to} are beyond every file: the file is damaged"
@@ -272,10 +228,7 @@ impl RawEntry {
             )));
         }
         if let Some(size) = self.dtype.bytes() {
-            let expected = self
-                .shape
-                .iter()
-                .try_fold(size, |bytes, dim| bytes.checked_mul(*dim));
+            let expected = self.shape.iter().try_fold(size, |bytes, dim| bytes.checked_mul(*dim));
             if expected != Some(to - from) {
                 let (found, shape, dtype) = (to - from, &self.shape, self.dtype);
                 return Err(failed(format!(
@@ -283,25 +236,15 @@ impl RawEntry {
                 )));
             }
         }
-        Ok(Entry {
-            number: self.dtype,
-            shape: self.shape,
-            range: first..end,
-        })
+        Ok(Entry { number: self.dtype, shape: self.shape, range: first..end })
     }
 }
 
 fn unreadable(tensor: &str) -> Error {
     let reason = "its numbers are not F32, F16 or BF16: use a checkpoint in one of these".into();
-    Error::Tensor {
-        tensor: tensor.into(),
-        reason,
-    }
+    Error::Tensor { tensor: tensor.into(), reason }
 }
 
 fn damaged(offset: u64, reason: impl Into<String>) -> Error {
-    Error::Header {
-        offset,
-        reason: reason.into(),
-    }
+    Error::Header { offset, reason: reason.into() }
 }

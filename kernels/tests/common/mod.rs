@@ -15,9 +15,7 @@ pub use futures::executor::block_on;
 
 /// A file of the shared test data.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
-    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data")
-        .join(path);
+    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
     let bytes = std::fs::read(full).ok();
     if bytes.is_none() {
         println!("skipped: shared test data {path} is not here");
@@ -53,11 +51,7 @@ impl Checkpoint {
         let bytes = shared(&format!("{folder}/model.safetensors"))?;
         let config = Config::from_json(&shared(&format!("{folder}/{config}"))?).unwrap();
         let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
-        Some(Self {
-            config,
-            header,
-            bytes,
-        })
+        Some(Self { config, header, bytes })
     }
 
     pub fn all(&self) -> Layers {
@@ -71,9 +65,7 @@ impl Checkpoint {
 
     pub fn model(&self, opened: &Opened, layers: Layers) -> Result<Model, Error> {
         let mut model = Model::empty(&self.config, &opened.device);
-        block_on(model.load(layers, &self.header, &opened.device, async |range| {
-            self.read(range).await
-        }))?;
+        block_on(model.load(layers, &self.header, &opened.device, async |range| self.read(range).await))?;
         Ok(model)
     }
 
@@ -92,26 +84,14 @@ impl Reference {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap();
         assert_eq!(tensor.dtype(), Dtype::F32);
-        tensor
-            .data()
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|four| f32::from_le_bytes(*four))
-            .collect()
+        tensor.data().as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
     }
 
     pub fn ids(&self, name: &str) -> Vec<u32> {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap();
         assert_eq!(tensor.dtype(), Dtype::I64);
-        tensor
-            .data()
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|eight| i64::from_le_bytes(*eight) as u32)
-            .collect()
+        tensor.data().as_chunks::<8>().0.iter().map(|eight| i64::from_le_bytes(*eight) as u32).collect()
     }
 }
 
@@ -119,20 +99,11 @@ impl Reference {
 pub fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
     let mean = expected.iter().map(|value| f64::from(*value)).sum::<f64>() / expected.len() as f64;
-    let variance = expected
-        .iter()
-        .map(|value| (f64::from(*value) - mean).powi(2))
-        .sum::<f64>()
-        / expected.len() as f64;
+    let variance =
+        expected.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / expected.len() as f64;
     let allowed = 1e-3 * variance.sqrt();
     let differences = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs()));
-    let worst = differences.fold(
-        0.0,
-        |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) },
-    );
+    let worst = differences.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
     println!("{what}: largest difference {worst:.2e} of {allowed:.2e} allowed");
-    assert!(
-        worst <= allowed,
-        "{what}: largest difference {worst:.3e}, allowed {allowed:.3e}"
-    );
+    assert!(worst <= allowed, "{what}: largest difference {worst:.3e}, allowed {allowed:.3e}");
 }
