@@ -24,10 +24,9 @@ pub async fn run<F: Files>(
     report: impl Fn(Report),
 ) -> Option<String> {
     let (gpu, source, notice) = loop {
-        match requests.next().await? {
-            Request::Boot { gpu, model, notice } => break (gpu, model, notice),
-            // Asked of the worker before this one; whoever asked learns that it is gone and asks again.
-            _ => {}
+        // Anything else was asked of the worker before this one: whoever asked learns that it is gone and asks again.
+        if let Request::Boot { gpu, model, notice } = requests.next().await? {
+            break (gpu, model, notice);
         }
     };
     match boot(gpu, &source, notice, files(&source), &report).await {
