@@ -45,7 +45,7 @@ impl Tier {
     const fn tokens(self) -> u32 {
         match self {
             Self::Gpu => 40,
-            Self::Cpu => 120,
+            Self::Cpu => 240,
         }
     }
 }
