@@ -111,8 +111,8 @@ async fn middle(windows: &[&Window], story: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the end of the newest answer.
+/// Waits for the end of all answers, whoever asked, and returns the newest.
 async fn finished(window: &Window) -> Result<String> {
-    window.until("button", "Write", |_| true).await?;
+    window.until_script("return document.querySelector('article[data-open=\"true\"]') === null").await?;
     window.text("region", "Answer").await?.context("the answer is there")
 }

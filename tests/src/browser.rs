@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, WebDriver};
 
 /// Nothing in these tests may take longer; it is a bound, not a measure.
@@ -80,9 +79,8 @@ impl Driver {
             Tier::Cpu => "--disable-features=WebGPU,WebGPUService,WebRtcHideLocalIpsWithMdns",
         })?;
         let driver = self.session(wanted).await?;
-        let tools = ChromeDevTools::new(driver.handle.clone());
-        let window = Window { driver, tools };
-        window.tools.execute_cdp("Accessibility.enable").await?;
+        let window = Window { driver };
+        window.command("Accessibility.enable", json!({})).await?;
         // What the page keeps between visits is set where the origin is open already, before the page reads it.
         let origin = link.split("/#").next().unwrap_or(link);
         window.driver.goto(format!("{origin}/api/health")).await?;
@@ -115,7 +113,6 @@ impl Drop for Driver {
 /// One browser window.
 pub struct Window {
     driver: WebDriver,
-    tools: ChromeDevTools,
 }
 
 impl Window {
@@ -134,9 +131,21 @@ impl Window {
         Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
     }
 
+    /// Waits for a script to return true.
+    pub async fn until_script(&self, script: &str) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while self.script(script).await? != json!(true) {
+            if Instant::now() > deadline {
+                bail!("{script} did not come true");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     /// A command of the DevTools protocol.
     pub async fn command(&self, name: &str, parameters: Value) -> Result<Value> {
-        Ok(self.tools.execute_cdp_with_params(name, parameters).await?)
+        Ok(self.driver.cdp().send_raw(name, parameters).await?)
     }
 
     /// The text of the element with this role and name, or None if there is none.
