@@ -27,7 +27,7 @@ async fn story_with_a_loss(seed: u64, coordinator: bool) -> Result<()> {
     let mut first = peer_process(&link, "first")?;
     let mut second = peer_process(&link, "second")?;
     second.line(LIMIT, |line| line.starts_with("room: 2 peers") && !line.contains("nobody"))?;
-    let mut asker = Peer::join(u128::MAX, &link, &story_model())?;
+    let mut asker = Peer::join(1, &link, &story_model())?;
     let room = asker.until_room(3, 3).await?;
     let leader = room.peers.epoch.map(|epoch| epoch.leader);
     ensure!(leader != Some(asker.me), "a newcomer does not take over from a coordinator in office");
