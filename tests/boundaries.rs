@@ -17,7 +17,7 @@ struct Rule {
 const TABLE: [Rule; 4] = [
     Rule {
         package: "coordinator",
-        only: Some(&["postcard", "serde", "thiserror"]),
+        only: Some(&["postcard", "serde", "serde_bytes", "thiserror"]),
         never_directly: &[],
         never_at_all: &[
             "burn",

@@ -37,7 +37,7 @@ fn what_is_wrong_is_named() {
             "a folder without a model",
         ),
         (&["generate", "--prompt", ""], "empty", "an empty prompt"),
-        (&["generate", "--prompt", "x", "--temperature", "-1"], "temperature", "a setting out of range"),
+        (&["generate", "--prompt", "x", "--temperature=-1"], "temperature", "a setting out of range"),
         (&["peer", "--room", "http://localhost:1/"], "link", "a link without a room"),
         (&["peer"], "--room", "a missing argument"),
     ];
