@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use tests::browser::{Driver, Tier, Window};
 use tests::program::Server;
 
+/// A software GPU takes all cores: one journey at a time.
+static BROWSERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 const DESKTOP: (u32, u32) = (1280, 860);
 
 /// The built app, or None where nobody built it: the tests then say so and pass over.
@@ -30,6 +33,7 @@ async fn two_windows_write_on_software_webgpu_and_the_coordinator_is_closed() ->
 /// mid-story; the text is what one window alone writes. Then the asker's window is closed in mid-story.
 async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     let Some(app) = built_app() else { return Ok(()) };
+    let _alone_on_this_machine = BROWSERS.lock().await;
     let server = Server::start(&app)?;
     let driver = Driver::start()?;
     let link = server.link(room);

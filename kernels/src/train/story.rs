@@ -115,7 +115,7 @@ pub async fn run(settings: &Settings, opened: &Opened) -> Result<Record, TrainEr
         curve: String::new(),
         started: Instant::now(),
     }
-    .to_the_end()
+    .until_the_end()
     .await
 }
 
@@ -226,7 +226,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_the_end(mut self) -> Result<Record, TrainError> {
+    async fn until_the_end(mut self) -> Result<Record, TrainError> {
         if let Length::Steps(steps) = self.settings.length {
             self.trainer.schedule.steps = Some(steps);
         }
