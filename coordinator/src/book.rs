@@ -208,6 +208,9 @@ impl Book {
         members: &Members,
         out: &mut Outbox,
     ) -> Result<(), String> {
+        if story.end.is_some() && self.take_ended(story.job, members, out) {
+            return Ok(());
+        }
         let Some(record) = self.records.get_mut(&story.job) else {
             self.ask_for(now, from, story.job, out);
             return Ok(());

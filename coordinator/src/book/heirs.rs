@@ -1,7 +1,7 @@
 //! Who carries a job on, and how its copies find each other.
 
 use super::Book;
-use crate::ids::{Millis, PeerId};
+use crate::ids::{JobId, Millis, PeerId};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
@@ -10,7 +10,7 @@ use crate::wire::{Message, Story};
 impl Book {
     /// Works out every job's keeper again, and hands copies to new heirs.
     pub fn rekeep(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
-        let heir = members.live().next().map_or(self.me, |lowest| lowest.min(self.me));
+        let heir = heir(self.me, members);
         for (id, record) in &mut self.records {
             let keeper = match () {
                 () if members.is_live(id.requester) => id.requester,
@@ -33,6 +33,21 @@ impl Book {
                 }
             }
         }
+    }
+
+    /// Takes over a story that has ended, if its requester is gone and this peer is the heir; true if it does. Only its
+    /// keeper tells those who never heard of it, so there has to be one.
+    pub(super) fn take_ended(&mut self, job: JobId, members: &Members, out: &mut Outbox) -> bool {
+        let (me, heir) = (self.me, heir(self.me, members));
+        let Some(record) = self.records.get_mut(&job).filter(|record| record.end.is_some()) else {
+            return false;
+        };
+        let takes = record.keeper != me && heir == me && !members.is_live(job.requester);
+        if takes {
+            record.keeper = me;
+            out.broadcast(members.known(), &Message::Story(record.story(u32::MAX)));
+        }
+        takes
     }
 
     /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`.
@@ -84,4 +99,9 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// Who inherits: the live peer with the lowest id.
+fn heir(me: PeerId, members: &Members) -> PeerId {
+    members.live().next().map_or(me, |lowest| lowest.min(me))
 }
