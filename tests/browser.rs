@@ -10,6 +10,9 @@ static BROWSERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const DESKTOP: (u32, u32) = (1280, 860);
 
+/// The other way than the default for a room's devices to share the work, as the settings call it.
+const EVERYONE: &str = "Every device takes a part";
+
 /// The built app, or None where nobody built it: the tests then say so and pass over.
 fn built_app() -> Option<PathBuf> {
     let app = std::env::var_os("MANYHANDS_DIST").map(PathBuf::from);
@@ -29,6 +32,40 @@ async fn two_windows_write_on_software_webgpu_and_the_coordinator_is_closed() ->
     two_windows_write(Tier::Gpu, "gpu").await
 }
 
+#[tokio::test]
+async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed() -> Result<()> {
+    let Some(app) = built_app() else { return Ok(()) };
+    let _alone_on_this_machine = BROWSERS.lock().await;
+    let server = Server::start(&app)?;
+    let driver = Driver::start()?;
+    let link = server.link("whole");
+    let first = driver.open(&link, Tier::Cpu, DESKTOP).await?;
+    ready(&first, Tier::Cpu).await?;
+    ask(&first).await?;
+    let alone = finished(&first).await?;
+
+    let second = driver.open(&link, Tier::Cpu, DESKTOP).await?;
+    ready(&second, Tier::Cpu).await?;
+    for window in [&first, &second] {
+        let each = |text: &str| text.matches("Runs all 8 layers").count() == 2;
+        window
+            .until("list", "Peers", each)
+            .await
+            .context("without being told, each holds the whole model")?;
+    }
+    shot(&second, "whole", "ready").await?;
+    ask(&second).await?;
+    let writing = second.until("status", "Room", |text| text.contains("all of it runs on")).await?;
+    let (writer, other) = if writing.contains("this device") { (second, first) } else { (first, second) };
+    middle(&[&other], &alone).await?;
+    writer.close().await?;
+    let written = finished(&other).await?;
+    let figures = other.script("return [...document.querySelectorAll('.figures')].at(-1).innerText").await?;
+    ensure!(figures.to_string().contains(" and "), "both worked on it, one after the other: {figures}");
+    ensure!(written == alone, "after the writer's loss: {written:?}\nalone: {alone:?}");
+    other.close().await
+}
+
 /// Two windows meet, each takes half of the layers, one asks. The other, which coordinates, is closed in
 /// mid-story; the text is what one window alone writes. Then the asker's window is closed in mid-story.
 async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
@@ -43,10 +80,12 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     ask(&first).await?;
     let alone = finished(&first).await?;
     ensure!(alone.len() > 40, "one window alone writes: {alone:?}");
+    share_the_layers(&first).await?;
 
     let second = driver.open(&link, tier, DESKTOP).await?;
     ready(&second, tier).await?;
     meet(&first, &second).await?;
+    knows_that_all_share(&second, room).await?;
     second
         .until("region", "Answer", |text| text == alone)
         .await
@@ -85,6 +124,25 @@ async fn ready(window: &Window, tier: Tier) -> Result<()> {
     window.until("list", "Peers", |text| text.contains(device)).await?;
     window.until("button", "Write", |_| true).await?;
     Ok(())
+}
+
+/// This person wants every device of the room to take a part, until somebody wants something else.
+async fn share_the_layers(window: &Window) -> Result<()> {
+    window.press("Settings").await?;
+    window.choose(EVERYONE).await?;
+    window.press("Settings").await
+}
+
+/// This window's settings say so, whoever chose it.
+async fn knows_that_all_share(window: &Window, room: &str) -> Result<()> {
+    window.press("Settings").await?;
+    let chosen = format!(
+        "return [...document.querySelectorAll('[role=radiogroup] label')]
+            .find(label => label.innerText.trim() === '{EVERYONE}').control.checked"
+    );
+    window.until_script(&chosen).await?;
+    shot(window, room, "settings").await?;
+    window.press("Settings").await
 }
 
 /// Both see two peers with half of the layers each, and one coordinator.

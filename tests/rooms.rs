@@ -2,7 +2,8 @@
 //! story is the one that a peer alone would have written.
 
 use anyhow::{Result, ensure};
-use app::node::view::Ask;
+use app::node::view::{Ask, View};
+use coordinator::io::Spread;
 use tests::peer::{LIMIT, Peer, request, solo};
 use tests::program::{Program, Server, root, story_model};
 
@@ -19,7 +20,7 @@ async fn the_coordinator_is_killed_in_mid_story() -> Result<()> {
     story_with_a_loss(12, true).await
 }
 
-/// Three peers write; the coordinator or another worker is killed without warning.
+/// Three peers share the layers and write; the coordinator or another worker is killed without warning.
 async fn story_with_a_loss(seed: u64, coordinator: bool) -> Result<()> {
     let expected = solo(&story_model(), &request(seed)).await?;
     let server = Server::start(&root())?;
@@ -28,6 +29,10 @@ async fn story_with_a_loss(seed: u64, coordinator: bool) -> Result<()> {
     let mut second = peer_process(&link, "second")?;
     second.line(LIMIT, |line| line.starts_with("room: 2 peers") && !line.contains("nobody"))?;
     let mut asker = Peer::join(1, &link, &story_model())?;
+    let three =
+        |view: &View| view.peers.peers.len() == 3 && view.peers.epoch.is_some_and(|e| e.leader.0 != 1);
+    asker.until("three peers under one coordinator", three).await?;
+    asker.ask(Ask::Spread(Spread::Everyone));
     let room = asker.until_room(3, 3).await?;
     let leader = room.peers.epoch.map(|epoch| epoch.leader);
     ensure!(leader != Some(asker.me), "a newcomer does not take over from a coordinator in office");

@@ -1,71 +1,68 @@
-//! What a message costs: one pulse in a room of 64, one token of a story on one peer, one plan for 64 peers.
+//! What one call costs on average: a pulse, an ask and a story in a room of 200 with 100 open jobs, one story on one
+//! peer from beginning to end. `scale` has the percentiles and the ticks.
 
-use coordinator::io::{Capability, Chunk, ChunkOutput, Device, ModelSpec};
-use coordinator::plan::{Candidate, plan};
-use coordinator::wire::{self, Message, Pulse, Report};
-use coordinator::{Command, Config, Coordinator, Input, Layers, Millis, ModelId, Output, PeerId};
+#[expect(dead_code, reason = "`scale` uses the rest")]
+mod crowd;
+
+use coordinator::io::{
+    Capability, Chunk, ChunkOutput, Device, Kind, ModelSpec, Offer, Part, Speed, TextWork, Work,
+};
+use coordinator::{Command, Config, Coordinator, Input, Millis, ModelId, Output, PeerId, wire};
 use criterion::{Criterion, criterion_group, criterion_main};
+use crowd::{Crowd, LEADER};
 use std::hint::black_box;
 
-fn model() -> ModelSpec {
+fn messages(c: &mut Criterion) {
+    let mut leader = Crowd::new(LEADER, 200, 100, 3, None);
+    let job = leader.jobs()[0];
+    let rows = [
+        ("a pulse", PeerId(5), leader.pulse(PeerId(5))),
+        ("an ask", job.requester, leader.ask(job)),
+        ("a story", job.requester, leader.story(job)),
+        ("a report", PeerId(5), leader.report(PeerId(5))),
+    ];
+    for (name, from, message) in rows {
+        let bytes = wire::encode(&message);
+        c.bench_function(&format!("{name} at the leader of 200"), |b| {
+            b.iter(|| leader.node.handle(leader.now, Input::Received { from, bytes: bytes.clone() }));
+        });
+    }
+}
+
+fn offer() -> Offer {
     let id = ModelId([7; 32]);
-    ModelSpec {
-        id,
-        name: "toy".into(),
-        layers: 32,
-        layer_bytes: 1 << 20,
-        ends_bytes: 1 << 20,
-        context: 8_192,
-    }
+    let (layer_bytes, ends_bytes, context, hidden_bytes) = (1 << 20, 1 << 20, 8_192, 8_192);
+    let (name, kind) = ("toy".into(), Kind::Text);
+    let model = ModelSpec { id, name, kind, layers: 32, layer_bytes, ends_bytes, context, hidden_bytes };
+    Offer { model, speed: Speed { layer_micros: 500, prefill_micros: 60, ..Speed::default() } }
 }
 
-fn report(peers: u128) -> Report {
-    Report {
-        name: "Somebody".into(),
-        capability: Some(Capability { device: Device::Gpu, memory: 1 << 30, layer_micros: 500 }),
-        model: Some(model()),
-        share: true,
-        sees: (0..peers).map(PeerId).collect(),
-        ..Report::default()
-    }
-}
-
-/// Peer 0, the leader of a room of `peers`.
-fn room(peers: u128) -> Coordinator {
+/// A peer on its own that holds the whole model.
+fn alone() -> Coordinator {
     let mut node = Coordinator::new(Config { me: PeerId(0), name: "Ada".into(), seed: 0 }, Millis(0));
     node.handle(Millis(1_000), Input::Tick);
-    let capability = Capability { device: Device::Gpu, memory: 1 << 30, layer_micros: 500 };
-    node.handle(Millis(1_000), Input::ComputeReady { capability, model: model() });
-    for peer in (1..peers).map(PeerId) {
-        node.handle(Millis(1_000), Input::PeerUp(peer));
-        let hello = Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name: "Somebody".into() };
-        node.handle(Millis(1_000), Input::Received { from: peer, bytes: wire::encode(&hello) });
-    }
+    let capability = Capability { device: Device::Gpu, memory: 1 << 30 };
+    let (model, layers) = (offer().model.id, offer().model.whole());
+    node.handle(Millis(1_000), Input::ComputeReady { capability, offers: vec![offer()] });
+    node.handle(Millis(1_000), Input::Loaded(Part { model, layers }));
     node
-}
-
-fn pulses(c: &mut Criterion) {
-    let mut node = room(64);
-    let pulse = Pulse { sent: 0, echo: None, following: None, report: report(64) };
-    let bytes = wire::encode(&Message::Pulse(Box::new(pulse)));
-    c.bench_function("a pulse in a room of 64", |b| {
-        b.iter(|| node.handle(Millis(1_000), Input::Received { from: PeerId(5), bytes: bytes.clone() }));
-    });
 }
 
 fn tokens(c: &mut Criterion) {
     c.bench_function("a story of 1,000 tokens on one peer", |b| {
         b.iter(|| {
-            let mut node = room(1);
-            node.handle(Millis(1_000), Input::Loaded(Layers { start: 0, end: 32 }));
-            let (text, prompt, sampling) = (String::new(), vec![1; 64], vec![]);
-            let submit = Command::Submit { text, prompt, max_new: 1_000, sampling };
+            let mut node = alone();
+            let work = Work::Text(TextWork { prompt: vec![1; 64], max_new: 1_000, sampling: vec![] });
+            let submit = Command::Submit { model: None, text: String::new(), work };
             let mut outputs = node.handle(Millis(1_000), Input::Command(submit));
+            let mut passes = 0;
             while let Some(chunk) = next_chunk(&outputs) {
-                let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
+                let (job, lease, number) = (chunk.job, chunk.lease, chunk.number);
                 let result = Ok(ChunkOutput::Token { token: 5, end: false });
-                outputs = node.handle(Millis(1_000), Input::Ran { job, lease, position, result });
+                outputs = node.handle(Millis(1_000), Input::Ran { job, lease, number, result });
+                passes += 1;
             }
+            assert_eq!(passes, 1_000, "the prompt's pass samples the first token");
             black_box(node.sizes())
         });
     });
@@ -78,19 +75,5 @@ fn next_chunk(outputs: &[Output]) -> Option<&Chunk> {
     })
 }
 
-fn plans(c: &mut Criterion) {
-    let candidate = |id: u128| Candidate {
-        id: PeerId(id),
-        name: "Somebody".into(),
-        memory: 1 << 30,
-        layer_micros: 500 + id as u32,
-        sees: (0..64).map(PeerId).collect(),
-    };
-    let candidates: Vec<Candidate> = (0..64).map(candidate).collect();
-    c.bench_function("a plan for 64 peers", |b| {
-        b.iter(|| plan(&model(), black_box(&candidates)));
-    });
-}
-
-criterion_group!(benches, pulses, tokens, plans);
+criterion_group!(benches, messages, tokens);
 criterion_main!(benches);

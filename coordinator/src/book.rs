@@ -6,24 +6,32 @@
 //! the lower id wins when they meet. That both ran the job meanwhile is harmless: the same seed gives the same tokens.
 
 use crate::ids::{JobId, Millis, PeerId};
-use crate::io::{End, Event, Job, JobState};
+use crate::io::{End, Event, Job, JobState, TextWork, Work};
 use crate::limits;
 use crate::membership::Members;
+use crate::mutation::{self, Mutation};
 use crate::outbox::Outbox;
 use crate::wire::{Message, Story, Whole};
 use std::collections::{BTreeMap, VecDeque};
 
 mod heirs;
+mod pictures;
+
+pub use pictures::Canvas;
 
 /// One job.
 #[derive(Debug)]
 pub struct Record {
     /// What was asked for.
     pub job: Job,
-    /// The answer so far.
+    /// The answer so far; empty for pictures.
     pub tokens: Vec<u32>,
+    /// Its pictures so far.
+    pub pictures: BTreeMap<u16, Canvas>,
     /// How it ended.
     pub end: Option<End>,
+    /// How it ended in its keeper's words, and since when pixels are missing.
+    ending: Option<(End, Millis)>,
     /// Who carries it on.
     pub keeper: PeerId,
     /// What it is doing.
@@ -35,14 +43,38 @@ pub struct Record {
 }
 
 impl Record {
+    /// The answer to be written, if it is one.
+    pub const fn text(&self) -> Option<&TextWork> {
+        match &self.job.work {
+            Work::Text(text) => Some(text),
+            Work::Picture(_) => None,
+        }
+    }
+
     /// Tokens of prompt and answer.
     pub fn known(&self) -> u32 {
-        (self.job.prompt.len() + self.tokens.len()) as u32
+        (self.text().map_or(0, |text| text.prompt.len()) + self.tokens.len()) as u32
     }
 
     /// Tokens of prompt and answer at most.
     pub fn until(&self) -> u32 {
-        (self.job.prompt.len() as u32).saturating_add(self.job.max_new)
+        self.text().map_or(0, |text| (text.prompt.len() as u32).saturating_add(text.max_new))
+    }
+
+    /// Whether there is nothing left to be made.
+    pub fn is_full(&self) -> bool {
+        match &self.job.work {
+            Work::Text(_) => self.known() >= self.until(),
+            Work::Picture(_) => self.open_units() == 0,
+        }
+    }
+
+    /// One bit per unit that is not done.
+    pub fn open_units(&self) -> u64 {
+        match &self.job.work {
+            Work::Text(_) => u64::from(self.end.is_none()),
+            Work::Picture(work) => pictures::open_units(work, &self.pictures),
+        }
     }
 
     /// How it goes on from index `from`.
@@ -121,6 +153,9 @@ impl Book {
         let from = record.tokens.len() as u32;
         record.tokens.push(token);
         out.event(Event::Tokens { job, from, tokens: vec![token] });
+        if mutation::on(Mutation::LoseProgress) && from % 16 == 15 {
+            return;
+        }
         out.broadcast(members.known(), &Message::Story(record.story(from)));
     }
 
@@ -128,6 +163,7 @@ impl Book {
     pub fn finish(&mut self, job: JobId, end: End, members: &Members, out: &mut Outbox) {
         self.end(job, end, out);
         self.tell(job, members, out);
+        self.trim();
     }
 
     /// A job that this peer keeps does something else now. True if that is news.
@@ -187,7 +223,7 @@ impl Book {
         let keeper = if from == id.requester { from } else { heir };
         self.insert(now, whole.job, whole.tokens, keeper, out);
         if let Some(end) = whole.end {
-            self.end(id, end, out);
+            self.end_when_whole(now, id, end, out);
         }
         if keeper == self.me {
             // Perhaps nobody else heard of it before the requester left.
@@ -212,7 +248,7 @@ impl Book {
             return Ok(());
         }
         let Some(record) = self.records.get_mut(&story.job) else {
-            self.ask_for(now, from, story.job, out);
+            self.ask_for(now, from, story.job, members, out);
             return Ok(());
         };
         let requester = story.job.requester;
@@ -243,7 +279,7 @@ impl Book {
         }
         let (have, start) = (record.tokens.len(), story.from as usize);
         if start > have {
-            if now.since(record.nudged) >= limits::CLAIM_MS {
+            if now.since(record.nudged) >= limits::CLAIM_MS && !mutation::on(Mutation::LoseProgress) {
                 record.nudged = now;
                 out.send(from, Message::Missing { job: story.job, have: Some(have as u32) });
             }
@@ -254,7 +290,7 @@ impl Book {
             return Err("its answer differs from the one known".into());
         }
         let news = &story.tokens[overlap..];
-        if have + news.len() > record.job.max_new as usize {
+        if have + news.len() > record.text().map_or(0, |text| text.max_new as usize) {
             return Err("its answer is longer than asked for".into());
         }
         if !news.is_empty() {
@@ -266,7 +302,7 @@ impl Book {
             out.event(Event::State { job: story.job, state });
         }
         if let Some(end) = story.end {
-            self.end(story.job, end, out);
+            self.end_when_whole(now, story.job, end, out);
         }
         Ok(())
     }
@@ -277,6 +313,7 @@ impl Book {
             self.records.get(&job).filter(|record| record.keeper == self.me || record.end.is_some())
         {
             out.send(from, have.map_or_else(|| record.whole(), |have| Message::Story(record.story(have))));
+            record.send_pictures(from, out);
         }
     }
 
@@ -288,13 +325,15 @@ impl Book {
     }
 
     /// Asks for a job that this peer has never heard of, once a second at most.
-    fn ask_for(&mut self, now: Millis, from: PeerId, job: JobId, out: &mut Outbox) {
+    fn ask_for(&mut self, now: Millis, from: PeerId, job: JobId, members: &Members, out: &mut Outbox) {
         self.asked.retain(|_, at| now.since(*at) < limits::PULSE_MS);
         let known =
             self.forgotten.contains(&job) || self.asked.contains_key(&job) || job.requester == self.me;
         if !known && self.asked.len() < limits::JOBS_PER_ROOM {
             self.asked.insert(job, now);
-            out.send(from, Message::Missing { job, have: None });
+            // While the requester is here only its own word counts.
+            let teller = if members.is_live(job.requester) { job.requester } else { from };
+            out.send(teller, Message::Missing { job, have: None });
         }
     }
 
@@ -322,7 +361,17 @@ impl Book {
     ) -> &Record {
         let id = job.id;
         out.event(Event::Job { job: job.clone(), tokens: tokens.clone() });
-        let record = Record { job, tokens, end: None, keeper, state: None, heard: now, nudged: now };
+        let record = Record {
+            job,
+            tokens,
+            pictures: BTreeMap::new(),
+            end: None,
+            ending: None,
+            keeper,
+            state: None,
+            heard: now,
+            nudged: now,
+        };
         self.records.entry(id).or_insert(record)
     }
 
@@ -331,6 +380,7 @@ impl Book {
             return;
         };
         record.end = Some(end.clone());
+        record.ending = None;
         record.state = None;
         out.event(Event::Ended { job, end });
         self.finished.push_back(job);

@@ -1,19 +1,28 @@
 //! The machine itself: takes one input, asks the parts, collects what they have to say.
+//!
+//! Messages are cheap: what follows from them for the whole room (reports, plans, views) gathers for `GATHER_MS` and is
+//! done at once. What cannot wait, such as a lost peer or a new leader, is done before `handle` returns.
 
 use crate::book::Book;
+use crate::credit::{self, Ledger};
 use crate::election::Election;
-use crate::ids::{Epoch, Millis, PeerId};
-use crate::io::{Event, Input, ModelSpec, Output, RoomView};
-use crate::leader::Leader;
+use crate::health::{Meter, Work};
+use crate::ids::{Epoch, JobId, Lease, Millis, ModelId, PeerId};
+use crate::io::{Event, Input, Output, Part, RoomView, Speed};
+use crate::leader::{Leader, Room};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
 use crate::owner::{Context, Owner};
 use crate::ranges::Ranges;
+use crate::relay::Relays;
 use crate::stage::{StageSizes, Stages};
-use crate::wire::{self, Message, Pulse, RoomPlan};
+use crate::wire::{self, Message, Report, RoomPlan};
+use std::collections::BTreeMap;
 
+mod beat;
 mod commands;
+mod compute;
 mod messages;
 
 /// What a coordinator needs to know at its start.
@@ -34,6 +43,7 @@ pub struct Coordinator {
     now: Millis,
     out: Outbox,
     members: Members,
+    relays: Relays,
     election: Election,
     /// Some while this peer leads.
     leader: Option<Leader>,
@@ -41,12 +51,27 @@ pub struct Coordinator {
     plan: Option<RoomPlan>,
     ranges: Ranges,
     stages: Stages,
+    /// What the probe measured, by model.
+    probed: BTreeMap<ModelId, Speed>,
+    meter: Meter,
     book: Book,
     owner: Owner,
+    ledger: Ledger,
     jobs_submitted: u32,
     pulse_at: Millis,
-    /// Something happened that plan, keepers or the view may depend on.
+    /// When what has gathered is done.
+    review_at: Option<Millis>,
+    /// Something happened that cannot wait.
     stir: bool,
+    /// What this peer said of itself last.
+    told: Report,
+    /// Everybody's credit, and when it was worked out.
+    credits: BTreeMap<PeerId, u64>,
+    scored_at: Millis,
+    /// When the links that this peer has may be told again.
+    links_at: Millis,
+    /// Chunks at the compute worker: when they were given to it, and how large they are.
+    given: BTreeMap<(JobId, Lease, u32), (Millis, Work, ModelId)>,
     view: RoomView,
 }
 
@@ -79,16 +104,26 @@ impl Coordinator {
             now,
             out: Outbox::new(me),
             members: Members::new(me, &config.name, now),
+            relays: Relays::default(),
             election: Election::new(me, config.seed, now),
             leader: None,
             plan: None,
             ranges: Ranges::default(),
             stages: Stages::new(me),
+            probed: BTreeMap::new(),
+            meter: Meter::default(),
             book: Book::new(me),
             owner: Owner::default(),
+            ledger: Ledger::new(now, me),
             jobs_submitted: 0,
             pulse_at: now,
+            review_at: None,
             stir: true,
+            told: Report::default(),
+            credits: BTreeMap::new(),
+            scored_at: now,
+            links_at: now,
+            given: BTreeMap::new(),
             view: RoomView::default(),
         }
     }
@@ -103,40 +138,33 @@ impl Coordinator {
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Received { from, bytes } => self.received(from, &bytes),
             Input::Command(command) => self.command(command),
-            Input::ComputeReady { capability, model } => {
-                if self.members.own.model.as_ref().is_none_or(|old| old.id != model.id) {
-                    self.lose_compute("its model was changed");
-                }
-                self.members.own.capability = Some(capability);
-                self.members.own.model = Some(bounded(model));
-                self.pulse_soon();
-            }
+            Input::ComputeReady { capability, offers } => self.compute_ready(capability, offers),
             Input::ComputeLost(reason) => {
                 self.lose_compute(&reason);
                 self.out.event(Event::Notice(format!("This device stopped computing: {reason}")));
-                self.pulse_soon();
             }
-            Input::Loaded(layers) => {
-                self.ranges.loaded(layers);
-                self.pulse_soon();
+            Input::Loaded(part) => {
+                self.ranges.loaded(part);
+                self.stir = true;
             }
-            Input::LoadFailed(layers, reason) => {
-                self.ranges.failed(self.now, layers, wire::clip(&reason, limits::REASON_BYTES / 2));
-                self.pulse_soon();
+            Input::LoadFailed(part, reason) => {
+                self.ranges.failed(self.now, part, wire::clip(&reason, limits::REASON_BYTES / 2));
+                self.stir = true;
             }
-            Input::Ran { job, lease, position, result } => {
-                self.stages.ran(self.now, (job, lease), position, result, &mut self.out);
-            }
+            Input::Ran { job, lease, number, result } => self.ran(job, lease, number, result),
         }
         self.settle();
-        self.out.take()
+        let outputs = self.out.take();
+        self.note_runs(&outputs);
+        outputs
     }
 
     /// When to hand in [`Input::Tick`], if nothing else happens before.
     #[must_use]
     pub fn wake_at(&self) -> Option<Millis> {
-        let claim = self.election.wake_at(&self.members);
-        Some(claim.map_or(self.pulse_at, |claim| claim.min(self.pulse_at)))
+        let claim = self.election.wake_at(self.now, &self.members);
+        let others = [claim, self.review_at, self.members.wake_at()];
+        Some(others.into_iter().flatten().fold(self.pulse_at, Millis::min))
     }
 
     /// How much it holds, for the details panel and for tests.
@@ -144,7 +172,7 @@ impl Coordinator {
     pub fn sizes(&self) -> Sizes {
         let (open_jobs, all_jobs) = self.book.sizes();
         Sizes {
-            peers: self.members.all().len() + 1,
+            peers: self.members.len() + 1,
             open_jobs,
             all_jobs,
             owned_jobs: self.owner.len(),
@@ -167,6 +195,7 @@ impl Coordinator {
         if slept > limits::PULSE_MS {
             self.members.forgive(slept);
             self.election.forgive(slept);
+            self.meter.woke(self.now);
             self.stir = true;
         }
     }
@@ -179,10 +208,11 @@ impl Coordinator {
             return self.out.dropped(peer, "the room is full");
         }
         let name = self.members.own.name.clone();
-        self.out.send(peer, Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name });
+        self.out.send_direct(peer, &Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name });
+        self.out.send_direct(peer, &Message::Report(Box::new(self.members.own.clone())));
         self.send_pulse(peer);
         self.book.welcome(peer, &self.members, &mut self.out);
-        self.stir = true;
+        self.soon();
     }
 
     fn peer_down(&mut self, peer: PeerId) {
@@ -191,21 +221,19 @@ impl Coordinator {
             return;
         }
         self.members.refresh(self.now);
-        self.election.down(self.now, peer);
+        self.members.find_relays(self.now);
+        self.out.set_routes(self.members.routes());
+        if !self.members.is_live(peer) {
+            self.election.down(self.now, peer);
+        }
         self.stages.down(peer, &name, &mut self.out);
         self.stir = true;
     }
 
-    fn lose_compute(&mut self, reason: &str) {
-        self.ranges.clear();
-        self.stages.lost(reason, &mut self.out);
-        self.members.own.capability = None;
-        self.stir = true;
-    }
-
-    fn pulse_soon(&mut self) {
-        self.pulse_at = self.now;
-        self.stir = true;
+    /// What follows for the whole room is looked at in a moment.
+    fn soon(&mut self) {
+        let at = self.now.after(limits::GATHER_MS);
+        self.review_at = Some(self.review_at.map_or(at, |known| known.min(at)));
     }
 
     /// Everything that follows from the input, until nothing more does.
@@ -214,13 +242,26 @@ impl Coordinator {
             self.office_changed();
         }
         let due = self.now >= self.pulse_at;
+        let silent = self.members.wake_at().is_some_and(|at| self.now >= at);
+        if due || silent {
+            self.stir |= self.members.refresh(self.now);
+        }
+        if let Some(leader) = self.leader.as_mut().filter(|_| self.stir) {
+            leader.links_changed();
+        }
         if due {
             self.housekeeping();
         }
         self.take_own();
-        if std::mem::take(&mut self.stir) {
+        let gathered = self.review_at.is_some_and(|at| self.now >= at);
+        if gathered {
+            self.review_at = None;
+        }
+        if std::mem::take(&mut self.stir) || gathered {
             self.review();
-            self.show();
+            if gathered || self.review_at.is_none() {
+                self.show();
+            }
         }
         if due {
             self.send_pulses();
@@ -228,38 +269,65 @@ impl Coordinator {
     }
 
     fn take_own(&mut self) {
-        while let Some(message) = self.out.next_own() {
+        for _ in 0..limits::OWN_MESSAGES {
+            let Some(message) = self.out.next_own() else { return };
             self.dispatch(self.me, message);
         }
+        self.soon();
     }
 
     /// What is done once a second.
     fn housekeeping(&mut self) {
         self.stages.expire(self.now, &mut self.out);
-        self.members.refresh(self.now);
-        self.book.nudge(self.now, &mut self.out);
+        self.book.nudge(self.now, &self.members, &mut self.out);
+        self.book.gossip(self.now, &self.members, &mut self.out);
+        self.relays.refill();
         for job in self.book.kept() {
             self.book.tell(job, &self.members, &mut self.out);
         }
-        self.owned(Owner::ask_all);
-        self.stir = true;
+        self.owned(|owner, cx| {
+            owner.check(cx);
+            owner.ask_all(cx);
+        });
+        if self.owner.len() == 0 {
+            self.election.asks_nothing();
+        }
+        if self.now.since(self.scored_at) >= limits::SCORE_MS {
+            self.score();
+        }
+        self.own_speed();
+        self.soon();
     }
 
-    /// Brings membership, keepers, running jobs, the plan and the loaded layers in line with each other.
+    /// Everybody's credit, as this peer sees it.
+    fn score(&mut self) {
+        self.scored_at = self.now;
+        self.members.own.receipts = self.ledger.own_receipts();
+        let scores = self.ledger.scores();
+        if let Some(leader) = &mut self.leader {
+            leader.set_scores(&scores);
+        }
+        self.credits = scores.into_iter().map(|(peer, score)| (peer, score / credit::CREDIT)).collect();
+    }
+
+    /// Plan, keepers and layers after something changed.
     fn review(&mut self) {
-        // Each round may give the next one something to do (a grant opens a session, a session needs layers).
+        // What one part does may concern another (a lost stage breaks a lease, a lease opens a session, a session needs
+        // layers), but not for ever.
         for _ in 0..4 {
             self.members.own.ready = self.ranges.ready();
             self.members.own.trouble = self.ranges.trouble(self.now).map(str::to_owned);
-            self.members.refresh(self.now);
+            if self.members.find_relays(self.now) {
+                self.out.set_routes(self.members.routes());
+            }
+            self.tell_report();
+            self.stages.check(&self.members, &mut self.out);
             self.book.rekeep(self.now, &self.members, &mut self.out);
             self.owned(|owner, cx| {
                 owner.adopt(cx);
                 owner.check(cx);
             });
-            if let Some(leader) = &mut self.leader {
-                leader.review(self.now, &self.members, &mut self.out);
-            }
+            self.lead(Leader::review);
             self.stir = false;
             self.take_own();
             self.load();
@@ -275,13 +343,16 @@ impl Coordinator {
             return;
         }
         let mut wanted = self.stages.needed();
-        let ours = self.members.own.model.as_ref().map(|model| model.id);
-        if let Some(plan) = self.plan.as_ref().filter(|plan| Some(plan.model) == ours) {
-            let own = plan.stages.iter().chain(&plan.next).filter(|stage| stage.peer == self.me);
-            wanted.extend(own.map(|stage| stage.layers));
+        for plan in self.plan.iter().flat_map(|plan| &plan.models) {
+            if !self.probed.contains_key(&plan.model) {
+                continue;
+            }
+            let own = plan.teams.iter().flat_map(|team| &team.stages).filter(|stage| stage.peer == self.me);
+            wanted.extend(own.map(|stage| Part { model: plan.model, layers: stage.layers }));
         }
         self.ranges.reconcile(&wanted, &mut self.out);
-        self.members.own.ready = self.ranges.ready();
+        let ready = self.ranges.ready();
+        self.stir |= ready != self.members.own.ready;
     }
 
     fn office_changed(&mut self) {
@@ -289,41 +360,23 @@ impl Coordinator {
             Some(epoch) => match &mut self.leader {
                 Some(leader) if leader.epoch() != epoch => leader.renew(epoch),
                 Some(_) => {}
-                None => self.leader = Some(Leader::new(epoch, self.plan.as_ref(), &self.members)),
+                None => {
+                    self.leader = Some(Leader::new(self.now, epoch, self.plan.as_ref(), &self.members));
+                }
             },
             None => self.leader = None,
         }
         self.owned(Owner::ask_all);
-        self.pulse_soon();
-    }
-
-    fn send_pulses(&mut self) {
-        self.pulse_at = self.now.after(limits::PULSE_MS);
-        self.election.beat(self.now);
-        for peer in self.members.all() {
-            self.send_pulse(peer);
-        }
-    }
-
-    fn send_pulse(&mut self, peer: PeerId) {
-        let pulse = Pulse {
-            sent: self.now.0,
-            echo: self.members.echo(self.now, peer),
-            following: self.election.current(),
-            report: self.members.own.clone(),
-        };
-        self.out.send(peer, Message::Pulse(Box::new(pulse)));
+        self.pulse_at = self.now;
+        self.stir = true;
     }
 
     fn show(&mut self) {
-        let stages = |plan: &RoomPlan| {
-            if plan.stages.is_empty() { plan.next.clone() } else { plan.stages.clone() }
-        };
         let view = RoomView {
             epoch: self.election.epoch(),
-            peers: self.members.view(),
-            stages: self.plan.as_ref().map(stages).unwrap_or_default(),
-            why: self.plan.as_ref().map(|plan| plan.why.clone()).unwrap_or_default(),
+            peers: self.members.view(&self.credits),
+            models: self.plan.as_ref().map(|plan| plan.models.clone()).unwrap_or_default(),
+            spread: self.plan.as_ref().map(|plan| plan.spread).unwrap_or_default(),
         };
         if view != self.view {
             self.view = view.clone();
@@ -336,15 +389,18 @@ impl Coordinator {
             now: self.now,
             members: &self.members,
             leader: self.election.leader(),
+            election: &mut self.election,
             book: &mut self.book,
+            ledger: &mut self.ledger,
             out: &mut self.out,
         };
         act(&mut self.owner, &mut context)
     }
-}
 
-/// A model whose name the wire can carry.
-fn bounded(mut model: ModelSpec) -> ModelSpec {
-    model.name = wire::clip(&model.name, limits::NAME_BYTES);
-    model
+    /// Does something as the leader, if this peer leads.
+    fn lead<T>(&mut self, act: impl FnOnce(&mut Leader, &mut Room<'_>) -> T) -> Option<T> {
+        let leader = self.leader.as_mut()?;
+        let mut room = Room { now: self.now, members: &self.members, out: &mut self.out };
+        Some(act(leader, &mut room))
+    }
 }

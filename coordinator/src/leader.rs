@@ -1,39 +1,51 @@
-//! What a leader decides: the room's plan, and which job runs when.
+//! What a leader decides: which teams hold which models, and which unit of which job runs when, and where.
 //!
-//! All of it is soft. A new leader starts from the plan it knew as a follower and from the jobs that their keepers
-//! ask for again. There are two plans at most: the one *in force*, on which jobs are granted, and the *next*, which
-//! is being loaded and takes over when all its stages are ready.
+//! All of it is soft. A new leader starts from the plan it knew as a follower and from the jobs that their keepers ask
+//! for again. The planner says which [`teams`] there should be; those that are new are loaded, and *serve* once all their
+//! members have their parts and know that they are wanted; what they replace serves until then.
 //!
 //! ```text
-//!   review:  stage of `force` lost?  -> no plan in force; its jobs wait
-//!            stage of `next` lost?   -> no next plan
-//!            neither, or idle?       -> plan again; if it differs, it becomes `next`
-//!            `next` ready, and its peers know that they are in it?  -> it is in force
-//!            in force, and its peers know that?                     -> grant leases
+//!   review:  who can compute, and how fast    workers
+//!            which teams of each model        teams      planned -> loading -> serving -> leaving
+//!            which unit runs where            grants     waiting -> granted; and moved, where that pays
 //! ```
 
-use crate::ids::{Epoch, JobId, Layers, Lease, Millis, ModelId, PeerId};
-use crate::io::{ModelSpec, Stage};
+use crate::ids::{Epoch, Lease, Millis, ModelId, PeerId};
+use crate::io::{Kind, ModelSpec, Part, Spread};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
-use crate::plan::{self, Candidate};
+use crate::planner::Links;
 use crate::queue::Queue;
-use crate::wire::{self, Ask, Message, Report, RoomPlan, Running, Standing};
-use std::collections::BTreeMap;
+use crate::wire::{Ask, Demand, Message, ModelPlan, RoomPlan, Running, Standing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+mod grants;
+mod teams;
+mod workers;
+
+use grants::Desk;
+use teams::Roster;
 
 /// A leader's soft state.
 #[derive(Debug)]
 pub struct Leader {
     epoch: Epoch,
     version: u32,
-    model: Option<ModelSpec>,
-    force: Vec<Stage>,
-    next: Vec<Stage>,
-    /// Since which version of the plan each of its stages has been in it without a break.
-    told: BTreeMap<(PeerId, Layers), u32>,
-    why: String,
+    spread: Spread,
+    models: BTreeMap<ModelId, Roster>,
+    /// Since which version of the plan each of its parts has been in it without a break.
+    told: BTreeMap<(PeerId, Part), u32>,
     queue: Queue,
+    /// What each job takes, and when it was moved last.
+    demands: BTreeMap<crate::ids::JobId, (Demand, Millis)>,
+    /// What grants are decided with, and the models that have no place for another unit; both until something changes.
+    desks: BTreeMap<ModelId, Arc<Desk>>,
+    full: BTreeSet<ModelId>,
+    /// What the peers measured between each other; None if that has changed since.
+    links: Arc<Links>,
+    links_known: bool,
     leases: u32,
     suspects: BTreeMap<PeerId, Suspect>,
 }
@@ -45,21 +57,36 @@ struct Suspect {
     wait_ms: u64,
 }
 
+/// What a leader's method works with.
+pub struct Room<'a> {
+    /// The time.
+    pub now: Millis,
+    /// Who is there.
+    pub members: &'a Members,
+    /// Where messages go.
+    pub out: &'a mut Outbox,
+}
+
 impl Leader {
     /// Takes office with the plan known so far.
-    pub fn new(epoch: Epoch, known: Option<&RoomPlan>, members: &Members) -> Self {
-        let model = known.and_then(|plan| find_model(members, plan.model));
-        let force = known.filter(|_| model.is_some()).map(|plan| plan.stages.clone()).unwrap_or_default();
-        let next = known.filter(|_| model.is_some()).map(|plan| plan.next.clone()).unwrap_or_default();
+    pub fn new(now: Millis, epoch: Epoch, known: Option<&RoomPlan>, members: &Members) -> Self {
+        let plans = known.map(|plan| plan.models.as_slice()).unwrap_or_default();
+        let spread = known.map(|plan| plan.spread).unwrap_or_default();
+        let roster = |plan: &ModelPlan| {
+            Some((plan.model, Roster::known(members.model(plan.model)?.clone(), plan, spread)))
+        };
         Self {
             epoch,
             version: 0,
-            model,
-            force,
-            next,
+            spread,
+            models: plans.iter().filter_map(roster).collect(),
             told: BTreeMap::new(),
-            why: known.map(|plan| plan.why.clone()).unwrap_or_default(),
-            queue: Queue::default(),
+            queue: Queue::new(now),
+            demands: BTreeMap::new(),
+            desks: BTreeMap::new(),
+            full: BTreeSet::new(),
+            links: Arc::default(),
+            links_known: false,
             leases: 0,
             suspects: BTreeMap::new(),
         }
@@ -83,203 +110,155 @@ impl Leader {
         self.queue.len()
     }
 
+    /// Somebody reported other links.
+    pub const fn links_changed(&mut self) {
+        self.links_known = false;
+    }
+
+    /// How the devices are to share the work.
+    pub const fn set_spread(&mut self, spread: Spread) {
+        self.spread = spread;
+    }
+
     /// Takes a keeper's ask and says where the job stands.
     ///
     /// # Errors
     /// Says why `asker` may not ask for it.
-    pub fn ask(
-        &mut self,
-        now: Millis,
-        asker: PeerId,
-        ask: &Ask,
-        members: &Members,
-        out: &mut Outbox,
-    ) -> Result<(), String> {
-        if asker != ask.job.requester && members.is_live(ask.job.requester) {
+    pub fn ask(&mut self, asker: PeerId, ask: &Ask, room: &mut Room<'_>) -> Result<(), String> {
+        let job = ask.job;
+        if asker != job.requester && room.members.is_live(job.requester) {
             return Err("it asks for the job of a peer that is here".into());
         }
-        let answer = match self.queue.ask(now, asker, ask) {
-            Ok(broken) => {
-                if broken && let Some(peer) = ask.suspect {
-                    self.suspect(now, peer);
-                }
-                self.review(now, members, out);
-                self.standing(ask)
-            }
-            Err(full) => Some(Standing::Waiting(full)),
-        };
-        if let Some(standing) = answer {
-            out.send(asker, Message::Standing { epoch: self.epoch, job: ask.job, standing });
+        let current = self.queue.asker(job).filter(|current| room.members.is_live(*current));
+        if asker != job.requester && current.is_some_and(|current| current < asker) {
+            return Err("it asks for a job that another peer inherited".into());
         }
+        let (held, waiting) = (self.queue.units_of(job), self.queue.waiting_by_model(ask.model));
+        let standing = match self.queue.ask(room.now, asker, ask) {
+            Ok(broken) => {
+                // A team is free again, or the queue so long that a slow one is better than waiting.
+                if self.queue.units_of(job) < held || self.queue.waiting_by_model(ask.model) > waiting {
+                    self.full.clear();
+                }
+                let blamed = |peer| broken.iter().any(|run| run.stages.iter().any(|stage| stage.peer == peer));
+                if let Some(peer) = ask.suspect.filter(|peer| blamed(*peer)) {
+                    self.suspect(room.now, peer);
+                }
+                self.demands.entry(job).or_insert((ask.demand, room.now)).0 = ask.demand;
+                if broken.is_empty() {
+                    self.grant(room);
+                } else {
+                    self.review(room);
+                }
+                self.standing(ask, room)
+            }
+            Err(refusal) => Standing::Waiting(refusal.to_string()),
+        };
+        room.out.send(asker, Message::Standing { epoch: self.epoch, job, standing });
         Ok(())
     }
 
     /// Takes note that a job has ended. False if it is not `asker`'s.
-    pub fn done(&mut self, asker: PeerId, job: JobId) -> bool {
+    pub fn done(&mut self, asker: PeerId, job: crate::ids::JobId) -> bool {
         self.queue.done(asker, job)
     }
 
-    /// The plan as everybody is told.
-    pub fn announcement(&self) -> Option<RoomPlan> {
-        let model = self.model.as_ref()?.id;
-        let (stages, next) = (self.force.clone(), self.next.clone());
-        let why = wire::clip(&self.why, limits::REASON_BYTES);
-        Some(RoomPlan { epoch: self.epoch, version: self.version, model, stages, next, why })
+    /// A team is free again: whoever is next may have it.
+    pub fn next(&mut self, room: &mut Room<'_>) {
+        self.full.clear();
+        self.grant(room);
     }
 
-    /// Tells the plan to `peer` if its report says that it has not heard it.
-    pub fn remind(&self, peer: PeerId, report: &Report, out: &mut Outbox) {
-        if report.plan != Some((self.epoch, self.version))
-            && let Some(plan) = self.announcement()
-        {
-            out.send(peer, Message::Plan(plan));
+    /// The plan as everybody is told.
+    pub fn announcement(&self) -> RoomPlan {
+        let models = self.models.values().map(Roster::plan).collect();
+        RoomPlan { epoch: self.epoch, version: self.version, spread: self.spread, models }
+    }
+
+    /// Tells the plan to `peer` if its pulse says that it has not heard it.
+    pub fn remind(&self, peer: PeerId, members: &Members, out: &mut Outbox) {
+        if self.version > 0 && members.plan(peer) != Some((self.epoch, self.version)) {
+            out.send(peer, Message::Plan(self.announcement()));
         }
     }
 
     /// Looks at everything again: who can still do what, what to load, what to grant.
-    pub fn review(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
+    pub fn review(&mut self, room: &mut Room<'_>) {
+        let (now, members) = (room.now, room.members);
+        self.desks.clear();
+        self.full.clear();
+        if !std::mem::replace(&mut self.links_known, true) {
+            self.links = Arc::new(workers::links(members));
+        }
         self.suspects.retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
         let before = self.announcement();
-        self.choose_model(members);
+        self.choose_models(members);
         self.queue.expire(now, |asker| !members.is_live(asker));
-        self.queue.revoke(|running| !running.stages.iter().all(|stage| holds(members, *stage)));
-        self.replan(now, members);
+        let models = &self.models;
+        self.queue.revoke(|job_model, running| {
+            let holds = |stage: &crate::io::Stage| {
+                teams::holds(members, stage.peer, Part { model: job_model, layers: stage.layers })
+            };
+            !models.contains_key(&job_model) || !running.stages.iter().all(holds)
+        });
+        let demands = std::mem::take(&mut self.demands);
+        self.demands = demands.into_iter().filter(|(job, _)| self.queue.contains(*job)).collect();
+        self.plan_teams(now, members);
         if self.version == 0 || self.announcement() != before {
-            self.announce(members, out);
+            self.announce(members, room.out);
         }
-        self.grant(now, members, out);
+        self.grant(room);
+        self.move_what_pays(room);
+    }
+
+    /// Takes everyone's credit, in thousandths.
+    pub fn set_scores(&mut self, scores: &BTreeMap<PeerId, u64>) {
+        self.queue.set_scores(scores);
     }
 
     fn announce(&mut self, members: &Members, out: &mut Outbox) {
         self.version += 1;
         let old = std::mem::take(&mut self.told);
-        for stage in self.force.iter().chain(&self.next) {
-            let key = (stage.peer, stage.layers);
-            let since = old.get(&key).copied().unwrap_or(self.version);
-            self.told.insert(key, since);
+        for roster in self.models.values() {
+            for key in roster.parts() {
+                let since = old.get(&key).copied().unwrap_or(self.version);
+                self.told.insert(key, since);
+            }
         }
-        if let Some(plan) = self.announcement() {
-            out.broadcast(members.known(), &Message::Plan(plan.clone()));
-            out.send(members.me(), Message::Plan(plan));
+        let plan = Message::Plan(self.announcement());
+        out.broadcast(members.known(), &plan);
+        out.send(members.me(), plan);
+    }
+
+    /// The models to hold: of each kind the leader's own, else the most common, and what people ask for.
+    fn choose_models(&mut self, members: &Members) {
+        let mut chosen: Vec<ModelSpec> =
+            [Kind::Text, Kind::Picture].into_iter().filter_map(|kind| self.main_model(kind, members)).collect();
+        for model in self.queue.models() {
+            if chosen.iter().all(|known| known.id != model) {
+                chosen.extend(members.model(model).cloned());
+            }
+        }
+        chosen.truncate(limits::MODELS);
+        self.models.retain(|id, _| chosen.iter().any(|model| model.id == *id));
+        for model in chosen {
+            self.models.entry(model.id).or_insert_with(|| Roster::new(model));
         }
     }
 
-    fn replan(&mut self, now: Millis, members: &Members) {
-        let Some(model) = self.model.clone() else {
-            self.why = "no device is ready to compute yet".into();
-            return;
+    fn main_model(&self, kind: Kind, members: &Members) -> Option<ModelSpec> {
+        let own = members.own.offers.iter().map(|offer| &offer.model).find(|model| model.kind == kind);
+        let kept = || {
+            let kept = self.models.values().map(Roster::model).find(|model| model.kind == kind)?;
+            members.model(kept.id)
         };
-        let usable = self.usable(now, model.id, members);
-        let has = |stage: &Stage| usable.iter().any(|candidate| candidate.id == stage.peer);
-        if !self.force.iter().all(|stage| has(stage) && holds(members, *stage)) {
-            self.force.clear();
-        }
-        if !self.next.iter().all(&has) {
-            self.next.clear();
-        }
-        if (self.force.is_empty() && self.next.is_empty()) || self.queue.is_idle() {
-            self.aim(&model, plan::plan(&model, &usable), members);
-        }
-        if !self.next.is_empty() && self.next.iter().all(|stage| self.keeps(members, *stage)) {
-            self.force = std::mem::take(&mut self.next);
-        }
+        own.or_else(kept).cloned().or_else(|| most_common(kind, members))
     }
 
-    /// Makes `plan` the next one, unless it is in force already.
-    fn aim(&mut self, model: &ModelSpec, plan: plan::Plan, members: &Members) {
-        self.why = plan.why;
-        if let Some(trouble) = trouble(members, model.id) {
-            self.why = format!("{}. {trouble}", self.why);
-        }
-        self.next = if plan.stages == self.force { Vec::new() } else { plan.stages };
-        // Where old and new layers do not fit beside each other the old ones make room.
-        let crowded = self.next.iter().any(|new| {
-            let old = self.force.iter().find(|old| old.peer == new.peer && old.layers != new.layers);
-            let memory =
-                members.report(new.peer).and_then(|r| Some(r.capability.as_ref()?.memory)).unwrap_or(0);
-            old.is_some_and(|old| {
-                let both =
-                    plan::stage_bytes(model, old.layers).saturating_add(plan::stage_bytes(model, new.layers));
-                both > memory
-            })
-        });
-        if crowded {
-            self.force.clear();
-        }
-    }
-
-    /// Everyone who can take layers. Hidden tabs count only if they have layers already, or nobody else is there.
-    fn usable(&self, now: Millis, model: ModelId, members: &Members) -> Vec<Candidate> {
-        let trusted = |id: PeerId| self.suspects.get(&id).is_none_or(|suspect| now >= suspect.until);
-        let all: Vec<(bool, Candidate)> = members
-            .reports()
-            .into_iter()
-            .filter(|(id, report)| report.share && report.trouble.is_none() && trusted(*id))
-            .filter(|(_, report)| report.model.as_ref().is_some_and(|spec| spec.id == model))
-            .filter_map(|(id, report)| {
-                let capability = report.capability.as_ref()?;
-                let has = self.force.iter().chain(&self.next).any(|stage| stage.peer == id);
-                let candidate = Candidate {
-                    id,
-                    name: members.name(id),
-                    memory: capability.memory,
-                    layer_micros: capability.layer_micros,
-                    sees: report.sees.iter().copied().collect(),
-                };
-                Some((!report.hidden || has, candidate))
-            })
-            .collect();
-        let nobody_else = !all.iter().any(|(preferred, _)| *preferred);
-        all.into_iter()
-            .filter(|(preferred, _)| *preferred || nobody_else)
-            .map(|(_, candidate)| candidate)
-            .collect()
-    }
-
-    /// The leader's own model; without one, the most common, ties to the lowest id. Kept while anybody has it.
-    fn choose_model(&mut self, members: &Members) {
-        let kept = self.model.as_ref().and_then(|model| find_model(members, model.id));
-        let chosen = members.own.model.clone().or(kept).or_else(|| most_common(members));
-        if chosen.as_ref().map(|model| model.id) != self.model.as_ref().map(|model| model.id) {
-            self.force.clear();
-            self.next.clear();
-        }
-        self.model = chosen.or_else(|| self.model.take());
-    }
-
-    fn grant(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
-        let serves = !self.force.is_empty() && self.force.iter().all(|stage| self.keeps(members, *stage));
-        let Some(model) = self.model.as_ref().filter(|_| serves).map(|model| model.id) else {
-            return;
-        };
-        while let Some((job, asker)) = self.queue.next(model) {
-            self.leases += 1;
-            let lease = Lease { epoch: self.epoch, serial: self.leases };
-            let running = Running { lease, stages: self.force.clone() };
-            self.queue.granted(now, job, running.clone());
-            out.send(asker, Message::Grant(running, job));
-        }
-    }
-
-    fn standing(&self, ask: &Ask) -> Option<Standing> {
-        let place = self.queue.place(ask.job)?;
-        let other = self.model.as_ref().is_some_and(|model| model.id != ask.model);
-        Some(match () {
-            () if other => Standing::Waiting("the room runs another model than this job asks for".into()),
-            () if !self.force.is_empty() => Standing::Queued(place),
-            () if !self.next.is_empty() => Standing::Waiting("the model's layers are being loaded".into()),
-            () => Standing::Waiting(wire::clip(&self.why, limits::REASON_BYTES)),
-        })
-    }
-
-    /// Whether a stage's peer has its layers and is going to keep them. Of a report that was sent before its peer
-    /// heard that the plan wants them, nothing follows: by now they may be freed.
-    fn keeps(&self, members: &Members, stage: Stage) -> bool {
-        let heard = members.report(stage.peer).and_then(|report| report.plan);
-        let told = self.told.get(&(stage.peer, stage.layers));
-        let knows =
-            told.zip(heard).is_some_and(|(since, (epoch, version))| epoch == self.epoch && version >= *since);
-        knows && holds(members, stage)
+    /// Leases one more.
+    fn lease(&mut self) -> Lease {
+        self.leases += 1;
+        Lease { epoch: self.epoch, serial: self.leases }
     }
 
     fn suspect(&mut self, now: Millis, peer: PeerId) {
@@ -291,40 +270,24 @@ impl Leader {
     }
 }
 
-/// Whether a stage's peer is live and had its layers in memory when it reported.
-fn holds(members: &Members, stage: Stage) -> bool {
-    members.is_live(stage.peer)
-        && members
-            .report(stage.peer)
-            .is_some_and(|report| report.ready.contains(&stage.layers) && report.share)
-}
-
-fn find_model(members: &Members, id: ModelId) -> Option<ModelSpec> {
-    members
-        .reports()
-        .values()
-        .filter_map(|report| report.model.as_ref())
-        .find(|model| model.id == id)
-        .cloned()
-}
-
-fn most_common(members: &Members) -> Option<ModelSpec> {
+fn most_common(kind: Kind, members: &Members) -> Option<ModelSpec> {
     let mut counts: BTreeMap<ModelId, (usize, &ModelSpec)> = BTreeMap::new();
     let reports = members.reports();
-    for model in reports.values().filter_map(|report| report.model.as_ref()) {
+    let models = reports.values().flat_map(|report| &report.offers).map(|offer| &offer.model);
+    for model in models.filter(|model| model.kind == kind) {
         counts.entry(model.id).or_insert((0, model)).0 += 1;
     }
     let best = counts.iter().max_by_key(|(id, (count, _))| (*count, std::cmp::Reverse(**id)));
     best.map(|(_, (_, model))| (*model).clone())
 }
 
-/// Who could not load its layers, and why.
-fn trouble(members: &Members, model: ModelId) -> Option<String> {
-    members.reports().into_iter().find_map(|(id, report)| {
-        let reason =
-            report.trouble.as_ref().filter(|_| report.model.as_ref().is_some_and(|m| m.id == model))?;
-        Some(format!("{} could not load its part: {reason}", members.name(id)))
-    })
+/// How many units each peer runs.
+fn loads<'a>(running: impl Iterator<Item = &'a Running>) -> BTreeMap<PeerId, usize> {
+    let mut loads = BTreeMap::new();
+    for stage in running.flat_map(|running| &running.stages) {
+        *loads.entry(stage.peer).or_insert(0) += 1;
+    }
+    loads
 }
 
 #[cfg(test)]

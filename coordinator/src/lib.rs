@@ -23,20 +23,27 @@
 
 mod book;
 mod coordinator;
+pub mod credit;
 mod election;
+pub mod health;
 pub mod ids;
 pub mod io;
 mod leader;
 pub mod limits;
 mod membership;
+pub mod mutation;
 mod outbox;
 mod owner;
 mod pace;
-pub mod plan;
+pub mod pieces;
+pub mod planner;
 mod queue;
 mod ranges;
+mod relay;
 mod session;
 mod stage;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use coordinator::{Config, Coordinator, Sizes};

@@ -1,8 +1,8 @@
 //! Every bound of the coordinator and its wire, with unit and source.
 
-/// Peers in one room, this one included. Source: a full mesh; Chromium allows about 500 connections a page, and
-/// the heartbeat costs peers² messages a second.
-pub const PEERS: usize = 64;
+/// Peers in one room, this one included. Source: the benches go this far; a full mesh ends earlier, since Chromium
+/// allows about 500 connections a page.
+pub const PEERS: usize = 1024;
 /// Bytes of one control message. Source: one SCTP message that every browser accepts, with room to spare.
 pub const CONTROL_BYTES: usize = 64 * 1024;
 /// Bytes of one bulk message (a hidden state of one prefill pass). Source: `PASS_TOKENS` × 8192 channels × 4 bytes.
@@ -18,18 +18,49 @@ pub const NAME_BYTES: usize = 48;
 /// Jobs one peer may have open. Source: guess.
 pub const JOBS_PER_PEER: usize = 4;
 /// Jobs open in a room. Source: guess.
-pub const JOBS_PER_ROOM: usize = 64;
-/// Jobs that run at once. Source: guess; enough to keep the stages of a small room busy.
-pub const JOBS_RUNNING: usize = 4;
+pub const JOBS_PER_ROOM: usize = 128;
+/// Units of one job. Source: one bit each in [`Ask::waiting`](crate::wire::Ask::waiting).
+pub const UNITS: usize = 64;
+/// Jobs that run at once on one team of several stages, beyond one per stage. Source: one more than there are stages
+/// hides the way between them.
+pub const TEAM_JOBS_EXTRA: usize = 1;
+/// Jobs that run at once at one peer. Source: `STAGES` jobs of a full pipeline, and the one beyond.
+pub const JOBS_RUNNING: usize = STAGES + TEAM_JOBS_EXTRA;
+/// Models that one device offers, or that a room runs at once. Source: guess; text, pictures, and a spare of each.
+pub const MODELS: usize = 4;
+/// Denoising steps of a picture. Source: guess; schedules have at most a hundred or so.
+pub const PICTURE_STEPS: u16 = 1000;
+/// Tiles of a picture. Source: one bit each in [`OpenPicture::tiles`](crate::wire::OpenPicture::tiles).
+pub const TILES: u16 = 64;
+/// Steps of a picture between two latents that its keeper gets. Source: 0.5 MB for PRX at 1024 × 1024 every few
+/// seconds of work is under 2 % of a 10 Mb/s link; a lost worker costs at most these steps.
+pub const CHECKPOINT_STEPS: u16 = 4;
+/// Parts of a picture that one member holds at once. Source: encoding, latent and two velocities are needed, twice.
+pub const BLOBS: usize = 8;
+/// Bytes of one part of a picture. Source: `BULK_BYTES` less the names around it.
+pub const BLOB_BYTES: usize = BULK_BYTES - 1024;
+/// Bytes of a latent that everyone gets as a preview. Source: guess; two bulk frames.
+pub const PREVIEW_BYTES: usize = 32 * 1024;
+/// Bytes of latents and pixels of all jobs, open ones too; more is refused. Source: guess; a set of the largest pictures.
+pub const PIXELS_MOST: usize = 4 * PIXELS_BYTES;
+/// Bytes of pixels that are kept for newcomers. Source: guess; a tenth of what a phone gives a tab.
+pub const PIXELS_BYTES: usize = 64 * 1024 * 1024;
+/// Milliseconds for which a watcher waits for the pixels of a picture whose job has ended. Source: guess.
+pub const PIXELS_MS: u64 = 60_000;
+/// Receipts in one report. Source: guess; the workers that served a peer most.
+pub const RECEIPTS: usize = 64;
 /// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: guess; enough to
 /// hide one round trip during a replay, few enough that a slow stage holds back its predecessor.
 pub const WINDOW: usize = 8;
+/// The same while tokens that are known are run again. Source: a replay of a hundred tokens then takes two round trips,
+/// and fits the transport's window of 1 MiB for models of up to 2,048 channels.
+pub const REPLAY_WINDOW: usize = 64;
 /// Sessions (a job under a lease) open at one stage. Source: `JOBS_RUNNING`, twice, for those being replaced.
 pub const SESSIONS: usize = 2 * JOBS_RUNNING;
 /// Of these, sessions of one owner, so that nobody can take them all. Source: as many jobs run at once.
 pub const SESSIONS_PER_PEER: usize = JOBS_RUNNING;
 /// Chunks that wait at one stage's compute worker. Source: every session with a full window.
-pub const CHUNKS_WAITING: usize = SESSIONS * WINDOW;
+pub const CHUNKS_WAITING: usize = SESSIONS * REPLAY_WINDOW;
 /// Finished jobs whose text is kept for newcomers. Source: guess.
 pub const JOBS_KEPT: usize = 32;
 /// Finished jobs of which only the name is kept, so that a late copy is not shown twice. Source: guess.
@@ -48,13 +79,40 @@ pub const RANGES: usize = 16;
 /// and it keeps one hostile message from using up all terms.
 pub const TERM_JUMP: u64 = 1 << 20;
 
-/// Milliseconds between two pulses. Source: guess; 64 peers then handle 63 small messages a second each.
+/// Milliseconds between two pulses. Source: guess; 200 peers then handle 199 small messages a second each.
 pub const PULSE_MS: u64 = 1_000;
-/// Milliseconds without a word after which a peer, or a leader's beat, counts as gone until it speaks again.
-/// Source: five missed pulses; browsers throttle a hidden tab's timers to one a second.
-pub const SILENT_MS: u64 = 5_000;
-/// Milliseconds without a leader before the best-ranked peer claims office. Source: a round trip across the world.
-pub const CLAIM_MS: u64 = 300;
+/// Milliseconds for which changes gather before they are reported, planned for and shown. Source: guess; shorter than
+/// people notice, and a crowd that leaves at once is one change.
+pub const GATHER_MS: u64 = 50;
+/// Milliseconds between two reports of changed links. Source: guess; a crowd of sixty that comes within a second is then
+/// a few thousand messages for each of them, not tens of thousands.
+pub const LINKS_MS: u64 = 500;
+/// Milliseconds without a rise of the leader's beat after which it counts as gone. Source: it may come over three
+/// peers, a pulse each, after the two that a link may miss. A silent link to the leader is noticed earlier.
+pub const BEAT_MS: u64 = 5_000;
+/// The same for a leader whose own link has fallen silent too. Source: two pulses and half a second for the way.
+pub const BEAT_LOST_MS: u64 = 2 * PULSE_MS + 500;
+/// Milliseconds for which others may see a peer that this one has no channel to before it is reached by relay.
+/// Source: connecting took 0.2 to 1.1 s when measured.
+pub const RELAY_AFTER_MS: u64 = 3_000;
+/// Peers without a channel that are reached, or heard of. Source: guess; half of a room whose mesh has holes.
+pub const DISTANT: usize = 128;
+/// Bytes a second that one peer passes on for another. Source: guess; tokens and stories need a few kB, previews more.
+pub const RELAY_BYTES_PER_S: usize = 1024 * 1024;
+/// Milliseconds without any answer to its asks after which a peer doubts the leader. Source: five asks.
+pub const DOUBT_MS: u64 = 5_000;
+/// Milliseconds between two looks at everybody's credit. Source: guess.
+pub const SCORE_MS: u64 = 5_000;
+/// Milliseconds for which a job stays where it is after it was granted or moved. Source: guess; enough gaps between
+/// tokens to know its pace there.
+pub const MOVE_MS: u64 = 8_000;
+/// Milliseconds for which a leader that was doubted away ranks last. Source: guess.
+pub const BANNED_MS: u64 = 60_000;
+/// Milliseconds without a leader before the best-ranked peer claims office. Source: a slow round trip, so that most have
+/// heard of the loss too.
+pub const CLAIM_MS: u64 = 200;
+/// Milliseconds for which a claim waits while others see the leader that this peer lost. Source: a pulse.
+pub const GOSSIP_MS: u64 = PULSE_MS;
 /// Milliseconds by which each worse-ranked peer waits longer, should the better ones not act. Source: as above, twice.
 pub const CLAIM_STEP_MS: u64 = 700;
 /// Milliseconds after which a peer that found nobody takes a term of its own, which a newcomer cannot win against by
@@ -62,7 +120,7 @@ pub const CLAIM_STEP_MS: u64 = 700;
 pub const SETTLE_MS: u64 = 5_000;
 /// Milliseconds for which a peer must be better connected than the leader before it takes over. Source: guess.
 pub const HANDOVER_MS: u64 = 10_000;
-/// Milliseconds for which the leader believes in a job that its owner does not ask for. Source: as `SILENT_MS`.
+/// Milliseconds for which the leader believes in a job that its owner does not ask for. Source: five asks.
 pub const LEASE_MS: u64 = 6_000;
 /// Milliseconds after which a session that nothing happens to is forgotten. Source: guess; longer than any pass.
 pub const SESSION_IDLE_MS: u64 = 120_000;
@@ -90,9 +148,18 @@ pub const PATIENCE: u64 = 2;
 pub const FIRST_TOKEN_MAX_MS: u64 = 600_000;
 /// Faults and stalls in a row, without one new token, after which a job fails. Source: guess.
 pub const ATTEMPTS: u32 = 5;
+/// Milliseconds before a job whose lease broke a second time without anything new is asked for again; doubled each time
+/// up to sixteen times that. Source: guess; a plan changes and is loaded in about a second.
+pub const BACK_OFF_MS: u64 = 250;
+/// Messages of a peer to itself within one call of `handle`; the rest waits for the next. Source: guess; far more than
+/// any chain of grants, sessions and tokens takes, so that a mistake costs time and no memory.
+pub const OWN_MESSAGES: usize = 4096;
+/// Closed leases that a stage remembers, so that a late copy does not open one again. Source: guess; every session that
+/// it can have, many times over.
+pub const CLOSED: usize = 512;
 /// Milliseconds without a word about a job from its keeper before a watcher hands it its own copy. Source: guess.
 pub const ORPHAN_MS: u64 = 3_000;
-/// Microseconds for one token through one layer below which peers count as equally fast. Source: measured; in a
-/// browser a token's way between worker, page and data channel costs some milliseconds a stage, as much as eight such
-/// layers.
+/// Microseconds for one token through one layer below which peers count as equally fast when everyone takes a part.
+/// Source: measured; in a browser a token's way between worker, page and data channel costs some milliseconds a stage,
+/// as much as eight such layers.
 pub const LAYER_MICROS: u32 = 500;

@@ -1,14 +1,25 @@
 //! Who is in the room, what each can do, and who of them is alive.
 //!
-//! A peer is *connected* from `PeerUp` to `PeerDown`. It is *live* while it is connected, speaks a version that this
-//! one understands, and was heard within `SILENT_MS`. Only live peers are planned with, led by, or waited for; a
-//! silent one counts again as soon as it speaks.
+//! A peer is reached over a *path*: its own data channel, or a relay, that is a peer which both sides see. It is *live*
+//! while it said Hello in a version that this one understands and a path to it is alive in both directions, as its
+//! [`Rhythm`](crate::health::Rhythm) judges. Only live peers are planned with, led by, or waited for; a silent one counts again as soon as it
+//! speaks. A direct path is always preferred.
+//!
+//! ```text
+//!   PeerUp --> channel --Hello--> live <--> silent, or one-way --+--> reached by relay, if somebody sees it
+//!   in another's report, but without a channel here -------------+
+//! ```
 
-use crate::ids::{Millis, PeerId};
-use crate::io::PeerView;
+use crate::health::{Fitness, Share};
+use crate::ids::{Epoch, Millis, ModelId, PeerId};
+use crate::io::{Kind, ModelSpec, PeerView, Speed};
 use crate::limits;
-use crate::wire::{self, Echo, Pulse, Report};
-use std::collections::BTreeMap;
+use crate::wire::{self, Echo, Pulse, Report, Trust};
+use std::collections::{BTreeMap, BTreeSet};
+
+mod paths;
+
+use paths::Path;
 
 /// The room as this peer knows it.
 #[derive(Debug)]
@@ -16,25 +27,36 @@ pub struct Members {
     me: PeerId,
     /// What this peer says of itself.
     pub own: Report,
+    /// How its device feels.
+    pub fitness: Fitness,
+    /// The epoch and version of the plan that it knows.
+    pub own_plan: Option<(Epoch, u32)>,
     peers: BTreeMap<PeerId, Peer>,
     started: Millis,
+    /// A link or a report changed, so that other relays may be needed.
+    mesh_changed: bool,
 }
 
 #[derive(Debug)]
 struct Peer {
     greeted: Greeted,
     report: Report,
-    heard: Millis,
-    /// Its last pulse's clock, and when it came.
-    last_pulse: Option<(u64, Millis)>,
-    round_trip_ms: Option<u32>,
+    /// Its last pulse.
+    pulse: Option<Pulse>,
+    /// Its data channel.
+    direct: Option<Path>,
+    /// A detour, and over whom.
+    relay: Option<(PeerId, Path)>,
+    /// Since when it has been known without a channel.
+    distant_since: Millis,
     live: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Greeted {
     NotYet,
-    Yes,
+    /// The version that both understand.
+    Yes(u8),
     OtherVersion,
 }
 
@@ -50,8 +72,11 @@ pub enum Greeting {
 impl Members {
     /// A room with only this peer.
     pub fn new(me: PeerId, name: &str, now: Millis) -> Self {
-        let own = Report { name: wire::clip(name, limits::NAME_BYTES), share: true, ..Report::default() };
-        Self { me, own, peers: BTreeMap::new(), started: now }
+        let name = wire::clip(name, limits::NAME_BYTES);
+        // Nobody could tell version 0 from never having heard a report.
+        let own = Report { version: 1, name, share: true, ..Report::default() };
+        let (peers, fitness) = (BTreeMap::new(), Fitness::default());
+        Self { me, own, fitness, own_plan: None, peers, started: now, mesh_changed: false }
     }
 
     /// This peer.
@@ -61,89 +86,189 @@ impl Members {
 
     /// A data channel opened. False if the room is full, and the peer is ignored.
     pub fn up(&mut self, now: Millis, id: PeerId) -> bool {
-        if id == self.me || self.peers.len() + 1 >= limits::PEERS {
+        if !self.peers.contains_key(&id) && self.peers.len() + 1 >= limits::PEERS {
+            // Somebody that was only heard of makes room for somebody who is there.
+            let rumour = self.peers.iter().find(|(_, peer)| peer.direct.is_none() && !peer.live);
+            match rumour.map(|(&rumour, _)| rumour) {
+                Some(rumour) => self.peers.remove(&rumour),
+                None => return false,
+            };
+        }
+        if id == self.me {
             return false;
         }
-        let peer = Peer {
-            greeted: Greeted::NotYet,
-            report: Report::default(),
-            heard: now,
-            last_pulse: None,
-            round_trip_ms: None,
-            live: false,
-        };
-        self.peers.insert(id, peer);
+        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(now));
+        peer.direct = Some(Path::new(now));
+        self.mesh_changed = true;
         true
     }
 
-    /// A data channel closed. False if the peer was not known.
+    /// A data channel closed. False if there was none. Whoever is behind a relay is reached that way from now on.
     pub fn down(&mut self, id: PeerId) -> bool {
-        self.peers.remove(&id).is_some()
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.direct.is_some()) else {
+            return false;
+        };
+        peer.direct = None;
+        self.mesh_changed = true;
+        if peer.relay.is_none() {
+            self.peers.remove(&id);
+        }
+        true
     }
 
     /// Whether a data channel to `id` is open.
     pub fn connected(&self, id: PeerId) -> bool {
-        self.peers.contains_key(&id)
+        self.peers.get(&id).is_some_and(|peer| peer.direct.is_some())
     }
 
     /// Whether `id` said Hello in a version that this one understands.
     pub fn greeted(&self, id: PeerId) -> bool {
-        self.peers.get(&id).is_some_and(|peer| peer.greeted == Greeted::Yes)
+        self.peers.get(&id).is_some_and(|peer| matches!(peer.greeted, Greeted::Yes(_)))
     }
 
-    /// Takes note that `id` said something.
-    pub fn heard(&mut self, now: Millis, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.heard = now;
+    /// The version to speak to `id` in.
+    pub fn version(&self, id: PeerId) -> u8 {
+        match self.peers.get(&id).map(|peer| peer.greeted) {
+            Some(Greeted::Yes(version)) => version,
+            _ => wire::VERSION,
         }
+    }
+
+    /// Takes note that `id` said something on its channel. True if it counts as live again.
+    pub fn heard(&mut self, now: Millis, id: PeerId) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        if let Some(path) = &mut peer.direct {
+            path.heard(now);
+        }
+        peer.relive(now)
     }
 
     /// Takes a Hello.
-    pub fn hello(&mut self, id: PeerId, version: u8, oldest: u8, name: String) -> Greeting {
-        let fits = version >= wire::OLDEST && oldest <= wire::VERSION;
+    pub fn hello(&mut self, now: Millis, id: PeerId, version: u8, oldest: u8, name: String) -> Greeting {
+        let agreed = wire::agree(version, oldest);
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.greeted = if fits { Greeted::Yes } else { Greeted::OtherVersion };
+            peer.greeted = agreed.map_or(Greeted::OtherVersion, Greeted::Yes);
             peer.report.name = name;
+            peer.relive(now);
         }
-        if fits { Greeting::Welcome } else { Greeting::OtherVersion }
+        if agreed.is_some() { Greeting::Welcome } else { Greeting::OtherVersion }
     }
 
-    /// Takes a pulse: the report, and the round trip from the echo.
-    pub fn pulse(&mut self, now: Millis, id: PeerId, pulse: Pulse) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
+    /// Takes a pulse that came over the relay `via`, or over the channel. True if anything that plans, elections or
+    /// people see changed.
+    pub fn pulse(&mut self, now: Millis, id: PeerId, via: Option<PeerId>, pulse: Pulse) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        let old = peer.pulse.replace(pulse);
+        let path = match via {
+            None => peer.direct.as_mut(),
+            Some(relay) => peer.relay.as_mut().filter(|(known, _)| *known == relay).map(|(_, path)| path),
         };
-        peer.last_pulse = Some((pulse.sent, now));
-        peer.report = pulse.report;
-        let Some(echo) = pulse.echo else { return };
-        let sample = now.0.saturating_sub(echo.sent).saturating_sub(echo.held).min(60_000) as u32;
-        peer.round_trip_ms = Some(smooth(peer.round_trip_ms, sample));
+        let news = path.is_some_and(|path| path.pulse(now, &pulse));
+        let same = |old: Pulse| (old.plan, old.trust, old.following.map(|f| f.epoch));
+        let changed = old.map(same) != Some(same(pulse));
+        peer.relive(now) || news || changed
     }
 
-    /// The echo that belongs into the next pulse to `id`.
-    pub fn echo(&self, now: Millis, id: PeerId) -> Option<Echo> {
-        let (sent, at) = self.peers.get(&id)?.last_pulse?;
-        Some(Echo { sent, held: now.since(at) })
+    /// Takes a report. True if it is news.
+    pub fn take_report(&mut self, id: PeerId, report: Report) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        let news = peer.report != report;
+        self.mesh_changed |= peer.report.sees != report.sees;
+        if let Some(path) = &mut peer.direct {
+            path.rhythm.hidden(report.hidden);
+        }
+        peer.report = report;
+        news
+    }
+
+    /// Whether `id`'s newest report is missing here.
+    pub fn lacks_report(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.pulse.is_some_and(|p| p.report != peer.report.version))
+    }
+
+    /// The echo that belongs into the next pulse to `id`, over a relay or not.
+    pub fn echo(&self, now: Millis, id: PeerId, relayed: bool) -> Option<Echo> {
+        let peer = self.peers.get(&id)?;
+        let path =
+            if relayed { peer.relay.as_ref().map(|(_, path)| path) } else { peer.direct.as_ref() };
+        path?.echo(now)
+    }
+
+    /// A pulse to `id` leaves.
+    pub fn sent(&mut self, now: Millis, id: PeerId, relayed: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let path =
+            if relayed { peer.relay.as_mut().map(|(_, path)| path) } else { peer.direct.as_mut() };
+        if let Some(path) = path {
+            path.rhythm.sent(now);
+        }
     }
 
     /// Forgives `ms` of silence to everyone: this peer itself was asleep, so that it could not hear.
     pub fn forgive(&mut self, ms: u64) {
-        for peer in self.peers.values_mut() {
-            peer.heard = peer.heard.after(ms);
+        for path in self.peers.values_mut().flat_map(Peer::paths) {
+            path.rhythm.forgive(ms);
         }
     }
 
-    /// Works out who is live, and what this peer says of itself by the way. True if anybody's state changed.
+    /// Works out who is live. True if that changed.
     pub fn refresh(&mut self, now: Millis) -> bool {
         let mut changed = false;
         for peer in self.peers.values_mut() {
-            let live = peer.greeted == Greeted::Yes && now.since(peer.heard) <= limits::SILENT_MS;
+            let live = peer.is_live(now);
             changed |= live != peer.live;
             peer.live = live;
         }
-        self.own.age_s = (now.since(self.started) / 1000).min(u32::MAX.into()) as u32;
-        self.own.sees = self.live().collect();
+        self.mesh_changed |= changed;
         changed
+    }
+
+    /// Brings what this peer says of its device up to date.
+    pub fn report_fitness(&mut self) {
+        self.own.fitness = self.fitness.share();
+        self.own.hidden = self.fitness.vitals().hidden;
+    }
+
+    /// Brings what this peer says of its links up to date. True if it is news.
+    pub fn report_links(&mut self, now: Millis) -> bool {
+        let seen = self.peers.iter().filter(|(_, peer)| peer.sees(now));
+        let (sees, round_trips): (Vec<PeerId>, Vec<u16>) =
+            seen.map(|(&id, peer)| (id, peer.direct_ms())).unzip();
+        self.mesh_changed |= self.own.sees != sees;
+        let news = self.own.sees != sees || paths::differ(&self.own.round_trips_ms, &round_trips);
+        if news {
+            (self.own.sees, self.own.round_trips_ms) = (sees, round_trips);
+        }
+        news
+    }
+
+    /// When somebody falls silent if nothing is heard meanwhile.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.peers.values().filter(|peer| peer.live).map(Peer::overdue_at).min()
+    }
+
+    /// Seconds since `id` started.
+    pub fn age_s(&self, now: Millis, id: PeerId) -> u32 {
+        if id == self.me {
+            return (now.since(self.started) / 1000).min(u32::MAX.into()) as u32;
+        }
+        self.peers.get(&id).and_then(|peer| peer.pulse).map_or(0, |pulse| pulse.age_s)
+    }
+
+    /// The epoch and version of the plan that `id` knows.
+    pub fn plan(&self, id: PeerId) -> Option<(Epoch, u32)> {
+        self.peers.get(&id)?.pulse?.plan
+    }
+
+    /// How many live peers the leader of `epoch` ignores, and how many it answers.
+    pub fn trust(&self, epoch: Epoch) -> (usize, usize) {
+        let pulses = self.peers.values().filter(|peer| peer.live).filter_map(|peer| peer.pulse);
+        let theirs = pulses.filter(|pulse| pulse.following.is_some_and(|f| f.epoch == epoch));
+        theirs.fold((0, 0), |(ignored, answered), pulse| match pulse.trust {
+            Trust::Ignored => (ignored + 1, answered),
+            Trust::Answered => (ignored, answered + 1),
+            Trust::Unknown => (ignored, answered),
+        })
     }
 
     /// Whether `id` is live; this peer always is.
@@ -156,19 +281,24 @@ impl Members {
         self.peers.iter().filter(|(_, peer)| peer.live).map(|(&id, _)| id)
     }
 
-    /// All connected peers that did not say that they have another version: those worth sending to. A new one may
-    /// not have said Hello yet, but has heard this peer's, so that nothing falls between Hello and welcome.
+    /// Everyone worth telling something: who is connected and did not say that it has another version, and who is live
+    /// by relay. A new one may not have said Hello yet, but has heard this peer's, so that nothing falls between Hello
+    /// and welcome.
     pub fn known(&self) -> Vec<PeerId> {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| peer.greeted != Greeted::OtherVersion)
-            .map(|(&id, _)| id)
-            .collect()
+        let worth = |peer: &Peer| {
+            peer.greeted != Greeted::OtherVersion && (peer.direct.is_some() || (peer.live && peer.relay.is_some()))
+        };
+        self.peers.iter().filter(|(_, peer)| worth(peer)).map(|(&id, _)| id).collect()
     }
 
-    /// All connected peers.
+    /// Everyone with a channel.
     pub fn all(&self) -> Vec<PeerId> {
-        self.peers.keys().copied().collect()
+        self.peers.iter().filter(|(_, peer)| peer.direct.is_some()).map(|(&id, _)| id).collect()
+    }
+
+    /// Peers known, those behind relays too.
+    pub fn len(&self) -> usize {
+        self.peers.len()
     }
 
     /// What `id` says of itself, this peer included.
@@ -182,6 +312,18 @@ impl Members {
         live.chain([(self.me, &self.own)]).collect()
     }
 
+    /// A model that somebody here can load.
+    pub fn model(&self, id: ModelId) -> Option<&ModelSpec> {
+        let own = self.own.offers.iter();
+        let live = self.peers.values().filter(|peer| peer.live).flat_map(|peer| &peer.report.offers);
+        own.chain(live).map(|offer| &offer.model).find(|model| model.id == id)
+    }
+
+    /// How fast `id` is with a model.
+    pub fn speed(&self, id: PeerId, model: ModelId) -> Option<Speed> {
+        self.report(id)?.offers.iter().find(|offer| offer.model.id == model).map(|offer| offer.speed)
+    }
+
     /// A person's name for `id`, or its short id.
     pub fn name(&self, id: PeerId) -> String {
         match self.report(id) {
@@ -191,98 +333,56 @@ impl Members {
     }
 
     /// The people and devices, this peer first.
-    pub fn view(&self) -> Vec<PeerView> {
-        let fastest = self.reports().values().filter_map(|r| Some(r.capability.as_ref()?.layer_micros)).min();
-        let model = self.own.model.as_ref().map(|model| model.id);
+    pub fn view(&self, credits: &BTreeMap<PeerId, u64>) -> Vec<PeerView> {
+        let fastest = self.reports().values().filter_map(|report| layer_micros(report)).min();
+        let models: BTreeSet<ModelId> = self.own.offers.iter().map(|offer| offer.model.id).collect();
         let view = |id: PeerId, report: &Report, peer: Option<&Peer>| PeerView {
             id,
             name: report.name.clone(),
-            capability: report.capability.clone(),
+            capability: report.capability,
+            layer_micros: layer_micros(report),
             ready: report.ready.clone(),
-            round_trip_ms: peer.and_then(|peer| peer.round_trip_ms),
-            health: match (peer, report) {
-                (Some(peer), _) if peer.greeted == Greeted::OtherVersion => "other version",
-                (Some(peer), _) if peer.greeted == Greeted::Yes && !peer.live => "silent",
-                (_, r) if r.model.as_ref().is_some_and(|m| model.is_some_and(|own| own != m.id)) => {
-                    "other model"
-                }
-                (_, r) if !r.share && r.capability.is_some() => "not sharing",
-                (_, r) if r.hidden => "hidden",
-                (_, r) if is_slow(r, fastest) => "slow",
-                _ => "good",
-            },
+            round_trip_ms: peer.and_then(|peer| peer.path()?.round_trip_ms),
+            health: health(report, peer, &models, fastest),
+            relayed: peer.is_some_and(|peer| peer.via().is_some()),
+            credit: credits.get(&id).copied().unwrap_or(0),
         };
         let others = self.peers.iter().map(|(&id, peer)| view(id, &peer.report, Some(peer)));
         std::iter::once(view(self.me, &self.own, None)).chain(others).collect()
     }
 }
 
-fn is_slow(report: &Report, fastest: Option<u32>) -> bool {
-    let micros = report.capability.as_ref().map(|capability| u64::from(capability.layer_micros));
-    micros.zip(fastest).is_some_and(|(micros, fastest)| micros > 4 * u64::from(fastest.max(1)))
+fn health(
+    report: &Report,
+    peer: Option<&Peer>,
+    models: &BTreeSet<ModelId>,
+    fastest: Option<u32>,
+) -> &'static str {
+    let foreign = !models.is_empty()
+        && !report.offers.is_empty()
+        && !report.offers.iter().any(|offer| models.contains(&offer.model.id));
+    match (peer, report.fitness) {
+        (Some(peer), _) if peer.greeted == Greeted::OtherVersion => "other version",
+        (Some(peer), _) if matches!(peer.greeted, Greeted::Yes(_)) && !peer.live => "silent",
+        _ if foreign => "other model",
+        _ if !report.share && report.capability.is_some() => "not sharing",
+        (_, Share::LastResort) => "hidden",
+        (_, Share::None) if report.capability.is_some() => "resting",
+        (_, Share::Part(_)) => "busy",
+        _ if is_slow(report, fastest) => "slow",
+        _ => "good",
+    }
 }
 
-/// An eighth of the new sample, kept still while it barely moves, so that the view does not change every second.
-fn smooth(old: Option<u32>, sample: u32) -> u32 {
-    let Some(old) = old else { return sample };
-    let mean = (u64::from(old) * 7 + u64::from(sample)).div_ceil(8) as u32;
-    if mean.abs_diff(old) * 8 <= old.max(8) && sample.abs_diff(old) * 2 <= old.max(8) { old } else { mean }
+fn layer_micros(report: &Report) -> Option<u32> {
+    report.offers.iter().find(|offer| offer.model.kind == Kind::Text).map(|offer| offer.speed.layer_micros)
+}
+
+fn is_slow(report: &Report, fastest: Option<u32>) -> bool {
+    layer_micros(report)
+        .zip(fastest)
+        .is_some_and(|(micros, fastest)| u64::from(micros) > 4 * u64::from(fastest.max(1)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ME: PeerId = PeerId(1);
-    const OTHER: PeerId = PeerId(2);
-
-    fn room() -> Members {
-        let mut members = Members::new(ME, "Ada", Millis(0));
-        assert!(members.up(Millis(0), OTHER));
-        members
-    }
-
-    #[test]
-    fn live_needs_a_hello_and_a_word_now_and_then() {
-        let mut members = room();
-        members.refresh(Millis(10));
-        assert!(!members.is_live(OTHER), "a channel alone is not a peer");
-        assert_eq!(members.hello(OTHER, wire::VERSION, wire::OLDEST, "Bo".into()), Greeting::Welcome);
-        assert!(members.refresh(Millis(10)));
-        assert!(members.is_live(OTHER));
-        members.refresh(Millis(limits::SILENT_MS + 1));
-        assert!(!members.is_live(OTHER), "silent for too long");
-        members.heard(Millis(9_000), OTHER);
-        members.refresh(Millis(9_000));
-        assert!(members.is_live(OTHER), "it spoke again");
-    }
-
-    #[test]
-    fn versions_fit_when_their_ranges_meet() {
-        let rows = [
-            (wire::VERSION, wire::OLDEST, Greeting::Welcome, "the same"),
-            (wire::VERSION + 1, wire::VERSION, Greeting::Welcome, "newer, but still understands ours"),
-            (wire::VERSION + 2, wire::VERSION + 1, Greeting::OtherVersion, "newer, and gave ours up"),
-            (0, 0, Greeting::OtherVersion, "older than anything we understand"),
-        ];
-        for (version, oldest, want, why) in rows {
-            assert_eq!(room().hello(OTHER, version, oldest, String::new()), want, "{why}");
-        }
-    }
-
-    #[test]
-    fn the_round_trip_leaves_out_the_time_held() {
-        let mut members = room();
-        let echo = Some(Echo { sent: 100, held: 900 });
-        let pulse = Pulse { sent: 0, echo, following: None, report: Report::default() };
-        members.pulse(Millis(1_040), OTHER, pulse);
-        assert_eq!(members.view()[1].round_trip_ms, Some(40));
-    }
-
-    #[test]
-    fn a_full_room_takes_nobody() {
-        let mut members = Members::new(ME, "Ada", Millis(0));
-        let taken = (2..1_000).filter(|&id| members.up(Millis(0), PeerId(id))).count();
-        assert_eq!(taken, limits::PEERS - 1);
-    }
-}
+mod tests;

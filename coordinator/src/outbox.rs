@@ -1,9 +1,11 @@
 //! What one call of `handle` has to say: outputs for the caller, and messages of this peer to itself.
+//!
+//! Whoever sends names a peer; how it is reached is the outbox's to know: over its channel, or wrapped up for a relay.
 
 use crate::ids::PeerId;
 use crate::io::{Event, Output};
 use crate::wire::{self, Message};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Collects outputs. A message to this peer never leaves it; the coordinator takes it in before it returns.
 #[derive(Debug)]
@@ -11,28 +13,68 @@ pub struct Outbox {
     me: PeerId,
     outputs: Vec<Output>,
     own: VecDeque<Message>,
+    /// Peers behind a relay, and which.
+    routes: BTreeMap<PeerId, PeerId>,
+    /// Peers that an older version was agreed with.
+    versions: BTreeMap<PeerId, u8>,
 }
 
 impl Outbox {
     /// An empty one for peer `me`.
     pub const fn new(me: PeerId) -> Self {
-        Self { me, outputs: Vec::new(), own: VecDeque::new() }
+        Self {
+            me,
+            outputs: Vec::new(),
+            own: VecDeque::new(),
+            routes: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    /// How to reach those without a channel.
+    pub fn set_routes(&mut self, routes: BTreeMap<PeerId, PeerId>) {
+        self.routes = routes;
+    }
+
+    /// The version to speak to a peer in.
+    pub fn set_version(&mut self, peer: PeerId, version: u8) {
+        if version == wire::VERSION {
+            self.versions.remove(&peer);
+        } else {
+            self.versions.insert(peer, version);
+        }
     }
 
     /// Sends `message` to one peer, which may be this one.
     pub fn send(&mut self, to: PeerId, message: Message) {
         if to == self.me {
             self.own.push_back(message);
-        } else {
-            self.outputs.push(Output::Send { to, lane: message.lane(), bytes: wire::encode(&message) });
+        } else if let Some(bytes) = wire::encode_as(&message, self.version(to)) {
+            self.route(to, bytes);
         }
     }
 
-    /// Sends `message` to each of `peers`, encoded once; this peer is left out.
+    /// Sends `message` over the peer's own channel, whatever the routes say: that is how a channel is found to be alive
+    /// again.
+    pub fn send_direct(&mut self, to: PeerId, message: &Message) {
+        if let Some(bytes) = wire::encode_as(message, self.version(to)) {
+            self.outputs.push(Output::Send { to, lane: message.lane(), bytes });
+        }
+    }
+
+    /// Sends `message` to each of `peers`, encoded once per version; this peer is left out.
     pub fn broadcast(&mut self, peers: impl IntoIterator<Item = PeerId>, message: &Message) {
         let bytes = wire::encode(message);
-        for to in peers.into_iter().filter(|&to| to != self.me) {
-            self.outputs.push(Output::Send { to, lane: message.lane(), bytes: bytes.clone() });
+        let me = self.me;
+        for to in peers.into_iter().filter(|&to| to != me) {
+            match self.version(to) {
+                wire::VERSION => self.route(to, bytes.clone()),
+                older => {
+                    if let Some(bytes) = wire::encode_as(message, older) {
+                        self.route(to, bytes);
+                    }
+                }
+            }
         }
     }
 
@@ -59,5 +101,16 @@ impl Outbox {
     /// Everything collected so far.
     pub fn take(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
+    }
+
+    fn version(&self, peer: PeerId) -> u8 {
+        self.versions.get(&peer).copied().unwrap_or(wire::VERSION)
+    }
+
+    fn route(&mut self, to: PeerId, bytes: Vec<u8>) {
+        match self.routes.get(&to).copied() {
+            Some(relay) => self.send_direct(relay, &Message::Relay { to, bytes }),
+            None => self.outputs.push(Output::Send { to, lane: wire::lane_of(&bytes), bytes }),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How long a job may take for its next token before its lease counts as stalled.
 
-use crate::io::Stage;
+use crate::book::Record;
+use crate::io::{Stage, Work};
 use crate::limits;
 use crate::membership::Members;
 use std::collections::VecDeque;
@@ -20,8 +21,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A token came, `gap_ms` after the one before.
-    pub fn token(&mut self, gap_ms: u64) {
+    /// A token, a latent or a tile came, `gap_ms` after the one before.
+    pub fn result(&mut self, gap_ms: u64) {
         self.gaps.push_back(gap_ms);
         if self.gaps.len() > GAPS {
             self.gaps.pop_front();
@@ -33,20 +34,40 @@ impl Pace {
         self.stalls += 1;
     }
 
-    /// Milliseconds allowed for opening a lease on `stages` and for running the `known` tokens through them.
-    pub fn first_token_ms(&self, known: u32, stages: &[Stage], members: &Members) -> u64 {
-        let micros = |stage: &Stage| {
-            let measured = members.report(stage.peer).and_then(|r| Some(r.capability.as_ref()?.layer_micros));
-            u64::from(stage.layers.len()) * u64::from(measured.unwrap_or(0))
+    /// Median milliseconds between results; 0 while too few are known.
+    pub fn gap_ms(&self) -> u32 {
+        if self.gaps.len() < GAPS_LEAST { 0 } else { self.median().min(u32::MAX.into()) as u32 }
+    }
+
+    /// Milliseconds allowed for opening a lease on `stages` and for what comes before its first result.
+    pub fn first_result_ms(&self, record: &Record, stages: &[Stage], members: &Members) -> u64 {
+        let speed = |stage: &Stage| members.speed(stage.peer, record.job.model);
+        let micros: u64 = match &record.job.work {
+            Work::Text(_) => {
+                let layers = |stage: &Stage| {
+                    let layer = speed(stage).map_or(0, |speed| speed.layer_micros);
+                    u64::from(stage.layers.len()) * u64::from(layer)
+                };
+                stages.iter().map(layers).sum::<u64>().saturating_mul(record.known().into())
+            }
+            Work::Picture(work) => {
+                let passes = u64::from(limits::CHECKPOINT_STEPS) * (1 + u64::from(work.shape.guided));
+                let member = |stage: &Stage| {
+                    speed(stage).map_or(0, |speed| {
+                        passes * u64::from(speed.step_micros)
+                            + u64::from(speed.encode_micros)
+                            + u64::from(speed.decode_micros)
+                    })
+                };
+                stages.iter().map(member).max().unwrap_or(0)
+            }
         };
-        let token_micros: u64 = stages.iter().map(micros).sum();
-        let work = token_micros.saturating_mul(known.into()) / 1000;
-        let shared = work.saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
+        let shared = (micros / 1000).saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
         self.patient(limits::FIRST_TOKEN_MS.saturating_add(shared).min(limits::FIRST_TOKEN_MAX_MS))
     }
 
-    /// Milliseconds allowed from one token to the next.
-    pub fn next_token_ms(&self) -> u64 {
+    /// Milliseconds allowed from one result to the next.
+    pub fn next_result_ms(&self) -> u64 {
         // Until a few gaps are known the next token may well take as long as a first one.
         let least = if self.gaps.len() < GAPS_LEAST { limits::FIRST_TOKEN_MS } else { limits::STALL_MS };
         self.patient(least.max(limits::STALL_GAPS * self.median()))
@@ -66,45 +87,78 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Layers, Millis, PeerId};
-    use crate::io::{Capability, Device};
+    use crate::book::Book;
+    use crate::ids::{Layers, Millis};
+    use crate::io::{Job, Kind, PictureWork, Shape, TextWork};
+    use crate::outbox::Outbox;
+    use crate::testing::{BO, ME, job, model, paced, painter, room};
 
     #[test]
     fn a_stall_is_measured_in_the_jobs_own_pace() {
-        let rows: [(&[u64], u32, u64, &str); 5] = [
-            (&[], 0, limits::FIRST_TOKEN_MS, "nothing known yet"),
-            (&[10, 10, 10, 10], 0, limits::STALL_MS, "a fast ring has the least time"),
-            (&[500, 600, 700, 9_000], 0, 8 * 700, "a slow one eight median gaps"),
-            (&[1, 1, 1, 60_000], 0, limits::STALL_MS, "one long gap does not count"),
-            (&[10, 10, 10, 10], 2, 4 * limits::STALL_MS, "two stalls: four times the patience"),
+        let rows: [(&[u64], u32, u64, u32, &str); 6] = [
+            (&[], 0, limits::FIRST_TOKEN_MS, 0, "nothing known yet"),
+            (&[10, 10, 10], 0, limits::FIRST_TOKEN_MS, 0, "three gaps may be luck"),
+            (&[10, 10, 10, 10], 0, limits::STALL_MS, 10, "a fast ring has the least time"),
+            (&[500, 600, 700, 9_000], 0, 8 * 700, 700, "a slow one eight median gaps"),
+            (&[1, 1, 1, 60_000], 0, limits::STALL_MS, 1, "one long gap does not count"),
+            (&[10, 10, 10, 10], 2, 4 * limits::STALL_MS, 10, "two stalls: four times the patience"),
         ];
-        for (gaps, stalls, want, why) in rows {
+        for (gaps, stalls, want, gap_ms, why) in rows {
             let mut pace = Pace { stalls, ..Pace::default() };
-            gaps.iter().for_each(|&gap| pace.token(gap));
-            assert_eq!(pace.next_token_ms(), want, "{why}");
+            gaps.iter().for_each(|&gap| pace.result(gap));
+            assert_eq!((pace.next_result_ms(), pace.gap_ms()), (want, gap_ms), "{why}");
         }
     }
 
     #[test]
+    fn patience_ends_whatever_came_before() {
+        let mut pace = Pace { stalls: u32::MAX, ..Pace::default() };
+        (0..100).for_each(|_| pace.result(u64::MAX / 16));
+        assert_eq!(pace.gaps.len(), GAPS, "old gaps are forgotten");
+        assert_eq!(pace.next_result_ms(), limits::FIRST_TOKEN_MAX_MS);
+    }
+
+    /// What is allowed for the first result of `work` on this peer and Bo, both of this speed.
+    fn allowed(work: Work, kind: Kind, report: crate::wire::Report) -> u64 {
+        let members = room(report.clone(), &[(BO, report)]);
+        let (mut book, mut out) = (Book::new(ME), Outbox::new(ME));
+        let (author, text, id) = (String::new(), String::new(), job(ME));
+        book.submit(Millis(0), Job { id, model: model(kind).id, author, text, work }, &members, &mut out);
+        let layers = Layers { start: 0, end: 4 };
+        let stages = [ME, BO].map(|peer| Stage { peer, layers });
+        Pace::default().first_result_ms(book.record(id).expect("it was submitted"), &stages, &members)
+    }
+
+    /// Milliseconds allowed beyond the first token's for this much work.
+    const fn beyond(work_ms: u64) -> u64 {
+        limits::FIRST_TOKEN_MS + work_ms * limits::JOBS_RUNNING as u64 * limits::PATIENCE
+    }
+
+    #[test]
     fn a_long_prompt_on_slow_stages_may_take_long() {
-        let mut members = Members::new(PeerId(1), "", Millis(0));
-        let allowed = |layer_micros: u32, known: u32, members: &mut Members| {
-            members.own.capability = Some(Capability { device: Device::Cpu, memory: 0, layer_micros });
-            let stage = Stage { peer: PeerId(1), layers: Layers { start: 0, end: 10 } };
-            Pace::default().first_token_ms(known, &[stage], members)
-        };
         let rows = [
-            (0, 1_000, limits::FIRST_TOKEN_MS, "no time at all"),
-            (
-                1_000,
-                300,
-                limits::FIRST_TOKEN_MS + 3_000 * 4 * 2,
-                "3 s of work, four jobs at once, twice over",
-            ),
+            (0, 1_000, beyond(0), "no time at all"),
+            (1_000, 300, beyond(2_400), "300 tokens through 8 layers at 1 ms, all jobs at once, twice over"),
             (u32::MAX, 8_192, limits::FIRST_TOKEN_MAX_MS, "whatever a peer claims"),
         ];
-        for (micros, known, want, why) in rows {
-            assert_eq!(allowed(micros, known, &mut members), want, "{why}");
+        for (micros, tokens, want, why) in rows {
+            let work = Work::Text(TextWork { prompt: vec![1; tokens], max_new: 9, sampling: vec![] });
+            assert_eq!(allowed(work, Kind::Text, paced(micros, &[])), want, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_first_latent_takes_the_steps_up_to_it() {
+        let rows = [
+            // The toy painter encodes in 1 ms and decodes in 400 ms.
+            (100_000, false, beyond(4 * 100 + 401), "four passes"),
+            (100_000, true, beyond(8 * 100 + 401), "and the other branch of guidance"),
+            (u32::MAX, true, limits::FIRST_TOKEN_MAX_MS, "whatever a peer claims"),
+        ];
+        for (micros, guided, want, why) in rows {
+            let shape = Shape { count: 1, steps: 28, guided, tiles: 4 };
+            let work = Work::Picture(PictureWork { shape, settings: vec![] });
+            assert_eq!(allowed(work, Kind::Picture, painter(micros)), want, "{why}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The layer ranges that this peer's compute worker holds, and what to load and free.
+//! The parts of models that this peer's compute worker holds, and what to load and free.
 //!
 //! The exact range is the unit of loading: 0..8 in memory does not serve a plan that wants 0..4.
 
-use crate::ids::{Layers, Millis};
-use crate::io::Output;
+use crate::ids::Millis;
+use crate::io::{Output, Part};
 use crate::limits;
 use crate::outbox::Outbox;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the compute worker holds.
 #[derive(Debug, Default)]
 pub struct Ranges {
-    held: BTreeMap<Layers, Hold>,
+    held: BTreeMap<Part, Hold>,
     /// The last failure and when it happened, while it counts.
     trouble: Option<(String, Millis)>,
 }
@@ -24,25 +24,25 @@ enum Hold {
 
 impl Ranges {
     /// Loads what is wanted and not held; frees what is held and not wanted. What is being loaded is let finish first.
-    pub fn reconcile(&mut self, wanted: &BTreeSet<Layers>, out: &mut Outbox) {
-        self.held.retain(|&layers, hold| {
-            let keep = *hold == Hold::Loading || wanted.contains(&layers);
+    pub fn reconcile(&mut self, wanted: &BTreeSet<Part>, out: &mut Outbox) {
+        self.held.retain(|&part, hold| {
+            let keep = *hold == Hold::Loading || wanted.contains(&part);
             if !keep {
-                out.push(Output::Unload(layers));
+                out.push(Output::Unload(part));
             }
             keep
         });
-        for &layers in wanted {
-            if !self.held.contains_key(&layers) && self.held.len() < limits::RANGES {
-                self.held.insert(layers, Hold::Loading);
-                out.push(Output::Load(layers));
+        for &part in wanted {
+            if !self.held.contains_key(&part) && self.held.len() < limits::RANGES {
+                self.held.insert(part, Hold::Loading);
+                out.push(Output::Load(part));
             }
         }
     }
 
     /// A range is in memory. False if it was not being loaded.
-    pub fn loaded(&mut self, layers: Layers) -> bool {
-        let hold = self.held.get_mut(&layers);
+    pub fn loaded(&mut self, part: Part) -> bool {
+        let hold = self.held.get_mut(&part);
         let ours = hold.is_some();
         if let Some(hold) = hold {
             *hold = Hold::Ready;
@@ -52,8 +52,8 @@ impl Ranges {
     }
 
     /// A range could not be loaded.
-    pub fn failed(&mut self, now: Millis, layers: Layers, reason: String) {
-        if self.held.remove(&layers).is_some() {
+    pub fn failed(&mut self, now: Millis, part: Part, reason: String) {
+        if self.held.remove(&part).is_some() {
             self.trouble = Some((reason, now));
         }
     }
@@ -64,13 +64,13 @@ impl Ranges {
     }
 
     /// Whether a range is ready to run.
-    pub fn is_ready(&self, layers: Layers) -> bool {
-        self.held.get(&layers) == Some(&Hold::Ready)
+    pub fn is_ready(&self, part: Part) -> bool {
+        self.held.get(&part) == Some(&Hold::Ready)
     }
 
     /// All that are ready.
-    pub fn ready(&self) -> Vec<Layers> {
-        self.held.iter().filter(|(_, hold)| **hold == Hold::Ready).map(|(&layers, _)| layers).collect()
+    pub fn ready(&self) -> Vec<Part> {
+        self.held.iter().filter(|(_, hold)| **hold == Hold::Ready).map(|(&part, _)| part).collect()
     }
 
     /// Ranges held or being loaded.
@@ -89,18 +89,16 @@ impl Ranges {
 mod tests {
     use super::*;
     use crate::ids::PeerId;
+    use crate::testing::part;
 
-    const LOW: Layers = Layers { start: 0, end: 4 };
-    const ALL: Layers = Layers { start: 0, end: 8 };
-
-    fn reconciled(ranges: &mut Ranges, wanted: &[Layers]) -> (Vec<Layers>, Vec<Layers>) {
+    fn reconciled(ranges: &mut Ranges, wanted: &[Part]) -> (Vec<Part>, Vec<Part>) {
         let mut out = Outbox::new(PeerId(1));
         ranges.reconcile(&wanted.iter().copied().collect(), &mut out);
         let (mut load, mut unload) = (vec![], vec![]);
         for output in out.take() {
             match output {
-                Output::Load(layers) => load.push(layers),
-                Output::Unload(layers) => unload.push(layers),
+                Output::Load(part) => load.push(part),
+                Output::Unload(part) => unload.push(part),
                 _ => {}
             }
         }
@@ -109,22 +107,44 @@ mod tests {
 
     #[test]
     fn a_range_lives_as_long_as_it_is_wanted() {
+        let (low, all) = (part(0, 4), part(0, 8));
         let mut ranges = Ranges::default();
-        assert_eq!(reconciled(&mut ranges, &[ALL]), (vec![ALL], vec![]), "wanted");
-        assert_eq!(reconciled(&mut ranges, &[ALL]), (vec![], vec![]), "once");
-        assert_eq!(reconciled(&mut ranges, &[LOW]), (vec![LOW], vec![]), "what loads is let finish");
-        assert!(ranges.loaded(ALL));
-        assert_eq!(reconciled(&mut ranges, &[LOW]), (vec![], vec![ALL]), "then freed");
-        assert!(!ranges.loaded(ALL), "it is not ours any more");
+        assert_eq!(reconciled(&mut ranges, &[all]), (vec![all], vec![]), "wanted");
+        assert_eq!(reconciled(&mut ranges, &[all]), (vec![], vec![]), "once");
+        assert_eq!(reconciled(&mut ranges, &[low]), (vec![low], vec![]), "what loads is let finish");
+        assert!(ranges.loaded(all));
+        assert_eq!(reconciled(&mut ranges, &[low]), (vec![], vec![all]), "then freed");
+        assert!(!ranges.loaded(all), "it is not ours any more");
+    }
+
+    #[test]
+    fn the_same_layers_of_two_models_are_two_parts() {
+        let (one, other) = (part(0, 8), Part { model: crate::ids::ModelId([9; 32]), ..part(0, 8) });
+        let mut ranges = Ranges::default();
+        reconciled(&mut ranges, &[one, other]);
+        assert!(ranges.loaded(one));
+        assert_eq!((ranges.is_ready(one), ranges.is_ready(other)), (true, false));
+        assert_eq!(ranges.ready(), [one]);
+    }
+
+    #[test]
+    fn no_more_is_held_than_the_bound_allows() {
+        let wanted: Vec<Part> = (1..100).map(|end| part(0, end)).collect();
+        let mut ranges = Ranges::default();
+        let (load, _) = reconciled(&mut ranges, &wanted);
+        assert_eq!((load.len(), ranges.len()), (limits::RANGES, limits::RANGES));
     }
 
     #[test]
     fn a_failure_counts_for_a_while() {
+        let all = part(0, 8);
         let mut ranges = Ranges::default();
-        reconciled(&mut ranges, &[ALL]);
-        ranges.failed(Millis(0), ALL, "out of memory".into());
+        ranges.failed(Millis(0), all, "nobody asked for it".into());
+        assert_eq!(ranges.trouble(Millis(1)), None);
+        reconciled(&mut ranges, &[all]);
+        ranges.failed(Millis(0), all, "out of memory".into());
         assert_eq!(ranges.trouble(Millis(1)), Some("out of memory"));
         assert_eq!(ranges.trouble(Millis(limits::LOAD_RETRY_MS)), None);
-        assert!(!ranges.is_ready(ALL));
+        assert!(!ranges.is_ready(all));
     }
 }

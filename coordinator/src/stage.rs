@@ -1,27 +1,30 @@
 //! The worker's side: sessions of other peers' (and one's own) jobs on the layers that this peer holds.
 //!
-//! A session is one job under one lease. Stage 0 cuts the known tokens into passes: the prompt in `PASS_TOKENS` at
-//! fixed positions, the answer one token at a time. A replay after a loss makes exactly the passes of the first run,
-//! so its caches, and the tokens that follow, are the same to the bit.
+//! A session is one unit of a job under one lease; it runs by itself once it is open.
 //!
 //! ```text
-//!   stage 0 --Hidden--> stage 1 --Hidden--> … last --Token--> owner, and stage 0: the next pass
-//!           <---Ack----         <---Ack----
+//!   text:     stage 0 --Hidden--> stage 1 --Hidden--> … last --Token--> owner, and stage 0: the next pass
+//!                     <---Ack----         <---Ack----
+//!   picture:  first <--Blob--> second, Blob --> others;  latents and tiles --Blob--> owner
 //! ```
 
-use crate::ids::{JobId, Layers, Lease, Millis, PeerId};
-use crate::io::{ChunkOutput, Output};
+use crate::ids::{JobId, Lease, Millis, PeerId};
+use crate::io::{ChunkOutput, Output, Part};
 use crate::limits;
+use crate::membership::Members;
+use crate::mutation::{self, Mutation};
 use crate::outbox::Outbox;
 use crate::session::Session;
-use crate::wire::{Hidden, Message, Open, Token};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::wire::{Blob, Hidden, Message, Open, OpenPart, Token};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All sessions at this peer.
 #[derive(Debug)]
 pub struct Stages {
     me: PeerId,
     sessions: BTreeMap<(JobId, Lease), Session>,
+    /// Leases that are over here: a late copy of their opening is not taken.
+    closed: VecDeque<(JobId, Lease)>,
     /// When the compute worker last answered, or had nothing to answer.
     answered: Millis,
 }
@@ -45,7 +48,7 @@ pub type Obstacle = (String, Option<PeerId>);
 impl Stages {
     /// No sessions.
     pub const fn new(me: PeerId) -> Self {
-        Self { me, sessions: BTreeMap::new(), answered: Millis(0) }
+        Self { me, sessions: BTreeMap::new(), closed: VecDeque::new(), answered: Millis(0) }
     }
 
     /// Opens a session, unless there is an `obstacle`; then its owner is told.
@@ -64,13 +67,20 @@ impl Stages {
         if self.sessions.contains_key(&key) {
             return Err("the session is open already".into());
         }
+        if self.closed.contains(&key) && !mutation::on(Mutation::SkipLeaseFence) {
+            return Err("the session is over".into());
+        }
+        let picture = matches!(open.part, OpenPart::Picture(_));
         let session = Session::new(self.me, now, owner, open)?;
-        self.drop_if(out, |old| old.owner == owner && old.job == key.0 && old.lease < key.1);
+        // A text has one unit: its newer lease ends the older one. Pictures of one job run side by side.
+        self.drop_if(out, |old| {
+            !picture && old.head.owner == owner && old.head.job == key.0 && old.head.lease < key.1
+        });
         if let Some((reason, suspect)) = obstacle.or_else(|| self.busy(owner)) {
-            out.send(owner, session.fault(&reason, suspect));
+            out.send(owner, session.head.fault(&reason, suspect));
             return Ok(());
         }
-        if !session.is_first() {
+        if picture || !session.head.is_first() {
             out.send(owner, Message::Opened(key.0, key.1));
         }
         self.sessions.entry(key).or_insert(session).pump(out);
@@ -79,7 +89,8 @@ impl Stages {
 
     /// Ends a session at its owner's word.
     pub fn close(&mut self, from: PeerId, job: JobId, lease: Lease, out: &mut Outbox) {
-        self.drop_if(out, |session| session.owner == from && session.job == job && session.lease == lease);
+        self.drop_if(out, |session| session.head.owner == from && session.head.key() == (job, lease));
+        self.close_for_good((job, lease));
     }
 
     /// Hidden states from the previous stage.
@@ -125,9 +136,22 @@ impl Stages {
         self.session((token.job, token.lease))?.token(now, from, token, out)
     }
 
+    /// What a piece of a picture became: another member's, or the latent that the keeper has.
+    ///
+    /// # Errors
+    /// Says why it is dropped.
+    pub fn blob(&mut self, now: Millis, from: PeerId, blob: Blob, out: &mut Outbox) -> Result<(), String> {
+        self.session((blob.job, blob.lease))?.blob(now, from, blob, out)
+    }
+
+    /// For whom a session runs.
+    pub fn owner(&self, job: JobId, lease: Lease) -> Option<PeerId> {
+        self.sessions.get(&(job, lease)).map(|session| session.head.owner)
+    }
+
     /// Whether a session of this job under this lease is open here and starts here.
     pub fn feeds(&self, job: JobId, lease: Lease) -> bool {
-        self.sessions.get(&(job, lease)).is_some_and(Session::is_first)
+        self.sessions.get(&(job, lease)).is_some_and(|session| session.head.is_first())
     }
 
     /// The compute worker's answer. Chunks of sessions that are gone meanwhile are of no interest.
@@ -135,7 +159,7 @@ impl Stages {
         &mut self,
         now: Millis,
         key: (JobId, Lease),
-        position: u32,
+        number: u32,
         result: Result<ChunkOutput, String>,
         out: &mut Outbox,
     ) {
@@ -143,9 +167,9 @@ impl Stages {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if let Err(reason) = session.ran(now, position, result, out) {
+        if let Err(reason) = session.ran(now, number, result, out) {
             let me = self.me;
-            self.fail(out, &reason, Some(me), |session| (session.job, session.lease) == key);
+            self.fail(out, &reason, Some(me), |session| session.head.key() == key);
         }
     }
 
@@ -157,11 +181,23 @@ impl Stages {
 
     /// The link to a peer closed: its own sessions end, those that need it as a neighbour fail.
     pub fn down(&mut self, peer: PeerId, name: &str, out: &mut Outbox) {
-        self.drop_if(out, |session| session.owner == peer);
+        self.drop_if(out, |session| session.head.owner == peer);
         let reason = format!("lost its link to {name}");
         self.fail(out, &reason, Some(peer), |session| {
-            session.neighbours().any(|neighbour| neighbour == peer)
+            session.neighbours().contains(&peer)
         });
+    }
+
+    /// Gives up sessions of which a neighbour has fallen silent.
+    pub fn check(&mut self, members: &Members, out: &mut Outbox) {
+        let silent = |session: &Session| {
+            session.neighbours().into_iter().find(|neighbour| !members.is_live(*neighbour))
+        };
+        let lost: BTreeSet<PeerId> = self.sessions.values().filter_map(silent).collect();
+        for peer in lost {
+            let reason = format!("hears nothing of {}", members.name(peer));
+            self.fail(out, &reason, Some(peer), |session| session.neighbours().contains(&peer));
+        }
     }
 
     /// Forgets sessions that nothing happened to for `SESSION_IDLE_MS`, and gives all up if the compute worker has
@@ -172,12 +208,12 @@ impl Stages {
         } else if now.since(self.answered) > limits::WORKER_MS {
             self.lost("its compute worker does not answer", out);
         }
-        self.drop_if(out, |session| now.since(session.touched) > limits::SESSION_IDLE_MS);
+        self.drop_if(out, |session| now.since(session.head.touched) > limits::SESSION_IDLE_MS);
     }
 
-    /// The layer ranges that open sessions need.
-    pub fn needed(&self) -> BTreeSet<Layers> {
-        self.sessions.values().map(Session::layers).collect()
+    /// What open sessions need in memory.
+    pub fn needed(&self) -> BTreeSet<Part> {
+        self.sessions.values().map(|session| session.head.part()).collect()
     }
 
     /// How much they hold.
@@ -192,7 +228,7 @@ impl Stages {
     }
 
     fn busy(&self, owner: PeerId) -> Option<Obstacle> {
-        let theirs = self.sessions.values().filter(|session| session.owner == owner).count();
+        let theirs = self.sessions.values().filter(|session| session.head.owner == owner).count();
         let full = self.sessions.len() >= limits::SESSIONS || theirs >= limits::SESSIONS_PER_PEER;
         full.then(|| (format!("has {} sessions open already", self.sessions.len()), None))
     }
@@ -201,14 +237,21 @@ impl Stages {
         self.sessions.get_mut(&key).ok_or_else(|| "no such session is open, or its lease is old".into())
     }
 
+    fn close_for_good(&mut self, key: (JobId, Lease)) {
+        if self.closed.len() >= limits::CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(key);
+    }
+
     fn drop_if(&mut self, out: &mut Outbox, which: impl Fn(&Session) -> bool) {
-        self.sessions.retain(|&(job, lease), session| {
-            let gone = which(session);
-            if gone {
-                out.push(Output::Forget(job, lease));
-            }
-            !gone
-        });
+        let gone: Vec<(JobId, Lease)> =
+            self.sessions.iter().filter(|(_, session)| which(session)).map(|(&key, _)| key).collect();
+        for (job, lease) in gone {
+            self.sessions.remove(&(job, lease));
+            self.close_for_good((job, lease));
+            out.push(Output::Forget(job, lease));
+        }
     }
 
     fn fail(
@@ -219,7 +262,7 @@ impl Stages {
         which: impl Fn(&Session) -> bool,
     ) {
         for session in self.sessions.values().filter(|session| which(session)) {
-            out.send(session.owner, session.fault(reason, suspect));
+            out.send(session.head.owner, session.head.fault(reason, suspect));
         }
         self.drop_if(out, which);
     }

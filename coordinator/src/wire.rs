@@ -5,23 +5,27 @@
 //! ```
 //!
 //! [`Message::Hello`] is kind 0 in every version and its layout never changes, so that two versions can always tell
-//! that they differ. [`Message::Hidden`] travels on the bulk lane, everything else on control.
+//! that they differ. What carries tensors or pixels ([`Message::Hidden`], [`Message::Blob`], [`Message::Picture`]) travels on the
+//! bulk lane, everything else on control; what is relayed keeps its lane.
 
-use crate::ids::{Epoch, JobId, Layers, Lease, ModelId, PeerId};
-use crate::io::{Capability, End, Job, JobState, Lane, ModelSpec, Stage};
+use crate::health::Share;
+use crate::ids::{Epoch, JobId, Lease, ModelId, PeerId};
+use crate::io::{Capability, End, Job, JobState, Lane, Offer, Part, Progress, Shape, Spread, Stage};
 use serde::{Deserialize, Serialize};
 
+pub mod bounded;
+pub(crate) mod fields;
 mod codec;
 
-pub(crate) use codec::clip;
-pub use codec::{WireError, decode, encode};
+pub(crate) use codec::{check_work, clip, is_bulk};
+pub use codec::{WireError, agree, decode, encode, encode_as};
 
 /// The version of the messages below.
 pub const VERSION: u8 = 1;
 /// The oldest version that this one understands.
 pub const OLDEST: u8 = 1;
 
-/// One message.
+/// One message. New kinds go to the end, with the version that brings them in `codec::since`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Message {
     /// The first message on a new connection.
@@ -31,15 +35,20 @@ pub enum Message {
         /// The oldest version that the sender understands.
         oldest: u8,
         /// The person's name.
+        #[serde(deserialize_with = "fields::name")]
         name: String,
     },
-    /// Sent to everyone every second and on change.
-    Pulse(Box<Pulse>),
+    /// Sent to everyone every second.
+    Pulse(Pulse),
+    /// What a peer says of itself: on a new connection, on change, and to whoever wants it.
+    Report(Box<Report>),
+    /// The receiver's newest report is missing here.
+    Want,
     /// Leader to everyone: who holds which layers.
     Plan(RoomPlan),
     /// A job with everything known of it: to everyone when it starts, to newcomers, and to an heir.
     Whole(Box<Whole>),
-    /// Keeper to everyone: how a job's answer goes on. Empty ones are sent every second.
+    /// Keeper to everyone: how a job goes on. Empty ones are sent every second.
     Story(Story),
     /// Watcher to keeper: send what is missing.
     Missing {
@@ -48,9 +57,11 @@ pub enum Message {
         /// How many tokens of the answer are known; None if not even the job is.
         have: Option<u32>,
     },
+    /// Keeper to everyone, on the bulk lane: how a picture gets on.
+    Picture(Picture),
     /// Keeper to leader, every second while a job is open: this job wants to run, or runs.
-    Ask(Ask),
-    /// Leader to keeper: the answer to an [`Message::Ask`] that cannot be granted yet.
+    Ask(Box<Ask>),
+    /// Leader to keeper: the answer to every [`Message::Ask`].
     Standing {
         /// Who says so.
         epoch: Epoch,
@@ -59,8 +70,8 @@ pub enum Message {
         /// Where it stands.
         standing: Standing,
     },
-    /// Leader to keeper: run this job on these stages.
-    Grant(Running, JobId),
+    /// Leader to keeper: run this unit of the job on these stages. A newer lease takes an older one's place.
+    Grant(JobId, Running),
     /// Keeper to leader: this job has ended.
     Done(JobId),
     /// Keeper to stage: a session begins.
@@ -75,12 +86,32 @@ pub enum Message {
     Ack(JobId, Lease, u32),
     /// Last stage to keeper and to stage 0.
     Token(Token),
+    /// On the bulk lane, to whoever needs it: what a piece of a picture became.
+    Blob(Blob),
     /// Stage to keeper: the session cannot go on.
     Fault(Fault),
+    /// To the leader: somebody wants the work to be shared in this way.
+    Spread(Spread),
+    /// To a peer that both sides see: pass this on.
+    Relay {
+        /// To whom.
+        to: PeerId,
+        /// A whole message.
+        #[serde(deserialize_with = "fields::payload", serialize_with = "serde_bytes::serialize")]
+        bytes: Vec<u8>,
+    },
+    /// Passed on.
+    Relayed {
+        /// From whom it comes, as the one that passes it on says.
+        from: PeerId,
+        /// A whole message.
+        #[serde(deserialize_with = "fields::payload", serialize_with = "serde_bytes::serialize")]
+        bytes: Vec<u8>,
+    },
 }
 
-/// A peer's heartbeat: what it is, what it sees, whom it follows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A peer's heartbeat: that it lives, what it knows, whom it follows. Small, because everyone sends it to everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pulse {
     /// The sender's clock, in milliseconds; comes back in [`Echo`].
     pub sent: u64,
@@ -88,8 +119,26 @@ pub struct Pulse {
     pub echo: Option<Echo>,
     /// The leader whose beat the sender believes in.
     pub following: Option<Following>,
-    /// About the sender.
-    pub report: Report,
+    /// Whether that leader answers the sender's asks.
+    pub trust: Trust,
+    /// The epoch and version of the plan that the sender knows.
+    pub plan: Option<(Epoch, u32)>,
+    /// Counts the sender's reports.
+    pub report: u32,
+    /// Seconds since the sender started.
+    pub age_s: u32,
+}
+
+/// Whether a leader answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trust {
+    /// Nothing was asked.
+    #[default]
+    Unknown,
+    /// It does.
+    Answered,
+    /// It does not, although its beat rises.
+    Ignored,
 }
 
 /// The receiver's last pulse, sent back.
@@ -114,43 +163,74 @@ pub struct Following {
 /// What a peer says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// Counts the sender's reports.
+    pub version: u32,
     /// The person's name.
+    #[serde(deserialize_with = "fields::name")]
     pub name: String,
     /// None until the compute worker is ready.
     pub capability: Option<Capability>,
-    /// The model whose layers it can load.
-    pub model: Option<ModelSpec>,
-    /// Whether it computes for the room.
+    /// The models that it can load parts of, with its speed as it is now.
+    #[serde(deserialize_with = "fields::offers")]
+    pub offers: Vec<Offer>,
+    /// Whether its person lets it compute for the room.
     pub share: bool,
-    /// Whether the tab is hidden.
+    /// How much work its device is fit for.
+    pub fitness: Share,
+    /// Whether its person is looking at something else.
     pub hidden: bool,
-    /// Peers it has a live link to.
+    /// Peers it has a live, direct, two-way link to.
+    #[serde(deserialize_with = "fields::peers")]
     pub sees: Vec<PeerId>,
-    /// Seconds since it started.
-    pub age_s: u32,
-    /// Layers in memory.
-    pub ready: Vec<Layers>,
+    /// The round trips to them in milliseconds, in the same order; 0 if not measured yet.
+    #[serde(deserialize_with = "fields::round_trips")]
+    pub round_trips_ms: Vec<u16>,
+    /// What is in its memory, ready to run.
+    #[serde(deserialize_with = "fields::parts")]
+    pub ready: Vec<Part>,
     /// Why its last load failed, while that counts.
+    #[serde(deserialize_with = "fields::maybe_reason")]
     pub trouble: Option<String>,
-    /// The epoch and version of the plan it knows.
-    pub plan: Option<(Epoch, u32)>,
+    /// Work received, by who did it; see [`crate::credit`].
+    #[serde(deserialize_with = "fields::receipts")]
+    pub receipts: Vec<(PeerId, u64)>,
 }
 
-/// Who holds which layers.
+/// Who holds which layers of which model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomPlan {
     /// Who says so.
     pub epoch: Epoch,
     /// Counts this leader's plans.
     pub version: u32,
+    /// How the work is shared.
+    pub spread: Spread,
+    /// One entry per model.
+    #[serde(deserialize_with = "fields::models")]
+    pub models: Vec<ModelPlan>,
+}
+
+/// Who holds which layers of one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelPlan {
     /// The model.
     pub model: ModelId,
-    /// The plan in force, in order; empty if there is none.
-    pub stages: Vec<Stage>,
-    /// The plan that is being loaded and will take its place; empty if there is none.
-    pub next: Vec<Stage>,
+    /// Its teams, the fastest first.
+    #[serde(deserialize_with = "fields::teams")]
+    pub teams: Vec<Team>,
     /// In plain words.
+    #[serde(deserialize_with = "fields::reason")]
     pub why: String,
+}
+
+/// Peers that together hold a whole model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Team {
+    /// In order of the layers.
+    #[serde(deserialize_with = "fields::stages")]
+    pub stages: Vec<Stage>,
+    /// Whether jobs are granted on it; if not, it is being loaded, or goes.
+    pub serves: bool,
 }
 
 /// A job with everything known of it.
@@ -158,7 +238,8 @@ pub struct RoomPlan {
 pub struct Whole {
     /// The job.
     pub job: Job,
-    /// The answer so far.
+    /// The answer so far; empty for pictures.
+    #[serde(deserialize_with = "fields::tokens")]
     pub tokens: Vec<u32>,
     /// How it ended, if it has.
     pub end: Option<End>,
@@ -174,6 +255,7 @@ pub struct Story {
     /// Index in the answer of the first token.
     pub from: u32,
     /// Token ids.
+    #[serde(deserialize_with = "fields::tokens")]
     pub tokens: Vec<u32>,
     /// How it ended, if it has.
     pub end: Option<End>,
@@ -181,48 +263,112 @@ pub struct Story {
     pub state: Option<JobState>,
 }
 
-/// A keeper's request to have a job run, and the renewal of its lease.
+/// How a picture gets on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The job.
+    pub job: JobId,
+    /// Which picture of it.
+    pub unit: u16,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// A keeper's request to have a job's units run, and the renewal of their leases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
     /// The job.
     pub job: JobId,
     /// Its model.
     pub model: ModelId,
-    /// Under which lease and where it runs, if it does.
-    pub running: Option<Running>,
-    /// The newest lease that the keeper has seen for it; if that one does not run any more, it is broken.
+    /// What it takes.
+    pub demand: Demand,
+    /// What runs, and under which lease.
+    #[serde(deserialize_with = "fields::running")]
+    pub running: Vec<Running>,
+    /// One bit per unit that waits to run.
+    pub waiting: u64,
+    /// The newest lease that the keeper has seen for it; one up to that which does not run any more is broken.
     pub seen: Option<Lease>,
     /// The peer to blame for a broken lease.
     pub suspect: Option<PeerId>,
 }
 
-/// A job's lease and its stages.
+/// What one unit of a job takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Demand {
+    /// An answer.
+    Text {
+        /// Tokens of the prompt.
+        prompt: u32,
+        /// Tokens of prompt and answer that are known.
+        known: u32,
+        /// New tokens at most.
+        left: u32,
+        /// Median milliseconds between tokens under the present lease; 0 if not known yet.
+        gap_ms: u32,
+    },
+    /// A picture.
+    Picture(Shape),
+}
+
+/// A unit's lease and its stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     /// The lease.
     pub lease: Lease,
-    /// The stages, in order.
+    /// The unit.
+    pub unit: u16,
+    /// The stages, in order. For a picture every one holds the whole model: the first steers, the second runs the
+    /// other half of guidance, all decode.
+    #[serde(deserialize_with = "fields::stages")]
     pub stages: Vec<Stage>,
 }
 
-/// Where a job stands that does not run.
+/// Where a job stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
-    /// Place in the queue, 0 is next.
-    Queued(u32),
+    /// All of its units run that can.
+    Runs,
+    /// In the queue.
+    Queued {
+        /// 0 is next.
+        place: u32,
+        /// Until it starts, as far as that can be told.
+        wait_ms: Option<u32>,
+    },
     /// What is missing.
-    Waiting(String),
+    Waiting(#[serde(deserialize_with = "fields::reason")] String),
 }
 
 /// A session's beginning.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// The job.
     pub job: JobId,
     /// The lease.
     pub lease: Lease,
+    /// The model.
+    pub model: ModelId,
     /// All stages, in order; the receiver is one of them.
+    #[serde(deserialize_with = "fields::stages")]
     pub stages: Vec<Stage>,
+    /// What they do.
+    pub part: OpenPart,
+}
+
+/// See [`Open::part`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenPart {
+    /// An answer.
+    Text(OpenText),
+    /// A picture.
+    Picture(OpenPicture),
+}
+
+/// An answer's session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenText {
     /// Tokens of the prompt.
     pub prompt: u32,
     /// Tokens of prompt and answer that are known; the row before this position is the first to be sampled.
@@ -230,9 +376,41 @@ pub struct Open {
     /// Tokens of prompt and answer at most.
     pub until: u32,
     /// To stage 0 only: the known tokens.
+    #[serde(deserialize_with = "fields::tokens")]
     pub tokens: Vec<u32>,
     /// To the last stage only: the sampling settings.
+    #[serde(deserialize_with = "fields::settings", serialize_with = "serde_bytes::serialize")]
     pub sampling: Vec<u8>,
+}
+
+/// A picture's session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPicture {
+    /// Which picture of the job.
+    pub unit: u16,
+    /// What it takes.
+    pub shape: Shape,
+    /// Steps done already: a [`Blob`] with the latent follows unless it is 0.
+    pub done: u16,
+    /// One bit per tile that the keeper has already.
+    pub tiles: u64,
+    /// The job's settings.
+    #[serde(deserialize_with = "fields::settings", serialize_with = "serde_bytes::serialize")]
+    pub settings: Vec<u8>,
+}
+
+/// What a piece of a picture became.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub lease: Lease,
+    /// The piece's number; see [`crate::pieces`].
+    pub number: u32,
+    /// Opaque.
+    #[serde(deserialize_with = "fields::payload", serialize_with = "serde_bytes::serialize")]
+    pub bytes: Vec<u8>,
 }
 
 /// Hidden states of one pass.
@@ -247,7 +425,7 @@ pub struct Hidden {
     /// Rows.
     pub rows: u32,
     /// Rows × width little-endian f32.
-    #[serde(with = "serde_bytes")]
+    #[serde(deserialize_with = "fields::payload", serialize_with = "serde_bytes::serialize")]
     pub bytes: Vec<u8>,
 }
 
@@ -274,6 +452,7 @@ pub struct Fault {
     /// The lease.
     pub lease: Lease,
     /// In plain words.
+    #[serde(deserialize_with = "fields::reason")]
     pub reason: String,
     /// Whose fault it is, if the sender knows.
     pub suspect: Option<PeerId>,
@@ -282,10 +461,16 @@ pub struct Fault {
 impl Message {
     /// The channel that it takes.
     #[must_use]
-    pub const fn lane(&self) -> Lane {
+    pub fn lane(&self) -> Lane {
         match self {
-            Self::Hidden(_) => Lane::Bulk,
+            Self::Hidden(_) | Self::Blob(_) | Self::Picture(_) => Lane::Bulk,
+            Self::Relay { bytes, .. } | Self::Relayed { bytes, .. } if is_bulk(bytes) => Lane::Bulk,
             _ => Lane::Control,
         }
     }
+}
+
+/// The channel of an encoded message.
+pub(crate) fn lane_of(bytes: &[u8]) -> Lane {
+    if is_bulk(bytes) { Lane::Bulk } else { Lane::Control }
 }

@@ -179,6 +179,14 @@ impl Window {
         Ok(())
     }
 
+    /// Chooses the radio button with this name, as a click on it would.
+    pub async fn choose(&self, name: &str) -> Result<()> {
+        self.until("radio", name, |_| true).await?;
+        let object = self.find("radio", name).await?.context("the radio button is gone again")?;
+        self.call(&object, "function() { this.click() }").await?;
+        Ok(())
+    }
+
     /// Types into the textbox with this name, replacing what is there.
     pub async fn fill(&self, name: &str, text: &str) -> Result<()> {
         self.until("textbox", name, |_| true).await?;

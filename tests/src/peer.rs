@@ -7,6 +7,7 @@ use app::node::view::{Ask, Card, View, WriteRequest};
 use app::node::{Alone, Node, Setup};
 use app::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use coordinator::PeerId;
+use coordinator::wire::Team;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use std::path::Path;
 use std::time::Duration;
@@ -77,10 +78,14 @@ impl Peer {
         }
     }
 
-    /// Waits until the model's layers are spread over `stages` peers of `peers`.
+    /// Waits until one team of `stages` peers, of `peers` in the room, answers.
     pub async fn until_room(&mut self, peers: usize, stages: usize) -> Result<View> {
         let what = format!("a room of {peers} with {stages} stages");
-        self.until(&what, |view| view.peers.peers.len() == peers && view.peers.stages.len() == stages).await
+        self.until(&what, |view| {
+            let split = |team: &Team| team.serves && team.stages.len() == stages;
+            view.peers.peers.len() == peers && matches!(view.teams(), [team] if split(team))
+        })
+        .await
     }
 
     /// Waits until the newest answer has ended.

@@ -11,6 +11,7 @@
 pub mod files;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
+mod posted;
 pub mod restart;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
@@ -20,8 +21,8 @@ pub mod web_worker;
 pub mod worker;
 
 use crate::sampling::Sampling;
-use coordinator::io::{Capability, Chunk, ChunkOutput, ModelSpec};
-use coordinator::{JobId, Layers, Lease};
+use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part};
+use coordinator::{JobId, Lease};
 use serde::{Deserialize, Serialize};
 
 /// Where a model's files are: a folder on disk, or the URL of one, ending with a slash.
@@ -39,12 +40,12 @@ pub enum Request {
         /// Why a GPU that was wanted is not tried again, for people.
         notice: Option<String>,
     },
-    /// Load a range of layers.
-    Load(Layers),
-    /// Free a range of layers.
-    Unload(Layers),
+    /// Load a part of a model.
+    Load(Part),
+    /// Free a part of a model.
+    Unload(Part),
     /// Run a chunk.
-    Run(Chunk),
+    Run(#[serde(with = "posted::ChunkDef")] Chunk),
     /// Free a job's caches; waiting chunks of this lease are not run.
     Forget(JobId, Lease),
     /// Turn a prompt into token ids, and check the settings that go with it.
@@ -89,28 +90,29 @@ pub enum Report {
         adapter: String,
         /// Why not on the GPU, if one was wanted.
         notice: Option<String>,
-        /// Measured by the probe.
+        /// The device.
         capability: Capability,
-        /// The model.
-        model: ModelSpec,
+        /// The models that it can load, each with what the probe measured.
+        offers: Vec<Offer>,
     },
     /// The worker cannot go on at all: why, and what to do.
     Failed(String),
     /// The worker or its device is gone, with all that it held; another is being started.
     Lost(String),
-    /// A range of layers is ready.
-    Loaded(Layers),
-    /// A range of layers could not be loaded.
-    LoadFailed(Layers, String),
+    /// A part of a model is ready.
+    Loaded(Part),
+    /// A part of a model could not be loaded.
+    LoadFailed(Part, String),
     /// A chunk is done.
     Ran {
         /// Its job.
         job: JobId,
         /// Its lease.
         lease: Lease,
-        /// Its first position.
-        position: u32,
+        /// Its number.
+        number: u32,
         /// Its output, or why it failed.
+        #[serde(with = "posted::result")]
         result: Result<ChunkOutput, String>,
     },
     /// A prompt's token ids.

@@ -6,8 +6,8 @@ mod text;
 use super::files::Files;
 use super::{ModelSource, Report, Request};
 use crate::sampling::Sampling;
-use coordinator::io::{Chunk, ChunkInput, ChunkOutput};
-use coordinator::{JobId, Layers, Lease};
+use coordinator::io::{Chunk, ChunkOutput, Part, Rows, Task};
+use coordinator::{JobId, Lease};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kernels::engine::{Input, Step, StepOut};
@@ -52,8 +52,8 @@ async fn boot<F: Files>(
     loading("Reading the model's description");
     let (model, tokenizer) = Model::open(source, files, opened).await?;
     loading("Measuring this device");
-    let capability = model.capability().await?;
-    report(Report::Ready { adapter, notice, capability, model: model.spec() });
+    let offers = vec![model.offer().await?];
+    report(Report::Ready { adapter, notice, capability: model.capability(), offers });
     Ok(Worker { model, texts: Texts::new(tokenizer), waiting: VecDeque::new() })
 }
 
@@ -103,8 +103,8 @@ impl<F: Files> Worker<F> {
 
     async fn answer(&mut self, request: Request, report: &impl Fn(Report)) -> Result<(), String> {
         match request {
-            Request::Load(layers) => report(self.load(layers, report).await),
-            Request::Unload(layers) => self.model.unload(layers),
+            Request::Load(part) => report(self.load(part, report).await),
+            Request::Unload(part) => self.model.unload(part),
             Request::Run(chunk) => report(self.run(chunk).await?),
             Request::Encode { ticket, text, sampling } => {
                 report(Report::Encoded { ticket, tokens: self.texts.encode(&text, sampling) });
@@ -117,33 +117,70 @@ impl<F: Files> Worker<F> {
         Ok(())
     }
 
-    async fn load(&mut self, layers: Layers, report: &impl Fn(Report)) -> Report {
+    async fn load(&mut self, part: Part, report: &impl Fn(Report)) -> Report {
         let progress = |done, total| {
             report(Report::Progress {
-                what: format!("Loading layers {}–{}", layers.start + 1, layers.end),
+                what: format!("Loading layers {}–{}", part.layers.start + 1, part.layers.end),
                 done,
                 total,
             });
         };
-        match self.model.load(layers, progress).await {
-            Ok(()) => Report::Loaded(layers),
-            Err(why) => Report::LoadFailed(layers, why),
+        match self.model.load(part, progress).await {
+            Ok(()) => Report::Loaded(part),
+            Err(why) => Report::LoadFailed(part, why),
         }
     }
 
-    /// A refused step is the coordinator's business; a failed device is the end of this worker.
+    /// A refused chunk is the coordinator's business; a failed device is the end of this worker.
     async fn run(&mut self, chunk: Chunk) -> Result<Report, String> {
-        let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
-        let sampling = match chunk.sample.as_deref().map(settings).transpose() {
-            Ok(sampling) => sampling,
-            Err(why) => return Ok(Report::Ran { job, lease, position, result: Err(why) }),
-        };
-        let result = match self.model.engine.run(step(&chunk, sampling.as_deref())).await {
+        let result = match self.compute(&chunk).await {
             Ok(output) => Ok(to_output(output)),
-            Err(Error::Device(cause)) => return Err(cause),
-            Err(error) => Err(error.to_string()),
+            Err(Refusal::Device(cause)) => return Err(cause),
+            Err(Refusal::Chunk(why)) => Err(why),
         };
-        Ok(Report::Ran { job, lease, position, result })
+        Ok(Report::Ran { job: chunk.job, lease: chunk.lease, number: chunk.number, result })
+    }
+
+    async fn compute(&mut self, chunk: &Chunk) -> Result<StepOut, Refusal> {
+        self.model.check(chunk.model)?;
+        let Task::Pass { position, input, sample } = &chunk.task else {
+            return Err("this device has no picture model".to_owned().into());
+        };
+        let sample = sample.as_deref().map(settings).transpose()?;
+        let step = Step {
+            session: (chunk.job, chunk.lease),
+            layers: model::range(chunk.layers),
+            position: *position as usize,
+            input: match input {
+                Rows::Tokens(tokens) => Input::Tokens(tokens),
+                Rows::Hidden(bytes) => Input::Hidden(bytes),
+            },
+            sample: sample.as_deref(),
+        };
+        Ok(self.model.engine.run(step).await?)
+    }
+}
+
+/// Why a chunk gave nothing.
+enum Refusal {
+    /// The device failed.
+    Device(String),
+    /// The chunk is at fault.
+    Chunk(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Chunk(why)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Device(cause) => Self::Device(cause),
+            error => Self::Chunk(error.to_string()),
+        }
     }
 }
 
@@ -151,19 +188,6 @@ impl<F: Files> Worker<F> {
 fn settings(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let settings = Sampling::from_bytes(bytes).ok_or("the sampling settings are not readable")?;
     text::to_kernels(settings).to_bytes().map_err(|error| error.to_string())
-}
-
-fn step<'a>(chunk: &'a Chunk, sample: Option<&'a [u8]>) -> Step<'a, (JobId, Lease)> {
-    Step {
-        session: (chunk.job, chunk.lease),
-        layers: model::range(chunk.layers),
-        position: chunk.position as usize,
-        input: match &chunk.input {
-            ChunkInput::Tokens(tokens) => Input::Tokens(tokens),
-            ChunkInput::Hidden(bytes) => Input::Hidden(bytes),
-        },
-        sample,
-    }
 }
 
 fn to_output(output: StepOut) -> ChunkOutput {

@@ -1,6 +1,6 @@
 //! `manyhands generate --prompt …`: a story in the terminal, through the same driver loop as a room's.
 
-use super::{Common, random_peer};
+use super::{Common, Wish, random_peer};
 use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
 use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
@@ -47,9 +47,14 @@ pub async fn run(options: Options) -> Result<()> {
 
 async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {
     let (asks, incoming) = unbounded();
+    let mut wish = Wish::new(&options.common, asks.clone());
     let mut terminal =
         Terminal { asks, request: Some(options.request()), notices: 0, printed: 0, outcome: None };
-    node.run(incoming, |view| terminal.show(view)).await;
+    node.run(incoming, |view| {
+        wish.see(view);
+        terminal.show(view);
+    })
+    .await;
     match terminal.outcome {
         Some(Ok(line)) => {
             eprintln!("\n\n{line}");

@@ -6,11 +6,14 @@ mod peer;
 use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
 use crate::names;
+use crate::node::view::{Ask, View};
 use crate::node::{Node, Setup};
 use crate::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
-use coordinator::PeerId;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coordinator::io::Spread;
+use coordinator::{Epoch, PeerId};
+use futures::channel::mpsc::UnboundedSender;
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -43,6 +46,18 @@ pub struct Common {
     /// A STUN server that tells this machine its address outside, such as stun:host:3478; may be repeated.
     #[arg(long, value_name = "URL")]
     ice: Vec<String>,
+    /// How the room's devices share the work; each peer that comes to coordinate is asked for it once.
+    #[arg(long, value_enum)]
+    spread: Option<Sharing>,
+}
+
+/// See [`Spread`].
+#[derive(Clone, Copy, ValueEnum)]
+enum Sharing {
+    /// The fastest way, as measured.
+    Measured,
+    /// Every device takes a part.
+    Everyone,
 }
 
 /// The program.
@@ -92,6 +107,37 @@ impl Common {
         let here = std::iter::once(PathBuf::from("assets/story"));
         let found = here.chain(beside).find(|folder| folder.join("config.json").is_file());
         found.context("the shipped model (assets/story) is not here; name a model with --model DIR")
+    }
+}
+
+/// How this peer wants the room's work to be shared.
+///
+/// Whoever meets a room starts as its own coordinator and follows the room's a moment later, so that asking once
+/// would not do.
+pub struct Wish {
+    spread: Option<Spread>,
+    asked: Option<Epoch>,
+    asks: UnboundedSender<Ask>,
+}
+
+impl Wish {
+    /// The wish of these options.
+    pub fn new(common: &Common, asks: UnboundedSender<Ask>) -> Self {
+        let spread = common.spread.map(|sharing| match sharing {
+            Sharing::Measured => Spread::Measured,
+            Sharing::Everyone => Spread::Everyone,
+        });
+        Self { spread, asked: None, asks }
+    }
+
+    /// Asks a coordinator that was not asked yet.
+    pub fn see(&mut self, view: &View) {
+        if let Some(spread) =
+            self.spread.filter(|_| view.peers.epoch.is_some() && view.peers.epoch != self.asked)
+        {
+            self.asked = view.peers.epoch;
+            let _ = self.asks.unbounded_send(Ask::Spread(spread));
+        }
     }
 }
 

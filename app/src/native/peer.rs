@@ -1,10 +1,12 @@
 //! `manyhands peer --room LINK`: a peer without a window.
 
-use super::{Common, random_peer};
+use super::{Common, Wish, random_peer};
 use crate::link::RoomLink;
 use crate::node::view::{Ask, ComputeStatus, SignalingStatus, View};
 use anyhow::Result;
 use clap::Args;
+use coordinator::io::Stage;
+use coordinator::wire::Team;
 use futures::channel::mpsc::unbounded;
 
 #[derive(Args)]
@@ -21,12 +23,17 @@ pub async fn run(options: Options) -> Result<()> {
     let me = random_peer()?;
     let node = options.common.node(me, link.room(), options.common.join(&link, me)?)?;
     let (asks, incoming) = unbounded();
+    let mut wish = Wish::new(&options.common, asks.clone());
     tokio::task::spawn_local(async move {
         interrupted().await;
         let _ = asks.unbounded_send(Ask::Leave);
     });
     let mut said = Said::default();
-    node.run(incoming, |view| said.what_is_new(view)).await;
+    node.run(incoming, |view| {
+        wish.see(view);
+        said.what_is_new(view);
+    })
+    .await;
     println!("left the room");
     Ok(())
 }
@@ -89,7 +96,8 @@ fn signaling_line(status: &SignalingStatus) -> String {
 fn room_line(view: &View) -> String {
     let name = |id| view.peers.peers.iter().find(|peer| peer.id == id).map_or("?", |peer| peer.name.as_str());
     let leader = view.peers.epoch.map_or("nobody yet", |epoch| name(epoch.leader));
-    let stages: Vec<_> =
-        view.peers.stages.iter().map(|stage| format!("{} {}", name(stage.peer), stage.layers)).collect();
-    format!("room: {} peers, coordinator {leader}, layers [{}]", view.peers.peers.len(), stages.join(", "))
+    let stage = |stage: &Stage| format!("{} {}", name(stage.peer), stage.layers);
+    let team = |team: &Team| format!("[{}]", team.stages.iter().map(stage).collect::<Vec<_>>().join(", "));
+    let teams: Vec<String> = view.teams().iter().map(team).collect();
+    format!("room: {} peers, coordinator {leader}, layers {}", view.peers.peers.len(), teams.join(" "))
 }

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::compute::Request;
 use crate::sampling::Sampling;
 use crate::transport::Counters;
-use coordinator::io::{Device, End, Event, Job, JobState, ModelSpec, RoomView, Stage};
+use coordinator::io::{Device, End, Event, Job, JobState, Kind, Offer, RoomView, Stage, Work};
 use coordinator::{JobId, PeerId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -99,13 +99,15 @@ impl Board {
         }
     }
 
-    pub fn ready(&mut self, device: Device, adapter: String, notice: Option<String>, model: &ModelSpec) {
+    pub fn ready(&mut self, device: Device, adapter: String, notice: Option<String>, offers: &[Offer]) {
         if let Some(notice) = &notice {
             self.notice(notice.clone());
         }
         self.dirty = true;
         self.view.compute = ComputeStatus::Ready { gpu: device == Device::Gpu, adapter, notice };
-        self.view.model = Some(ModelView {
+        let text = offers.iter().map(|offer| &offer.model).find(|model| model.kind == Kind::Text);
+        self.view.model = text.map(|model| ModelView {
+            id: model.id,
             name: model.name.clone(),
             layers: model.layers,
             bytes: model.layer_bytes * u64::from(model.layers) + model.ends_bytes,
@@ -150,6 +152,8 @@ impl Board {
             Event::Tokens { job, from, tokens } => {
                 return self.tokens(job, from, &tokens).into_iter().collect();
             }
+            // No device of this version paints, so there is none to show.
+            Event::Picture { .. } => {}
             Event::State { job, state } => self.state(job, state),
             Event::Ended { job, end } => return self.ended(job, end).into_iter().collect(),
             Event::Notice(text) => self.notice(text),
@@ -159,10 +163,11 @@ impl Board {
     }
 
     fn job(&mut self, job: Job, tokens: Vec<u32>) -> Vec<Request> {
+        let Work::Text(work) = job.work else { return Vec::new() };
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
         let behind = Behind {
-            prompt: job.prompt,
+            prompt: work.prompt,
             tokens,
             asked_at: now,
             arrivals: VecDeque::new(),
@@ -172,14 +177,14 @@ impl Board {
         };
         let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
-        let settings = Sampling::from_bytes(&job.sampling).unwrap_or(Sampling {
+        let settings = Sampling::from_bytes(&work.sampling).unwrap_or(Sampling {
             temperature: 0.8,
             top_p: 0.95,
             seed: 0,
         });
         let request = WriteRequest {
             prompt: job.text.clone(),
-            max_new: job.max_new,
+            max_new: work.max_new,
             temperature: settings.temperature,
             top_p: settings.top_p,
             seed: settings.seed,

@@ -20,7 +20,7 @@ use crate::sampling::Sampling;
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
 
-use coordinator::io::{Command, Event, Input, Output};
+use coordinator::io::{Command, Event, Input, Output, TextWork, Work};
 use coordinator::{Config, Coordinator, PeerId};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, select};
@@ -102,7 +102,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
             Ask::Stop(job) => self.handle(Input::Command(Command::Stop(job))),
             Ask::Rename(name) => self.handle(Input::Command(Command::Rename(name))),
             Ask::Share(on) => self.handle(Input::Command(Command::Share(on))),
-            Ask::Hidden(hidden) => self.handle(Input::Command(Command::Hidden(hidden))),
+            Ask::Vitals(vitals) => self.handle(Input::Command(Command::Vitals(vitals))),
+            Ask::Spread(spread) => self.handle(Input::Command(Command::Spread(spread))),
             Ask::Leave => self.leaving = true,
         }
     }
@@ -120,9 +121,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
     fn on_report(&mut self, report: Report) {
         match report {
             Report::Progress { what, done, total } => self.board.loading(what, done, total),
-            Report::Ready { adapter, notice, capability, model } => {
-                self.board.ready(capability.device, adapter, notice, &model);
-                self.handle(Input::ComputeReady { capability, model });
+            Report::Ready { adapter, notice, capability, offers } => {
+                self.board.ready(capability.device, adapter, notice, &offers);
+                self.handle(Input::ComputeReady { capability, offers });
                 for request in self.board.decode_everything() {
                     self.compute.ask(request);
                 }
@@ -135,10 +136,10 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.board.notice(why.clone());
                 self.handle(Input::ComputeLost(why));
             }
-            Report::Loaded(layers) => self.handle(Input::Loaded(layers)),
-            Report::LoadFailed(layers, why) => self.handle(Input::LoadFailed(layers, why)),
-            Report::Ran { job, lease, position, result } => {
-                self.handle(Input::Ran { job, lease, position, result })
+            Report::Loaded(part) => self.handle(Input::Loaded(part)),
+            Report::LoadFailed(part, why) => self.handle(Input::LoadFailed(part, why)),
+            Report::Ran { job, lease, number, result } => {
+                self.handle(Input::Ran { job, lease, number, result })
             }
             Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
             Report::Text { job, restart, text, last } => self.board.text(job, restart, &text, last),
@@ -162,8 +163,10 @@ impl<T: Transport, C: Compute> Node<T, C> {
         match tokens {
             Ok(prompt) => {
                 let (sampling, max_new) = (Sampling::of(&request).to_bytes(), request.max_new);
-                let text = request.prompt;
-                self.handle(Input::Command(Command::Submit { text, prompt, max_new, sampling }));
+                let work = Work::Text(TextWork { prompt, max_new, sampling });
+                // Token ids mean something only to the model whose tokenizer made them.
+                let model = self.board.view().model.as_ref().map(|model| model.id);
+                self.handle(Input::Command(Command::Submit { model, text: request.prompt, work }));
             }
             Err(why) => self.board.notice(why),
         }
@@ -177,8 +180,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
                         self.not_sent(error);
                     }
                 }
-                Output::Load(layers) => self.compute.ask(Request::Load(layers)),
-                Output::Unload(layers) => self.compute.ask(Request::Unload(layers)),
+                Output::Load(part) => self.compute.ask(Request::Load(part)),
+                Output::Unload(part) => self.compute.ask(Request::Unload(part)),
                 Output::Run(chunk) => self.compute.ask(Request::Run(chunk)),
                 Output::Forget(job, lease) => self.compute.ask(Request::Forget(job, lease)),
                 Output::Event(event) => self.on_event(event),

@@ -4,7 +4,9 @@ use super::Alone;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
 use crate::compute::{Compute, Report, Request};
-use coordinator::io::{Capability, ChunkInput, ChunkOutput, Device, End, ModelSpec};
+use coordinator::io::{
+    Capability, Chunk, ChunkOutput, Device, End, Kind, ModelSpec, Offer, Rows, Speed, Task,
+};
 use coordinator::{ModelId, PeerId};
 use futures::channel::mpsc::unbounded;
 use std::collections::VecDeque;
@@ -25,7 +27,7 @@ impl Compute for Toy {
     fn ask(&mut self, request: Request) {
         match request {
             Request::Boot { .. } => self.reports.push_back(ready()),
-            Request::Load(layers) => self.reports.push_back(Report::Loaded(layers)),
+            Request::Load(part) => self.reports.push_back(Report::Loaded(part)),
             Request::Run(chunk) => {
                 self.runs += 1;
                 if self.deaths > 0 && self.runs == 2 {
@@ -34,13 +36,9 @@ impl Compute for Toy {
                     self.reports.push_back(ready());
                     return;
                 }
-                let ChunkInput::Tokens(tokens) = &chunk.input else { panic!("one stage sees tokens only") };
-                let next = tokens.last().map_or(END, |last| last.saturating_sub(1));
-                let output = chunk
-                    .sample
-                    .map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token: next, end: next == END });
-                let (job, lease, position) = (chunk.job, chunk.lease, chunk.position);
-                self.reports.push_back(Report::Ran { job, lease, position, result: Ok(output) });
+                let result = Ok(count_down(&chunk));
+                let Chunk { job, lease, number, .. } = chunk;
+                self.reports.push_back(Report::Ran { job, lease, number, result });
             }
             Request::Encode { ticket, text, .. } => {
                 let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
@@ -62,17 +60,28 @@ impl Compute for Toy {
     }
 }
 
+fn count_down(chunk: &Chunk) -> ChunkOutput {
+    let Task::Pass { input: Rows::Tokens(tokens), sample, .. } = &chunk.task else {
+        panic!("one stage sees tokens only")
+    };
+    let token = tokens.last().map_or(END, |last| last.saturating_sub(1));
+    sample.as_ref().map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token, end: token == END })
+}
+
 fn ready() -> Report {
     let model = ModelSpec {
         id: ModelId([7; 32]),
         name: "countdown".into(),
+        kind: Kind::Text,
         layers: 1,
         layer_bytes: 1,
         ends_bytes: 1,
         context: 64,
+        hidden_bytes: 4,
     };
-    let capability = Capability { device: Device::Cpu, memory: 1 << 30, layer_micros: 1 };
-    Report::Ready { adapter: "toy".into(), notice: None, capability, model }
+    let capability = Capability { device: Device::Cpu, memory: 1 << 30 };
+    let speed = Speed { layer_micros: 1, prefill_micros: 1, ..Speed::default() };
+    Report::Ready { adapter: "toy".into(), notice: None, capability, offers: vec![Offer { model, speed }] }
 }
 
 fn request(prompt: &str) -> WriteRequest {

@@ -1,7 +1,8 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
-use coordinator::io::{End, JobState, RoomView, Stage};
-use coordinator::{JobId, PeerId};
+use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
+use coordinator::wire::Team;
+use coordinator::{JobId, Layers, ModelId, PeerId};
 use std::collections::BTreeMap;
 
 /// What a person can ask of the node.
@@ -15,8 +16,10 @@ pub enum Ask {
     Rename(String),
     /// Whether this device computes for the room.
     Share(bool),
-    /// The tab is hidden (true) or visible.
-    Hidden(bool),
+    /// How this device feels.
+    Vitals(Vitals),
+    /// How the room's devices share the work.
+    Spread(Spread),
     /// Leave the room in good order: peers learn it at once.
     Leave,
 }
@@ -63,9 +66,40 @@ pub struct View {
     pub received_bytes: u64,
 }
 
+impl View {
+    /// The room's plan for the model that is shown: this device's own, else the first.
+    fn plan(&self) -> Option<&ModelPlan> {
+        let plans = &self.peers.models;
+        match &self.model {
+            Some(model) => plans.iter().find(|plan| plan.model == model.id),
+            None => plans.first(),
+        }
+    }
+
+    /// Who works on that model together, the fastest first.
+    #[must_use]
+    pub fn teams(&self) -> &[Team] {
+        self.plan().map_or(&[], |plan| &plan.teams)
+    }
+
+    /// Layers of that model that a peer has in memory.
+    pub fn ready<'a>(&'a self, peer: &'a PeerView) -> impl Iterator<Item = Layers> + Clone + 'a {
+        let shown = self.model.as_ref().map(|model| model.id);
+        peer.ready.iter().filter(move |part| shown.is_none_or(|id| part.model == id)).map(|part| part.layers)
+    }
+
+    /// Why these teams; empty if there is nothing to say.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        self.plan().map_or("", |plan| &plan.why)
+    }
+}
+
 /// The model for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelView {
+    /// Its hash.
+    pub id: ModelId,
     /// Its name.
     pub name: String,
     /// Transformer layers.

@@ -60,8 +60,7 @@ fn State(card: Memo<Option<Card>>) -> impl IntoView {
         card.with(|card| match card.as_ref()?.state.as_ref()? {
             JobState::Waiting(_) => Some("waiting".to_owned()),
             JobState::Recovering(_) => Some("finding other hands".to_owned()),
-            JobState::Queued(0) => Some("next in line".to_owned()),
-            JobState::Queued(n) => Some(format!("{n} before it")),
+            JobState::Queued { place, wait_ms } => Some(words::queued(*place, *wait_ms)),
             JobState::Running(_) => Some("writing".to_owned()),
         })
     };

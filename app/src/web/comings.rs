@@ -2,6 +2,8 @@
 
 use super::words;
 use crate::node::view::View;
+use coordinator::io::Stage;
+use coordinator::wire::Team;
 use coordinator::{Layers, PeerId};
 use std::collections::BTreeMap;
 
@@ -20,6 +22,7 @@ pub struct Comings {
 #[derive(Debug)]
 struct Known {
     name: String,
+    /// Layers that nobody runs without it.
     runs: Option<Layers>,
 }
 
@@ -57,8 +60,7 @@ impl Comings {
         let mut news = Vec::new();
         // A peer without a name has not introduced itself yet.
         for peer in view.peers.peers.iter().filter(|peer| !peer.name.is_empty()) {
-            let runs = view.peers.stages.iter().find(|stage| stage.peer == peer.id).map(|stage| stage.layers);
-            let known = Known { name: peer.name.clone(), runs };
+            let known = Known { name: peer.name.clone(), runs: needed(view, peer.id) };
             if self.here.insert(peer.id, known).is_none() && peer.id != view.me {
                 news.push(format!("{} joined.", peer.name));
             }
@@ -81,25 +83,33 @@ impl Comings {
     }
 }
 
-/// Who runs these layers now; None while one of them is not in its peer's memory.
+/// What this peer runs, if no team goes on without it.
+fn needed(view: &View, id: PeerId) -> Option<Layers> {
+    let own = |team: &&Team| team.stages.iter().any(|stage| stage.peer == id);
+    if view.teams().iter().any(|team| team.serves && !own(&team)) {
+        return None;
+    }
+    let team = view.teams().iter().find(own)?;
+    team.stages.iter().find(|stage| stage.peer == id).map(|stage| stage.layers)
+}
+
+/// Who runs these layers now; None while no team of those who are here serves.
 fn heirs(view: &View, layers: Layers) -> Option<Vec<String>> {
+    let name = |id: PeerId| view.peers.peers.iter().find(|peer| peer.id == id).map(|peer| peer.name.clone());
+    let here = |team: &&Team| team.serves && team.stages.iter().all(|stage| name(stage.peer).is_some());
+    let team = view.teams().iter().find(here)?;
+    let overlap = |stage: &&Stage| stage.layers.start < layers.end && layers.start < stage.layers.end;
     let mut heirs = Vec::new();
-    for layer in layers.start..layers.end {
-        let holds = |range: &Layers| (range.start..range.end).contains(&layer);
-        let stage = view.peers.stages.iter().find(|stage| holds(&stage.layers))?;
-        let peer =
-            view.peers.peers.iter().find(|peer| peer.id == stage.peer && peer.ready.iter().any(holds))?;
-        let name = if peer.id == view.me { "you".to_owned() } else { peer.name.clone() };
-        if !heirs.contains(&name) {
-            heirs.push(name);
-        }
+    for stage in team.stages.iter().filter(overlap) {
+        let heir = if stage.peer == view.me { Some("you".to_owned()) } else { name(stage.peer) };
+        heirs.extend(heir.filter(|heir| !heirs.contains(heir)));
     }
     Some(heirs)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::example::{peer, ready_view, stage};
+    use super::super::example::{loading, peer, plan, ready_view, serving, stage};
     use super::*;
 
     type Row = (u64, fn(&mut View), &'static [&'static str], &'static str);
@@ -114,10 +124,10 @@ mod tests {
             (9_100, |v| v.peers.peers[2].name = "Fern Mole".into(), &["Fern Mole joined."], "now it has"),
             (9_200, |v| drop(v.peers.peers.pop()), &["Fern Mole left."], "it ran nothing"),
             (20_000, |v| drop(v.peers.peers.pop()), &[], "its layers are nowhere yet"),
-            (20_400, |v| v.peers.stages = vec![stage(1, 0, 8)], &[], "planned, not loaded"),
+            (20_400, |v| plan(v, vec![loading(&[stage(1, 0, 8)])]), &[], "planned, not loaded"),
             (
                 22_100,
-                |v| v.peers.peers[0].ready = vec![Layers { start: 0, end: 8 }],
+                |v| plan(v, vec![serving(&[stage(1, 0, 8)])]),
                 &["Rose Fox left, layers 5–8 moved to you (2.1 s)."],
                 "ready again",
             ),
@@ -134,5 +144,15 @@ mod tests {
         comings.see(0, &ready_view(&[(1, "Teal Owl", 0, 2), (2, "Rose Fox", 2, 6), (3, "Fern Mole", 6, 8)]));
         let news = comings.see(500, &ready_view(&[(1, "Teal Owl", 0, 4), (3, "Fern Mole", 4, 8)]));
         assert_eq!(news, ["Rose Fox left, layers 3–6 moved to you and Fern Mole (0 ms)."]);
+    }
+
+    #[test]
+    fn nothing_moves_while_another_holds_everything() {
+        let mut view = ready_view(&[(1, "Teal Owl", 0, 8), (2, "Rose Fox", 0, 8)]);
+        plan(&mut view, vec![serving(&[stage(1, 0, 8)]), serving(&[stage(2, 0, 8)])]);
+        let mut comings = Comings::default();
+        comings.see(0, &view);
+        view.peers.peers.truncate(1);
+        assert_eq!(comings.see(500, &view), ["Rose Fox left."]);
     }
 }

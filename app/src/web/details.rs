@@ -5,7 +5,7 @@ use super::words;
 use crate::node::view::{ComputeStatus, SignalingStatus, View};
 use leptos::prelude::*;
 
-/// The plan and why, traffic, dropped messages, events.
+/// The device, traffic, dropped messages, events.
 #[component]
 pub fn Details() -> impl IntoView {
     let room = Room::here();
@@ -61,9 +61,6 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
         SignalingStatus::Refused(why) => why.clone(),
     };
     let mut facts = vec![("This device", compute), ("Server", signaling)];
-    if !view.peers.why.is_empty() {
-        facts.push(("Plan", words::sentence(&view.peers.why)));
-    }
     if let Some(model) = &view.model {
         facts.push((
             "Model",

@@ -1,18 +1,22 @@
 //! Views to test with.
 
 use crate::node::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
-use coordinator::io::{Capability, Device, End, PeerView, RoomView, Stage};
-use coordinator::{Epoch, JobId, Layers, PeerId};
+use coordinator::io::{Capability, Device, End, ModelPlan, Part, PeerView, RoomView, Spread, Stage};
+use coordinator::wire::Team;
+use coordinator::{Epoch, JobId, Layers, ModelId, PeerId};
 use std::collections::BTreeMap;
 
 pub fn peer(id: u128, name: &str) -> PeerView {
     PeerView {
         id: PeerId(id),
         name: name.to_owned(),
-        capability: Some(Capability { device: Device::Cpu, memory: 1 << 30, layer_micros: 1_000 }),
+        capability: Some(Capability { device: Device::Cpu, memory: 1 << 30 }),
+        layer_micros: Some(1_000),
         ready: Vec::new(),
         round_trip_ms: None,
         health: "good",
+        relayed: false,
+        credit: 0,
     }
 }
 
@@ -20,23 +24,51 @@ pub fn stage(peer: u128, start: u16, end: u16) -> Stage {
     Stage { peer: PeerId(peer), layers: Layers { start, end } }
 }
 
-/// A room of peers (id, name, first layer, one past the last) that hold what the plan gives them. The first is
+pub fn part(start: u16, end: u16) -> Part {
+    Part { model: MODEL, layers: Layers { start, end } }
+}
+
+/// A team whose members hold what it needs of them.
+pub fn serving(stages: &[Stage]) -> Team {
+    Team { stages: stages.to_vec(), serves: true }
+}
+
+/// A team that is being loaded.
+pub fn loading(stages: &[Stage]) -> Team {
+    Team { stages: stages.to_vec(), serves: false }
+}
+
+/// The room's plan becomes these teams.
+pub fn plan(view: &mut View, teams: Vec<Team>) {
+    view.peers.models = vec![ModelPlan { model: MODEL, teams, why: String::new() }];
+}
+
+const MODEL: ModelId = ModelId([7; 32]);
+
+/// A room of peers (id, name, first layer, one past the last) that are one team and hold what it needs of them. The first is
 /// this peer and leads; the model has eight layers.
 pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
     let holding = |&(id, name, start, end): &(u128, &str, u16, u16)| PeerView {
-        ready: vec![Layers { start, end }],
+        ready: vec![part(start, end)],
         ..peer(id, name)
     };
-    View {
+    let stages: Vec<Stage> = peers.iter().map(|p| stage(p.0, p.2, p.3)).collect();
+    let mut view = View {
         me: PeerId(peers[0].0),
         room: "table".into(),
         peers: RoomView {
             epoch: Some(Epoch { term: 1, leader: PeerId(peers[0].0) }),
             peers: peers.iter().map(holding).collect(),
-            stages: peers.iter().map(|p| stage(p.0, p.2, p.3)).collect(),
-            why: String::new(),
+            models: Vec::new(),
+            spread: Spread::Measured,
         },
-        model: Some(ModelView { name: "stories".into(), layers: 8, bytes: 8_000_000, context: 512 }),
+        model: Some(ModelView {
+            id: MODEL,
+            name: "stories".into(),
+            layers: 8,
+            bytes: 8_000_000,
+            context: 512,
+        }),
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
         signaling: SignalingStatus::Open,
         cards: Vec::new(),
@@ -44,7 +76,9 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
         dropped: BTreeMap::new(),
         sent_bytes: 0,
         received_bytes: 0,
-    }
+    };
+    plan(&mut view, vec![serving(&stages)]);
+    view
 }
 
 /// A finished answer to a prompt by `requester`.

@@ -6,8 +6,8 @@
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
 //!      └─▶ room ─┬─ feed ── card       (answers; `announce` reads them aloud)
-//!                ├─ composer           (prompt, settings, Write or Stop)
-//!                └─ panel ─┬─ strip    (who runs which layers)
+//!                ├─ composer           (prompt, Write or Stop) ── drawer (settings)
+//!                └─ panel ─┬─ strip    (who runs which layers, a strip per team)
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
 //!                          └─ details
@@ -38,6 +38,8 @@ mod device;
 #[cfg(target_arch = "wasm32")]
 mod door;
 #[cfg(target_arch = "wasm32")]
+mod drawer;
+#[cfg(target_arch = "wasm32")]
 mod feed;
 #[cfg(target_arch = "wasm32")]
 mod invite;
@@ -51,6 +53,8 @@ mod place;
 mod room;
 #[cfg(target_arch = "wasm32")]
 mod strip;
+#[cfg(target_arch = "wasm32")]
+mod vitals;
 
 #[cfg(target_arch = "wasm32")]
 pub use place::{AskNode, OnView, run};

@@ -4,7 +4,7 @@ use super::context::Room;
 use super::details::Details;
 use super::invite::Invite;
 use super::peers::Peers;
-use super::strip::LayerStrip;
+use super::strip::LayerStrips;
 use super::words;
 use leptos::prelude::*;
 
@@ -31,7 +31,7 @@ pub fn Panel() -> impl IntoView {
                 <span class="grip" aria-hidden="true"></span>
                 <span>{move || if open.get() { "Close".to_owned() } else { format!("Room, {}", here.get()) }}</span>
             </button>
-            <LayerStrip />
+            <LayerStrips />
             <div id="room-sheet" class="sheet">
                 <Invite />
                 <Peers />

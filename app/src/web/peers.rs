@@ -36,16 +36,19 @@ struct Shown {
     leads: bool,
     layers: u16,
     runs: Vec<Layers>,
+    ready: Vec<Layers>,
 }
 
 fn shown(view: &View, id: PeerId) -> Option<Shown> {
     let peer = view.peers.peers.iter().find(|peer| peer.id == id)?.clone();
+    let stages = view.teams().iter().flat_map(|team| &team.stages);
     Some(Shown {
-        peer,
         me: id == view.me,
         leads: view.peers.epoch.is_some_and(|epoch| epoch.leader == id),
         layers: view.model.as_ref().map_or(0, |model| model.layers),
-        runs: view.peers.stages.iter().filter(|stage| stage.peer == id).map(|stage| stage.layers).collect(),
+        runs: stages.filter(|stage| stage.peer == id).map(|stage| stage.layers).collect(),
+        ready: view.ready(&peer).collect(),
+        peer,
     })
 }
 
@@ -60,10 +63,10 @@ fn Peer(id: PeerId) -> impl IntoView {
     let flag =
         move |flag: fn(&Shown) -> bool| Memo::new(move |_| now.with(|now| now.as_ref().is_some_and(flag)));
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
-    let device = part(|now| words::device(now.peer.capability.as_ref()));
-    let held = part(|now| words::share(&now.runs, &now.peer.ready, now.layers));
-    let held_data = part(|now| now.peer.ready.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
-    let trip = part(|now| now.peer.round_trip_ms.map(|ms| format!("{ms} ms away")).unwrap_or_default());
+    let device = part(|now| words::device(now.peer.capability.as_ref(), now.peer.layer_micros));
+    let held = part(|now| words::share(&now.runs, &now.ready, now.layers));
+    let held_data = part(|now| now.ready.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    let more = part(|now| asides(&now.peer));
     let health = part(|now| now.peer.health.to_owned());
     view! {
         <li
@@ -80,7 +83,7 @@ fn Peer(id: PeerId) -> impl IntoView {
             </div>
             <p class="facts">
                 <span class="health" data-health=move || health.get()>{move || health.get()}</span>
-                {move || (!trip.get().is_empty()).then(|| format!(" · {}", trip.get()))}
+                {move || more.get()}
                 <br />
                 {move || device.get()}
                 <br />
@@ -88,6 +91,16 @@ fn Peer(id: PeerId) -> impl IntoView {
             </p>
         </li>
     }
+}
+
+/// " · 12 ms away · by way of another device · 3 credits": what there is to say of it.
+fn asides(peer: &PeerView) -> String {
+    let parts = [
+        peer.round_trip_ms.map(|ms| format!("{ms} ms away")),
+        peer.relayed.then(|| "by way of another device".to_owned()),
+        (peer.credit > 0).then(|| words::count(usize::try_from(peer.credit).unwrap_or(usize::MAX), "credit")),
+    ];
+    parts.into_iter().flatten().map(|part| format!(" · {part}")).collect()
 }
 
 /// This person's name, which can be changed in place.

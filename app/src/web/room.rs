@@ -6,19 +6,19 @@ use super::context::Room;
 use super::door::Mark;
 use super::feed::Feed;
 use super::panel::Panel;
-use super::status;
+use super::{status, vitals};
 use crate::node::view::{Ask, ComputeStatus};
 use leptos::ev;
 use leptos::prelude::*;
 use std::time::Duration;
-use web_sys::VisibilityState;
 
 /// The room, once the node has drawn its first view.
 #[component]
 pub fn RoomPlace(room: Room) -> impl IntoView {
     provide_context(room);
     provide_context(Draft::new());
-    tell_visibility(room);
+    vitals::watch(room);
+    leave_with_the_page(room);
     stop_on_escape(room);
     view! {
         <div class="room">
@@ -112,13 +112,8 @@ fn Notice(text: String, dismiss: impl Fn() + Copy + 'static) -> impl IntoView {
     }
 }
 
-/// The node learns when the tab is hidden, shown, and left.
-fn tell_visibility(room: Room) {
-    let hidden = || document().visibility_state() == VisibilityState::Hidden;
-    if hidden() {
-        room.ask(Ask::Hidden(true));
-    }
-    window_event_listener(ev::visibilitychange, move |_| room.ask(Ask::Hidden(hidden())));
+/// The node learns when this person leaves.
+fn leave_with_the_page(room: Room) {
     window_event_listener(ev::pagehide, move |_| room.ask(Ask::Leave));
     // "Back" may show this page as it was, but its node has left the room.
     window_event_listener(ev::pageshow, |event| {

@@ -1,9 +1,10 @@
 //! The sentence that always says what the room is doing and, if someone waits, for what.
 
 use super::words;
-use crate::node::view::{Card, ComputeStatus, SignalingStatus, View};
+use crate::node::view::{ComputeStatus, SignalingStatus, View};
 use coordinator::PeerId;
-use coordinator::io::JobState;
+use coordinator::io::{JobState, Stage};
+use coordinator::wire::Team;
 
 /// How the sentence is coloured; the words alone say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,21 +65,21 @@ fn work(view: &View) -> Option<(Tone, String)> {
             (Tone::Waiting, format!("Looking for hands for {whose}."))
         }
         JobState::Waiting(why) | JobState::Recovering(why) => (Tone::Waiting, words::sentence(why)),
-        JobState::Queued(0) => (Tone::Waiting, format!("Next in line: {whose}.")),
-        JobState::Queued(n) => (Tone::Waiting, format!("{} before {whose}.", stories(*n))),
-        JobState::Running(_) => (Tone::Busy, format!("Writing {whose}: {}.", split(view, card))),
+        JobState::Queued { place, wait_ms } => {
+            (Tone::Waiting, words::sentence(&format!("{}: {whose}", words::queued(*place, *wait_ms))))
+        }
+        JobState::Running(stages) => (Tone::Busy, format!("Writing {whose}: {}.", split(view, stages))),
     })
 }
 
 /// Who runs what: "layers 1–4 here, layers 5–8 on Teal Owl".
-fn split(view: &View, card: &Card) -> String {
-    let stages = if card.stages.is_empty() { &view.peers.stages } else { &card.stages };
-    match stages.as_slice() {
+fn split(view: &View, stages: &[Stage]) -> String {
+    match stages {
         [] => "getting ready".to_owned(),
         [one] if one.peer == view.me => "all of it runs on this device".to_owned(),
         [one] => format!("all of it runs on {}", name(view, one.peer)),
         many => {
-            let part = |stage: &coordinator::io::Stage| {
+            let part = |stage: &Stage| {
                 let layers = words::layers(stage.layers);
                 match stage.peer == view.me {
                     true => format!("{layers} here"),
@@ -92,7 +93,7 @@ fn split(view: &View, card: &Card) -> String {
 
 fn compute(view: &View) -> Option<(Tone, String)> {
     match &view.compute {
-        ComputeStatus::Loading { what, .. } if view.peers.stages.is_empty() => {
+        ComputeStatus::Loading { what, .. } if view.teams().is_empty() => {
             Some((Tone::Busy, format!("{} You can already type.", words::sentence(what))))
         }
         ComputeStatus::Failed(why) => {
@@ -108,10 +109,8 @@ fn connecting(view: &View) -> Option<(Tone, String)> {
 }
 
 fn at_rest(view: &View) -> (Tone, String) {
-    let stages = &view.peers.stages;
-    let alone = view.peers.peers.len() < 2;
-    if stages.is_empty() {
-        let why = if view.peers.why.is_empty() { "Nobody holds the model yet." } else { &view.peers.why };
+    if view.teams().is_empty() {
+        let why = if view.why().is_empty() { "Nobody holds the model yet." } else { view.why() };
         return (Tone::Waiting, words::sentence(why));
     }
     let coordinator = match view.peers.epoch {
@@ -119,17 +118,24 @@ fn at_rest(view: &View) -> (Tone, String) {
         Some(epoch) => format!("{} coordinates", name(view, epoch.leader)),
         None => return (Tone::Waiting, "Choosing who coordinates.".to_owned()),
     };
-    match (alone, stages.len()) {
-        (true, _) => {
-            (Tone::Calm, "Ready. You are alone here; send the link and others share the work.".to_owned())
-        }
-        (false, 1) => (Tone::Calm, format!("Ready. {coordinator}; one device holds the whole model.")),
-        (false, n) => (Tone::Calm, format!("Ready. {coordinator}; the model is spread over {n} devices.")),
+    if view.peers.peers.len() < 2 {
+        let alone = "Ready. You are alone here; send the link and others share the work.";
+        return (Tone::Calm, alone.to_owned());
     }
+    (Tone::Calm, format!("Ready. {coordinator}; {}.", shared(view)))
 }
 
-fn stories(number: u32) -> String {
-    if number == 1 { "1 story".to_owned() } else { format!("{number} stories") }
+/// How the devices share the work: those teams that serve, or else those that will.
+fn shared(view: &View) -> String {
+    let serving: Vec<&Team> = view.teams().iter().filter(|team| team.serves).collect();
+    let teams = if serving.is_empty() { view.teams().iter().collect() } else { serving };
+    let devices: usize = teams.iter().map(|team| team.stages.len()).sum();
+    match (teams.len(), devices) {
+        (1, 1) => "one device holds the whole model".to_owned(),
+        (1, _) => format!("the model is spread over {devices} devices"),
+        (n, _) if n == devices => format!("{n} devices hold the whole model each"),
+        (n, _) => format!("{devices} devices in {n} teams, each with the whole model"),
+    }
 }
 
 fn name(view: &View, id: PeerId) -> String {
@@ -139,7 +145,7 @@ fn name(view: &View, id: PeerId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example::{card, ready_view, stage};
+    use super::super::example::{card, loading as team_loading, plan, ready_view, serving, stage};
     use super::*;
 
     fn duo() -> View {
@@ -154,14 +160,24 @@ mod tests {
         view
     }
 
+    fn with_teams(teams: Vec<Team>) -> View {
+        let mut view = duo();
+        plan(&mut view, teams);
+        view
+    }
+
+    const fn queued(place: u32, wait_ms: Option<u32>) -> JobState {
+        JobState::Queued { place, wait_ms }
+    }
+
     #[test]
     fn the_most_pressing_thing_is_said() {
-        let mut refused = with_state(JobState::Queued(0), true);
+        let mut refused = with_state(queued(0, None), true);
         refused.signaling = SignalingStatus::Refused("This room is full. Start another.".into());
         let mut lost = duo();
         lost.signaling = SignalingStatus::Lost { retry_ms: 2_000 };
         let mut loading = ready_view(&[(1, "Teal Owl", 0, 8)]);
-        loading.peers.stages.clear();
+        loading.peers.models.clear();
         loading.compute = ComputeStatus::Loading { what: "Fetching the model".into(), done: 1, total: 2 };
         let mut failed = duo();
         failed.compute = ComputeStatus::Failed("Reload the page.".into());
@@ -181,18 +197,17 @@ mod tests {
                 "who writes, and where",
             ),
             (
-                with_state(JobState::Queued(0), true),
+                with_state(queued(0, None), true),
                 Tone::Waiting,
                 "Next in line: your story.",
-                "place in the queue",
+                "nobody is before it",
             ),
             (
-                with_state(JobState::Queued(2), true),
+                with_state(queued(1, Some(20_000)), true),
                 Tone::Waiting,
-                "2 stories before your story.",
-                "place in the queue",
+                "2nd in line, about 20 s: your story.",
+                "place and estimate",
             ),
-            (with_state(JobState::Queued(1), true), Tone::Waiting, "1 story before your story.", "singular"),
             (
                 with_state(JobState::Waiting("waiting for one more peer".into()), true),
                 Tone::Waiting,
@@ -215,6 +230,24 @@ mod tests {
                 "at rest",
             ),
             (
+                with_teams(vec![serving(&[stage(1, 0, 8)]), serving(&[stage(2, 0, 8)])]),
+                Tone::Calm,
+                "Ready. You coordinate; 2 devices hold the whole model each.",
+                "a story each",
+            ),
+            (
+                with_teams(vec![team_loading(&[stage(1, 0, 4), stage(2, 4, 8)]), serving(&[stage(1, 0, 8)])]),
+                Tone::Calm,
+                "Ready. You coordinate; one device holds the whole model.",
+                "what is being loaded serves nobody yet",
+            ),
+            (
+                with_teams(vec![serving(&[stage(1, 0, 8)]), serving(&[stage(2, 0, 4), stage(3, 4, 8)])]),
+                Tone::Calm,
+                "Ready. You coordinate; 3 devices in 2 teams, each with the whole model.",
+                "a large one and two small ones",
+            ),
+            (
                 ready_view(&[(1, "Teal Owl", 0, 8)]),
                 Tone::Calm,
                 "Ready. You are alone here; send the link and others share the work.",
@@ -230,9 +263,9 @@ mod tests {
 
     #[test]
     fn own_work_is_said_before_that_of_others() {
-        let mut view = with_state(JobState::Queued(3), false);
+        let mut view = with_state(queued(3, None), false);
         let mut own = card(1, "Teal Owl");
-        (own.state, own.end, own.mine) = (Some(JobState::Queued(0)), None, true);
+        (own.state, own.end, own.mine) = (Some(queued(0, None)), None, true);
         view.cards.push(own);
         assert_eq!(status(&view).1, "Next in line: your story.");
     }

@@ -1,38 +1,71 @@
-//! The layer strip: the loaded model as one bar, each stretch in the colour of the peer that runs it.
+//! The layer strips: the loaded model as one bar per team, each stretch in the colour of the peer that runs it.
 
 use super::context::Room;
-use super::stretch::{Stretch, StretchState, Strip};
+use super::stretch::{Stretch, StretchState, Strips, TeamStrip};
 use super::words;
-use coordinator::io::JobState;
+use coordinator::io::{JobState, Stage};
 use coordinator::{Layers, PeerId};
 use leptos::prelude::*;
 
-/// The strip and its caption.
+/// The strips, their caption, and why they are as they are.
 #[component]
-pub fn LayerStrip() -> impl IntoView {
+pub fn LayerStrips() -> impl IntoView {
     let room = Room::here();
-    let memory = StoredValue::new(Strip::default());
-    let stretches = room.memo(move |view| {
+    let memory = StoredValue::new(Strips::default());
+    let teams = room.memo(move |view| {
         let mut seen = Vec::new();
-        memory.update_value(|strip| seen = strip.see(view));
+        memory.update_value(|strips| seen = strips.see(view));
         seen
     });
     let caption = room.memo(|view| match &view.model {
         Some(model) => format!("{}, {} layers, {}", model.name, model.layers, words::bytes(model.bytes)),
         None => "The model is not known yet".to_owned(),
     });
-    let writing =
-        room.memo(|view| view.cards.iter().any(|card| matches!(card.state, Some(JobState::Running(_)))));
+    let why = room.memo(|view| words::sentence(view.why()));
     view! {
         <section class="model" aria-labelledby="model-title">
             <h2 id="model-title">"The model"</h2>
             <p class="caption">{move || caption.get()}</p>
-            <ol class="strip" aria-label="Layers" data-writing=move || writing.get().to_string()>
+            <ul class="teams" aria-label="Teams" role="list">
+                <For each=move || teams.get() key=key let(team)>
+                    <TeamBar teams team />
+                </For>
+            </ul>
+            <p class="caption why">{move || why.get()}</p>
+        </section>
+    }
+}
+
+/// What names a team.
+fn key(team: &TeamStrip) -> Vec<(PeerId, Layers)> {
+    team.stages.iter().map(|stage| (stage.peer, stage.layers)).collect()
+}
+
+/// One team; `team` as it first appeared, its state from `teams`.
+#[component]
+fn TeamBar(teams: Memo<Vec<TeamStrip>>, team: TeamStrip) -> impl IntoView {
+    let room = Room::here();
+    let stages = StoredValue::new(team.stages.clone());
+    let several = team.stretches.len() > 1;
+    let now = Memo::new(move |_| {
+        let same = |known: &&TeamStrip| stages.with_value(|stages| known.stages == *stages);
+        teams.with(|all| all.iter().find(same).cloned()).unwrap_or_else(|| team.clone())
+    });
+    let stretches = Memo::new(move |_| now.with(|now| now.stretches.clone()));
+    let writing = room.memo(move |view| {
+        let here = |running: &Vec<Stage>| stages.with_value(|stages| running == stages);
+        view.cards.iter().any(|card| matches!(&card.state, Some(JobState::Running(running)) if here(running)))
+    });
+    // A team that serves nobody is being loaded, or goes.
+    let label = move || if now.with(|now| now.serves) { "Layers" } else { "Layers, not in use" };
+    view! {
+        <li class="team" data-several=several.to_string()>
+            <ol class="strip" aria-label=label data-writing=move || writing.get().to_string()>
                 <For each=move || stretches.get() key=|s| (s.peer, s.layers) let(stretch)>
                     <StretchBar stretches stretch />
                 </For>
             </ol>
-        </section>
+        </li>
     }
 }
 

@@ -35,6 +35,37 @@ pub fn span(ms: u64) -> String {
     }
 }
 
+/// A time that is only a guess, such as "about 20 s" or "about 3 min": rounded up, as coarse as it is.
+#[must_use]
+pub fn about(ms: u32) -> String {
+    match ms.div_ceil(1_000).max(1) {
+        s @ 1..10 => format!("about {s} s"),
+        s @ ..60 => format!("about {} s", s.next_multiple_of(5)),
+        s => format!("about {} min", s.div_ceil(60)),
+    }
+}
+
+/// A place in the queue, where 0 is next, and how long that may take: "next in line", "2nd in line, about 20 s".
+#[must_use]
+pub fn queued(place: u32, wait_ms: Option<u32>) -> String {
+    let place = match place {
+        0 => "next in line".to_owned(),
+        behind => format!("{} in line", ordinal(behind.saturating_add(1))),
+    };
+    wait_ms.map_or(place.clone(), |ms| format!("{place}, {}", about(ms)))
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
 /// A count and its noun: "1 token", "84 tokens".
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
@@ -91,11 +122,11 @@ fn joined(ranges: &[Layers]) -> Vec<Layers> {
     joined
 }
 
-/// What a device computes with and how fast, as its probe measured: "CPU, 2.6 ms a layer".
+/// What a device computes with and how fast, as it was measured: "CPU, 2.6 ms a layer".
 ///
 /// Not tokens a second: what passing tokens on costs is in no probe.
 #[must_use]
-pub fn device(capability: Option<&Capability>) -> String {
+pub fn device(capability: Option<&Capability>, layer_micros: Option<u32>) -> String {
     let Some(capability) = capability else {
         return "getting ready".to_owned();
     };
@@ -103,9 +134,9 @@ pub fn device(capability: Option<&Capability>) -> String {
         Device::Gpu => "WebGPU",
         Device::Cpu => "CPU",
     };
-    match capability.layer_micros {
-        0 => kind.to_owned(),
-        micros => format!("{kind}, {} ms a layer", figures(f64::from(micros) / 1_000.0)),
+    match layer_micros {
+        None | Some(0) => kind.to_owned(),
+        Some(micros) => format!("{kind}, {} ms a layer", figures(f64::from(micros) / 1_000.0)),
     }
 }
 
@@ -168,6 +199,10 @@ mod tests {
             (span(240), "240 ms", "below a second"),
             (span(2_140), "2.1 s", "seconds with one place"),
             (span(185_000), "3 min", "nobody needs the seconds"),
+            (about(0), "about 1 s", "never nothing"),
+            (about(8_200), "about 9 s", "rounded up, so that it is kept"),
+            (about(16_400), "about 20 s", "in steps of five from ten on"),
+            (about(61_000), "about 2 min", "minutes"),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");
@@ -201,13 +236,30 @@ mod tests {
 
     #[test]
     fn devices_say_how_fast_they_are() {
-        let cpu = |layer_micros| Capability { device: Device::Cpu, memory: 0, layer_micros };
+        let cpu = Capability { device: Device::Cpu, memory: 0 };
+        let gpu = Capability { device: Device::Gpu, ..cpu };
         let rows = [
-            (device(None), "getting ready", "no probe yet"),
-            (device(Some(&cpu(2_610))), "CPU, 2.6 ms a layer", "as measured"),
-            (device(Some(&cpu(87))), "CPU, 0.09 ms a layer", "a small model"),
-            (device(Some(&cpu(0))), "CPU", "too fast to measure"),
-            (device(Some(&Capability { device: Device::Gpu, ..cpu(0) })), "WebGPU", "the other kind"),
+            (device(None, None), "getting ready", "no probe yet"),
+            (device(Some(&cpu), Some(2_610)), "CPU, 2.6 ms a layer", "as measured"),
+            (device(Some(&cpu), Some(87)), "CPU, 0.09 ms a layer", "a small model"),
+            (device(Some(&cpu), Some(0)), "CPU", "too fast to measure"),
+            (device(Some(&gpu), None), "WebGPU", "the other kind, which writes no text"),
+        ];
+        for (got, expected, why) in rows {
+            assert_eq!(got, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn places_in_the_queue() {
+        let rows = [
+            (queued(0, None), "next in line", "nobody is before it, nobody knows how long"),
+            (queued(0, Some(4_000)), "next in line, about 4 s", "nobody is before it"),
+            (queued(1, Some(20_000)), "2nd in line, about 20 s", "one is before it"),
+            (queued(2, None), "3rd in line", "two are"),
+            (queued(10, None), "11th in line", "not 11st"),
+            (queued(20, None), "21st in line", "but 21st"),
+            (queued(u32::MAX, None), "4294967295th in line", "whatever a coordinator says"),
         ];
         for (got, expected, why) in rows {
             assert_eq!(got, expected, "{why}");

@@ -30,6 +30,9 @@ impl Book {
                         keeper,
                         if ended { Message::Story(record.story(u32::MAX)) } else { record.whole() },
                     );
+                    if !ended {
+                        record.send_pictures(keeper, out);
+                    }
                 }
             }
         }
@@ -50,14 +53,47 @@ impl Book {
         takes
     }
 
-    /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`.
-    pub fn nudge(&mut self, now: Millis, out: &mut Outbox) {
-        for record in self.records.values_mut() {
-            let orphan = now.since(record.heard.max(record.nudged)) >= limits::ORPHAN_MS;
-            if orphan && record.end.is_none() && record.keeper != self.me {
-                record.nudged = now;
-                out.send(record.keeper, record.whole());
+    /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`, and asks one peer
+    /// after the other for the pixels of a job that has ended. If nobody has them, not even its requester, that is its end
+    /// here; if its requester is gone, they are painted again.
+    pub fn nudge(&mut self, now: Millis, members: &Members, out: &mut Outbox) {
+        let me = self.me;
+        let mut lost = Vec::new();
+        for (&job, record) in &mut self.records {
+            let waited = |since: Millis| now.since(since) >= limits::ORPHAN_MS;
+            match &record.ending {
+                Some((end, since)) if record.keeper == me || now.since(*since) >= limits::PIXELS_MS => {
+                    if members.is_live(job.requester) {
+                        lost.push((job, end.clone()));
+                    }
+                    (record.ending, record.keeper) = (None, me);
+                }
+                Some((_, since)) if waited(record.nudged.max(*since)) => {
+                    record.nudged = now;
+                    let teller = turn(now.0 / limits::ORPHAN_MS, members).unwrap_or(record.keeper);
+                    out.send(teller, Message::Missing { job, have: Some(0) });
+                }
+                None if record.end.is_none()
+                    && record.keeper != me
+                    && waited(record.heard.max(record.nudged)) =>
+                {
+                    record.nudged = now;
+                    out.send(record.keeper, record.whole());
+                }
+                _ => {}
             }
+        }
+        for (job, end) in lost {
+            self.end(job, end, out);
+        }
+    }
+
+    /// Tells one other peer after the other, a second each, the names of all stories that have ended: whoever missed one,
+    /// because its teller left at the wrong moment, asks for it.
+    pub fn gossip(&self, now: Millis, members: &Members, out: &mut Outbox) {
+        let Some(peer) = turn(now.0 / limits::PULSE_MS, members) else { return };
+        for record in self.records.values().filter(|record| record.end.is_some()) {
+            out.send(peer, Message::Story(record.story(u32::MAX)));
         }
     }
 
@@ -67,6 +103,7 @@ impl Book {
         for (id, record) in &self.records {
             if record.keeper == self.me {
                 out.send(peer, record.whole());
+                record.send_pictures(peer, out);
             } else if record.end.is_some() && !members.is_live(id.requester) {
                 out.send(peer, Message::Story(record.story(u32::MAX)));
             }
@@ -104,4 +141,10 @@ impl Book {
 /// Who inherits: the live peer with the lowest id.
 fn heir(me: PeerId, members: &Members) -> PeerId {
     members.live().next().map_or(me, |lowest| lowest.min(me))
+}
+
+/// One live peer after the other.
+fn turn(count: u64, members: &Members) -> Option<PeerId> {
+    let live: Vec<PeerId> = members.live().collect();
+    live.get(count.checked_rem(live.len() as u64)? as usize).copied()
 }

@@ -10,15 +10,15 @@ const DEE: PeerId = PeerId(4);
 
 fn job(requester: PeerId) -> Job {
     let id = JobId { requester, serial: 1 };
-    let (author, text) = (String::new(), String::new());
-    Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 9, sampling: vec![] }
+    let work = Work::Text(TextWork { prompt: vec![1], max_new: 9, sampling: vec![] });
+    Job { id, model: ModelId([0; 32]), author: String::new(), text: String::new(), work }
 }
 
 fn room(live: &[PeerId]) -> Members {
     let mut members = Members::new(ME, "", Millis(0));
     for &peer in live {
         members.up(Millis(0), peer);
-        members.hello(peer, wire::VERSION, wire::OLDEST, String::new());
+        members.hello(Millis(0), peer, wire::VERSION, wire::OLDEST, String::new());
     }
     members.refresh(Millis(0));
     members

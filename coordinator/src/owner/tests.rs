@@ -1,6 +1,6 @@
 use super::*;
 use crate::ids::ModelId;
-use crate::io::Job;
+use crate::io::{Job, TextWork, Work as Kind};
 use crate::wire::Whole;
 
 const ME: PeerId = PeerId(1);
@@ -10,9 +10,8 @@ const GONE: PeerId = PeerId(3);
 /// The gone peer's story of three tokens, as Bo hands it to its heir.
 fn copy(tokens: &[u32]) -> Whole {
     let id = JobId { requester: GONE, serial: 1 };
-    let (author, text) = (String::new(), String::new());
-    let job =
-        Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 3, sampling: vec![] };
+    let work = Kind::Text(TextWork { prompt: vec![1], max_new: 3, sampling: vec![] });
+    let job = Job { id, model: ModelId([0; 32]), author: String::new(), text: String::new(), work };
     Whole { job, tokens: tokens.to_vec(), end: None, keeper: ME }
 }
 
@@ -26,16 +25,20 @@ fn an_heir_writes_no_token_too_many() {
     ];
     let mut members = Members::new(ME, "", Millis(0));
     members.up(Millis(0), BO);
-    members.hello(BO, wire::VERSION, wire::OLDEST, String::new());
+    members.hello(Millis(0), BO, wire::VERSION, wire::OLDEST, String::new());
     members.refresh(Millis(0));
     for (first, then, end, why) in rows {
         let (mut owner, mut book, mut out) = (Owner::default(), Book::new(ME), Outbox::new(ME));
+        let mut ledger = Ledger::new(Millis(0), ME);
+        let mut election = Election::new(ME, 0, Millis(0));
         for tokens in [first, then] {
             book.whole(Millis(0), BO, copy(tokens), &members, &mut out).expect("the requester is gone");
             owner.adopt(&mut Context {
                 now: Millis(0),
                 members: &members,
                 leader: Some(BO),
+                election: &mut election,
+                ledger: &mut ledger,
                 book: &mut book,
                 out: &mut out,
             });

@@ -1,12 +1,19 @@
 //! Messages to bytes and back, with every bound of `limits` checked on the way in.
 
-use super::{Message, OLDEST, Open, Report, Running, Standing, Story, VERSION, Whole};
-use crate::io::{End, JobState};
+use super::{Demand, Message, OLDEST, OpenPart, Running, VERSION};
+use crate::io::{Shape, Work};
 use crate::limits;
 
+/// Kinds that travel on the bulk lane, and those that carry another message.
 const HELLO: u8 = 0;
-const HIDDEN: u8 = 13;
-const KINDS: u8 = 17;
+const PICTURE: u8 = 8;
+const HIDDEN: u8 = 16;
+const BLOB: u8 = 19;
+const RELAY: u8 = 22;
+const RELAYED: u8 = 23;
+const KINDS: u8 = 24;
+/// Bytes around a relayed message.
+const RELAY_HEAD: usize = 64;
 
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,16 +43,41 @@ pub enum WireError {
     Bound(&'static str),
 }
 
-/// A message as bytes.
+/// The version that two peers speak, given what the other one says: the newest that both understand; None if there is
+/// none.
+#[must_use]
+pub fn agree(version: u8, oldest: u8) -> Option<u8> {
+    let common = version.min(VERSION);
+    (common >= oldest.max(OLDEST)).then_some(common)
+}
+
+/// A message as bytes, in this peer's own version.
+#[must_use]
+pub fn encode(message: &Message) -> Vec<u8> {
+    encode_as(message, VERSION).unwrap_or_default()
+}
+
+/// A message as bytes for a peer with which `version` was agreed; None if that version does not know the message.
 ///
 /// # Panics
 /// Never: every message serialises.
 #[must_use]
-pub fn encode(message: &Message) -> Vec<u8> {
-    postcard::to_extend(message, vec![VERSION]).expect("a message has no type that postcard cannot write")
+pub fn encode_as(message: &Message, version: u8) -> Option<Vec<u8>> {
+    let bytes = postcard::to_extend(message, vec![version]);
+    let bytes = bytes.expect("a message has no type that postcard cannot write");
+    (since(bytes[1]) <= version).then_some(bytes)
 }
 
-/// Bytes as a message, with every bound of `limits` checked.
+/// The version that brought a kind of message in.
+const fn since(kind: u8) -> u8 {
+    match kind {
+        0..KINDS => 1,
+        _ => u8::MAX,
+    }
+}
+
+/// Bytes as a message, with every bound of `limits` checked. What is allocated on the way is at most a small multiple
+/// of the bytes given; `tests/allocation.rs` measures it.
 ///
 /// # Errors
 /// Says why the bytes are not a message; see [`WireError`].
@@ -59,7 +91,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if kind >= KINDS {
         return Err(WireError::Kind(kind));
     }
-    let most = if kind == HIDDEN { limits::BULK_BYTES } else { limits::CONTROL_BYTES };
+    let most = most_bytes(kind);
     if bytes.len() > most {
         return Err(WireError::TooLong { bytes: bytes.len(), most });
     }
@@ -69,88 +101,106 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     check(&message).map(|()| message)
 }
 
+/// Whether an encoded message travels on the bulk lane.
+pub(crate) fn is_bulk(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, PICTURE | HIDDEN | BLOB, ..])
+}
+
+const fn most_bytes(kind: u8) -> usize {
+    match kind {
+        PICTURE | HIDDEN | BLOB => limits::BULK_BYTES,
+        RELAY | RELAYED => limits::BULK_BYTES + RELAY_HEAD,
+        _ => limits::CONTROL_BYTES,
+    }
+}
+
+/// What no field can see of itself.
 fn check(message: &Message) -> Result<(), WireError> {
     match message {
-        Message::Hello { name, .. } => within("the name", name.len(), limits::NAME_BYTES),
-        Message::Pulse(pulse) => check_report(&pulse.report),
-        Message::Plan(plan) => {
-            within("the plan's reason", plan.why.len(), limits::REASON_BYTES)?;
-            within("the plan's stages", plan.stages.len().max(plan.next.len()), limits::STAGES)
+        Message::Report(report) => report.offers.iter().try_for_each(|offer| {
+            within("the model's layers", offer.model.layers.into(), limits::MODEL_LAYERS.into())
+        }),
+        Message::Whole(whole) => {
+            check_work(&whole.job.work)?;
+            let (prompt, most) = match &whole.job.work {
+                Work::Text(text) => (text.prompt.len(), text.max_new as usize),
+                Work::Picture(_) => (0, 0),
+            };
+            within("the answer", whole.tokens.len(), most)?;
+            within("the prompt and its answer", prompt + whole.tokens.len(), limits::JOB_TOKENS)
         }
-        Message::Whole(whole) => check_whole(whole),
-        Message::Story(story) => check_story(story),
-        Message::Ask(ask) => ask.running.as_ref().map_or(Ok(()), check_running),
-        Message::Standing { standing: Standing::Waiting(why), .. } => {
-            within("the reason", why.len(), limits::REASON_BYTES)
+        Message::Story(story) => {
+            within("the answer", (story.from as usize).saturating_add(story.tokens.len()), limits::JOB_TOKENS)
         }
-        Message::Grant(running, _) => check_running(running),
-        Message::Open(open) => check_open(open),
+        Message::Open(open) => check_open(&open.part),
         Message::Hidden(hidden) => within("the rows", hidden.rows as usize, limits::PASS_TOKENS)
             .and_then(|()| within("the position", hidden.position as usize, limits::JOB_TOKENS)),
-        Message::Fault(fault) => within("the reason", fault.reason.len(), limits::REASON_BYTES),
+        Message::Ask(ask) => {
+            ask.running.iter().try_for_each(check_running)?;
+            match ask.demand {
+                Demand::Picture(shape) => check_shape(shape),
+                Demand::Text { .. } => Ok(()),
+            }
+        }
+        Message::Grant(_, running) => check_running(running),
+        Message::Plan(plan) => {
+            let mut teams = plan.models.iter().flat_map(|plan| &plan.teams);
+            let empty = teams.any(|team| team.stages.is_empty());
+            if empty { Err(WireError::Bound("a team's stages")) } else { Ok(()) }
+        }
+        Message::Relay { bytes, .. } | Message::Relayed { bytes, .. } => {
+            let nested = matches!(bytes.as_slice(), [_, RELAY | RELAYED, ..]);
+            if nested { Err(WireError::Bound("the relays on the way")) } else { Ok(()) }
+        }
         _ => Ok(()),
+    }
+}
+
+fn check_running(running: &Running) -> Result<(), WireError> {
+    within("the unit", running.unit.into(), limits::UNITS - 1)
+}
+
+/// Whether a job is within bounds.
+pub(crate) fn check_work(work: &Work) -> Result<(), WireError> {
+    match work {
+        Work::Text(text) if text.prompt.is_empty() => Err(WireError::Bound("the prompt")),
+        Work::Text(text) => {
+            let most = text.prompt.len().saturating_add(text.max_new as usize);
+            within("the tokens asked for", most, limits::JOB_TOKENS)
+        }
+        Work::Picture(picture) => check_shape(picture.shape),
+    }
+}
+
+fn check_shape(shape: Shape) -> Result<(), WireError> {
+    within("the pictures asked for", shape.count.into(), limits::UNITS)?;
+    within("the steps", shape.steps.into(), limits::PICTURE_STEPS.into())?;
+    within("the tiles", shape.tiles.into(), limits::TILES.into())?;
+    if shape.count == 0 || shape.steps == 0 || shape.tiles == 0 {
+        return Err(WireError::Bound("the picture's size"));
+    }
+    Ok(())
+}
+
+fn check_open(part: &OpenPart) -> Result<(), WireError> {
+    match part {
+        OpenPart::Text(text) => {
+            within("the tokens asked for", text.until as usize, limits::JOB_TOKENS)?;
+            within("the known tokens", text.known as usize, text.until as usize)?;
+            within("the prompt", text.prompt as usize, text.known as usize)?;
+            within("the tokens", text.tokens.len(), text.known as usize)?;
+            if text.prompt == 0 { Err(WireError::Bound("the prompt")) } else { Ok(()) }
+        }
+        OpenPart::Picture(picture) => {
+            check_shape(picture.shape)?;
+            within("the picture", picture.unit.into(), usize::from(picture.shape.count) - 1)?;
+            within("the steps done", picture.done.into(), picture.shape.steps.into())
+        }
     }
 }
 
 fn within(what: &'static str, size: usize, most: usize) -> Result<(), WireError> {
     if size <= most { Ok(()) } else { Err(WireError::Bound(what)) }
-}
-
-fn check_running(running: &Running) -> Result<(), WireError> {
-    within("the stages", running.stages.len(), limits::STAGES)
-}
-
-fn check_report(report: &Report) -> Result<(), WireError> {
-    within("the name", report.name.len(), limits::NAME_BYTES)?;
-    within("the peers seen", report.sees.len(), limits::PEERS)?;
-    within("the ranges", report.ready.len(), limits::RANGES)?;
-    within("the trouble", report.trouble.as_ref().map_or(0, String::len), limits::REASON_BYTES)?;
-    let Some(model) = &report.model else { return Ok(()) };
-    within("the model's name", model.name.len(), limits::NAME_BYTES)?;
-    within("the model's layers", model.layers.into(), limits::MODEL_LAYERS.into())
-}
-
-fn check_whole(whole: &Whole) -> Result<(), WireError> {
-    let job = &whole.job;
-    within("the author's name", job.author.len(), limits::NAME_BYTES)?;
-    within("the prompt's text", job.text.len(), limits::PROMPT_BYTES)?;
-    within("the sampling settings", job.sampling.len(), limits::SAMPLING_BYTES)?;
-    within("the prompt and its answer", job.prompt.len() + whole.tokens.len(), limits::JOB_TOKENS)?;
-    within("the tokens asked for", job.prompt.len() + job.max_new as usize, limits::JOB_TOKENS)?;
-    within("the answer", whole.tokens.len(), job.max_new as usize)?;
-    if job.prompt.is_empty() {
-        return Err(WireError::Bound("the prompt"));
-    }
-    check_end(whole.end.as_ref())
-}
-
-fn check_story(story: &Story) -> Result<(), WireError> {
-    within("the answer", (story.from as usize).saturating_add(story.tokens.len()), limits::JOB_TOKENS)?;
-    check_end(story.end.as_ref())?;
-    match &story.state {
-        Some(JobState::Waiting(why) | JobState::Recovering(why)) => {
-            within("the reason", why.len(), limits::REASON_BYTES)
-        }
-        Some(JobState::Running(stages)) => within("the stages", stages.len(), limits::STAGES),
-        _ => Ok(()),
-    }
-}
-
-fn check_end(end: Option<&End>) -> Result<(), WireError> {
-    match end {
-        Some(End::Failed(why)) => within("the reason", why.len(), limits::REASON_BYTES),
-        _ => Ok(()),
-    }
-}
-
-fn check_open(open: &Open) -> Result<(), WireError> {
-    within("the stages", open.stages.len(), limits::STAGES)?;
-    within("the sampling settings", open.sampling.len(), limits::SAMPLING_BYTES)?;
-    within("the tokens asked for", open.until as usize, limits::JOB_TOKENS)?;
-    within("the known tokens", open.known as usize, open.until as usize)?;
-    within("the prompt", open.prompt as usize, open.known as usize)?;
-    within("the tokens", open.tokens.len(), open.known as usize)?;
-    if open.prompt == 0 { Err(WireError::Bound("the prompt")) } else { Ok(()) }
 }
 
 /// `text` cut to at most `bytes` bytes, at a character's end.
@@ -166,7 +216,8 @@ pub(crate) fn clip(text: &str, bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::ids::{Epoch, JobId, Lease, PeerId};
-    use crate::wire::{Fault, Hidden, Pulse};
+    use crate::wire::{Blob, Hidden, Picture, Pulse, Trust};
+    use crate::io::Progress;
 
     const PEER: PeerId = PeerId(7);
     const JOB: JobId = JobId { requester: PEER, serial: 1 };
@@ -184,14 +235,20 @@ mod tests {
     fn kinds_are_where_the_format_says() {
         assert_eq!(encode(&hello(""))[1], HELLO);
         assert_eq!(encode(&hidden())[1], HIDDEN);
-        let last = Message::Fault(Fault { job: JOB, lease: LEASE, reason: String::new(), suspect: None });
-        assert_eq!(encode(&last)[1] + 1, KINDS);
+        let blob = Blob { job: JOB, lease: LEASE, number: 0, bytes: vec![] };
+        assert_eq!(encode(&Message::Blob(blob))[1], BLOB);
+        let progress = Progress::Tile { tile: 0, pixels: vec![] };
+        assert_eq!(encode(&Message::Picture(Picture { job: JOB, unit: 0, progress }))[1], PICTURE);
+        assert_eq!(encode(&Message::Relay { to: PEER, bytes: vec![] })[1], RELAY);
+        assert_eq!(encode(&Message::Relayed { from: PEER, bytes: vec![] })[1], RELAYED);
+        assert_eq!(RELAYED + 1, KINDS, "the last one");
     }
 
     #[test]
     fn messages_survive_the_wire() {
-        let pulse = Pulse { sent: 5, echo: None, following: None, report: Report::default() };
-        for message in [hello("Ada"), hidden(), Message::Pulse(Box::new(pulse)), Message::Done(JOB)] {
+        let (echo, following, plan) = (None, None, None);
+        let pulse = Pulse { sent: 5, echo, following, trust: Trust::Ignored, plan, report: 1, age_s: 2 };
+        for message in [hello("Ada"), hidden(), Message::Pulse(pulse), Message::Done(JOB)] {
             assert_eq!(decode(&encode(&message)), Ok(message));
         }
     }
@@ -210,7 +267,7 @@ mod tests {
             ("a kind from the future", vec![VERSION, 99], WireError::Kind(99)),
             ("cut off", encode(&hidden())[..6].to_vec(), WireError::Malformed(HIDDEN)),
             ("bytes after the end", [encode(&hello("A")), vec![0]].concat(), WireError::Malformed(HELLO)),
-            ("a name without an end", encode(&hello(&"x".repeat(49))), WireError::Bound("the name")),
+            ("a name without an end", encode(&hello(&"x".repeat(49))), WireError::Malformed(HELLO)),
             ("more rows than a pass", encode(&long), WireError::Bound("the rows")),
         ];
         for (why, bytes, error) in rows {
@@ -219,6 +276,27 @@ mod tests {
         let most = limits::CONTROL_BYTES;
         let big = [encode(&hello("A")), vec![0; most]].concat();
         assert_eq!(decode(&big), Err(WireError::TooLong { bytes: big.len(), most }), "a flood on control");
+    }
+
+    #[test]
+    fn the_newest_common_version_is_spoken() {
+        let rows = [
+            (VERSION, OLDEST, Some(VERSION), "the same"),
+            (VERSION + 3, VERSION, Some(VERSION), "a newer one that still understands ours"),
+            (VERSION + 3, VERSION + 1, None, "a newer one that gave ours up"),
+            (OLDEST - 1, 0, None, "one older than anything that we understand"),
+        ];
+        for (version, oldest, want, why) in rows {
+            assert_eq!(agree(version, oldest), want, "{why}");
+        }
+        assert_eq!(encode_as(&hidden(), VERSION - 1), None, "what an older version does not know is not sent");
+    }
+
+    #[test]
+    fn relays_are_not_nested() {
+        let inner = encode(&Message::Relayed { from: PEER, bytes: encode(&hidden()) });
+        let outer = encode(&Message::Relay { to: PEER, bytes: inner });
+        assert_eq!(decode(&outer), Err(WireError::Bound("the relays on the way")));
     }
 
     #[test]

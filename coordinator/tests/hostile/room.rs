@@ -1,7 +1,9 @@
 //! A room to be hostile in.
 
-use coordinator::io::{Capability, Chunk, Device, ModelSpec};
-use coordinator::wire::{self, Message, Pulse, Report};
+use coordinator::io::{
+    Capability, Chunk, Device, Kind, ModelSpec, Offer, Part, PictureWork, Shape, Speed, TextWork, Work,
+};
+use coordinator::wire::{self, Echo, Message, Pulse, Report, Trust};
 use coordinator::{
     Command, Config, Coordinator, Epoch, Input, JobId, Layers, Lease, Millis, ModelId, Output, PeerId,
 };
@@ -9,12 +11,14 @@ use coordinator::{
 pub const ME: PeerId = PeerId(1);
 pub const EVE: PeerId = PeerId(2);
 pub const BO: PeerId = PeerId(3);
+/// A model that writes, and one that paints.
 pub const MODEL: ModelId = ModelId([7; 32]);
+pub const PAINTER: ModelId = ModelId([8; 32]);
 pub const ALL: Layers = Layers { start: 0, end: 4 };
 pub const EPOCH: Epoch = Epoch { term: 1, leader: ME };
 pub const LEASE: Lease = Lease { epoch: EPOCH, serial: 1 };
 
-/// A peer that leads a room with Eve and Bo and holds all layers; some seconds have passed.
+/// A peer that leads a room with Eve and Bo and holds both models; some seconds have passed.
 pub struct Room {
     pub node: Coordinator,
     now: u64,
@@ -27,16 +31,22 @@ impl Room {
         let mut room = Self { node, now: 0 };
         room.wait(6_000);
         for peer in [EVE, BO] {
-            room.give(Input::PeerUp(peer));
-            let name = "x".to_owned();
-            room.receive(peer, &Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name });
+            room.join(peer);
         }
-        let capability = Capability { device: Device::Cpu, memory: 1 << 40, layer_micros: 100 };
-        let name = "toy".to_owned();
-        let model = ModelSpec { id: MODEL, name, layers: 4, layer_bytes: 10, ends_bytes: 10, context: 512 };
-        room.give(Input::ComputeReady { capability, model });
-        room.give(Input::Loaded(ALL));
+        let offers = vec![offer(Kind::Text), offer(Kind::Picture)];
+        room.give(Input::ComputeReady { capability: capability(), offers });
+        for model in [MODEL, PAINTER] {
+            room.give(Input::Loaded(Part { model, layers: ALL }));
+        }
+        room.wait(1_000);
         room
+    }
+
+    /// A peer comes and says hello.
+    pub fn join(&mut self, peer: PeerId) {
+        self.give(Input::PeerUp(peer));
+        let name = "x".to_owned();
+        self.receive(peer, &Message::Hello { version: wire::VERSION, oldest: wire::OLDEST, name });
     }
 
     /// Hands this peer an input.
@@ -46,14 +56,20 @@ impl Room {
 
     /// Lets time pass, with everybody's pulses.
     pub fn wait(&mut self, ms: u64) {
-        for _ in 0..ms / 1_000 {
-            self.now += 1_000;
-            self.give(Input::Tick);
+        for _ in 0..ms / 500 {
+            self.pass(500);
             for peer in [EVE, BO] {
-                let pulse = Pulse { sent: 0, echo: None, following: None, report: Report::default() };
-                self.receive(peer, &Message::Pulse(Box::new(pulse)));
+                // They have heard the pulse that left last.
+                let echo = Some(Echo { sent: self.now.saturating_sub(20), held: 10 });
+                self.receive(peer, &Message::Pulse(Pulse { echo, ..pulse() }));
             }
         }
+    }
+
+    /// Lets time pass in silence.
+    pub fn pass(&mut self, ms: u64) -> Vec<Output> {
+        self.now += ms;
+        self.give(Input::Tick)
     }
 
     /// Hands this peer a message as `from` sent it.
@@ -63,8 +79,19 @@ impl Room {
 
     /// This peer's own story, running on this peer alone.
     pub fn write(&mut self) -> (JobId, Chunk) {
-        let (text, prompt, sampling) = ("Once".to_owned(), vec![1, 2, 3], vec![5]);
-        let outputs = self.give(Input::Command(Command::Submit { text, prompt, max_new: 9, sampling }));
+        let work = Work::Text(TextWork { prompt: vec![1, 2, 3], max_new: 9, sampling: vec![5] });
+        self.submit(work)
+    }
+
+    /// This peer's own picture, running on this peer alone.
+    pub fn paint(&mut self) -> (JobId, Chunk) {
+        let shape = Shape { count: 1, steps: 8, guided: true, tiles: 2 };
+        self.submit(Work::Picture(PictureWork { shape, settings: vec![5] }))
+    }
+
+    fn submit(&mut self, work: Work) -> (JobId, Chunk) {
+        let text = "Once".to_owned();
+        let outputs = self.give(Input::Command(Command::Submit { model: None, text, work }));
         let run = outputs.into_iter().find_map(|output| match output {
             Output::Run(chunk) => Some(chunk),
             _ => None,
@@ -72,4 +99,33 @@ impl Room {
         let chunk = run.expect("the only stage is here and ready");
         (chunk.job, chunk)
     }
+}
+
+/// What this peer computes with.
+pub const fn capability() -> Capability {
+    Capability { device: Device::Cpu, memory: 1 << 40 }
+}
+
+/// A pulse of a peer that follows nobody.
+pub fn pulse() -> Pulse {
+    let (echo, following, plan) = (None, None, None);
+    Pulse { sent: 0, echo, following, trust: Trust::Unknown, plan, report: 0, age_s: 0 }
+}
+
+/// One of the two models.
+pub fn offer(kind: Kind) -> Offer {
+    let (id, context, step_micros) = match kind {
+        Kind::Text => (MODEL, 512, 0),
+        Kind::Picture => (PAINTER, 0, 1_000),
+    };
+    let (name, layer_bytes, ends_bytes, hidden_bytes) = ("toy".to_owned(), 10, 10, 16);
+    let model = ModelSpec { id, name, kind, layers: 4, layer_bytes, ends_bytes, context, hidden_bytes };
+    let speed = Speed { layer_micros: 100, prefill_micros: 100, step_micros, ..Speed::default() };
+    Offer { model, speed }
+}
+
+/// What a peer says that sees these and can do nothing.
+pub fn sees(peers: &[PeerId]) -> Message {
+    let round_trips_ms = vec![20; peers.len()];
+    Message::Report(Box::new(Report { sees: peers.to_vec(), round_trips_ms, ..Report::default() }))
 }

@@ -3,6 +3,7 @@
 mod probe;
 mod step;
 
+pub use probe::Pace;
 pub use step::{Input, Step, StepOut};
 
 use crate::device::{Kind, Opened};

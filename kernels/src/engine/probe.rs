@@ -10,37 +10,61 @@ use web_time::Instant;
 /// Layers in a row that are timed together. Source: guess; a stage of a room has about as many, so that reading the
 /// result back weighs as much as it will.
 const CHAIN: usize = 8;
+/// Tokens of the longer pass. Source: as many as a room reads of a prompt at once.
+const PASS: usize = 64;
 /// Most runs, the first of which is not counted: it compiles shaders and takes memory.
 const RUNS: usize = 32;
 /// No further run is started after this. Source: guess; nobody should wait for a measurement.
 const ENOUGH: Duration = Duration::from_millis(400);
 
+/// What a probe measured, in microseconds for one token through one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// One token at a time, as an answer is written.
+    pub token_micros: u32,
+    /// Many at once, as a prompt is read.
+    pub pass_micros: u32,
+}
+
 impl<K: Ord + Clone> Engine<K> {
-    /// Microseconds for one token through one layer: the fastest of some runs of a chain of layers, because other
-    /// work on the machine only ever slows one down, and a room's start is when there is most of it.
+    /// Times a chain of layers, for one token and for many.
     ///
     /// The layers have random weights, so that nothing needs to be downloaded first.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
-    pub async fn probe(&self) -> Result<u32, Error> {
+    pub async fn probe(&self) -> Result<Pace, Error> {
         let device = &self.opened.device;
         let config = Config { layers: CHAIN, ..self.config().clone() };
         let mut model = Model::empty(&config, device);
         // One layer's weights, used again and again: they are read from memory each time all the same.
         model.blocks = vec![Some(Block::init(&config, device)); CHAIN];
-        let token = Tensor::<3>::ones([1, 1, config.width], device);
-        let (mut fastest, started) = (u128::MAX, Instant::now());
-        for run in 0..RUNS {
-            let before = Instant::now();
-            read_back(model.forward(Layers::new(0, CHAIN), token.clone(), None)).await?;
-            if run > 0 {
-                fastest = fastest.min(before.elapsed().as_micros());
-            }
-            if started.elapsed() > ENOUGH && run > 0 {
-                break;
-            }
-        }
-        Ok(u32::try_from(fastest / CHAIN as u128).unwrap_or(u32::MAX).max(1))
+        let rows = |rows| Tensor::<3>::ones([1, rows, config.width], device);
+        let pass = PASS.min(config.context);
+        Ok(Pace {
+            token_micros: micros_per_row(&model, rows(1)).await?,
+            pass_micros: micros_per_row(&model, rows(pass)).await?,
+        })
     }
+}
+
+/// Microseconds for one row through one layer: the fastest of some runs, because other work on the machine only ever
+/// slows one down, and a room's start is when there is most of it.
+///
+/// # Shapes
+/// - input: `[1, rows, width]`
+async fn micros_per_row(model: &Model, input: Tensor<3>) -> Result<u32, Error> {
+    let [_, rows, _] = input.dims();
+    let (mut fastest, started) = (u128::MAX, Instant::now());
+    for run in 0..RUNS {
+        let before = Instant::now();
+        read_back(model.forward(Layers::new(0, CHAIN), input.clone(), None)).await?;
+        if run > 0 {
+            fastest = fastest.min(before.elapsed().as_micros());
+        }
+        if started.elapsed() > ENOUGH && run > 0 {
+            break;
+        }
+    }
+    Ok(u32::try_from(fastest / (CHAIN * rows) as u128).unwrap_or(u32::MAX).max(1))
 }

@@ -1,7 +1,7 @@
 //! A compute worker in virtual time: loads ranges, runs chunks one after the other.
 
-use crate::toy::Cache;
-use coordinator::io::{Chunk, ChunkOutput};
+use crate::toy::{self, Cache};
+use coordinator::io::{Chunk, ChunkOutput, Part, Piece, Rows, Task};
 use coordinator::{JobId, Layers, Lease};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,11 +14,15 @@ pub struct Device {
     pub layer_micros: u64,
     /// Until when it answers nothing, in virtual milliseconds.
     pub hangs_until: u64,
+    /// Milliseconds for which it has computed.
+    pub busy_ms: u64,
     /// Counts restarts; what an older one began never ends.
     pub generation: u32,
     /// False after its loss, until it is ready again.
     pub working: bool,
-    loaded: BTreeSet<Layers>,
+    /// Microseconds for one branch of one denoising step; 0 if it does not paint.
+    pub step_micros: u64,
+    loaded: BTreeSet<Part>,
     caches: BTreeMap<(JobId, Lease, Layers), Cache>,
     queue: VecDeque<Chunk>,
     current: Option<Chunk>,
@@ -29,13 +33,15 @@ pub struct Device {
 impl Device {
     /// A working device.
     #[must_use]
-    pub fn new(model_layers: u16, layer_micros: u64) -> Self {
+    pub fn new(model_layers: u16, layer_micros: u64, step_micros: u64) -> Self {
         Self {
             model_layers,
             layer_micros,
             hangs_until: 0,
+            busy_ms: 0,
             generation: 0,
             working: true,
+            step_micros,
             loaded: BTreeSet::new(),
             caches: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -47,17 +53,18 @@ impl Device {
     /// Everything in it is gone.
     pub fn lose(&mut self) {
         let generation = self.generation + 1;
-        *self = Self { generation, working: false, ..Self::new(self.model_layers, self.layer_micros) };
+        let new = Self::new(self.model_layers, self.layer_micros, self.step_micros);
+        *self = Self { generation, working: false, ..new };
     }
 
     /// A range is in memory now.
-    pub fn load(&mut self, layers: Layers) {
-        self.loaded.insert(layers);
+    pub fn load(&mut self, part: Part) {
+        self.loaded.insert(part);
     }
 
     /// A range is freed.
-    pub fn unload(&mut self, layers: Layers) {
-        self.loaded.remove(&layers);
+    pub fn unload(&mut self, part: Part) {
+        self.loaded.remove(&part);
     }
 
     /// A job's caches are freed; chunks that wait are not run.
@@ -73,7 +80,7 @@ impl Device {
     /// # Errors
     /// If its layers are not in memory.
     pub fn push(&mut self, chunk: Chunk) -> Result<(), String> {
-        if !self.loaded.contains(&chunk.layers) {
+        if !self.loaded.contains(&Part { model: chunk.model, layers: chunk.layers }) {
             return Err(format!("a chunk for layers {} that are not loaded", chunk.layers));
         }
         self.queue.push_back(chunk);
@@ -86,18 +93,26 @@ impl Device {
             return None;
         }
         let chunk = self.queue.pop_front()?;
-        let rows = match &chunk.input {
-            coordinator::io::ChunkInput::Tokens(tokens) => tokens.len(),
-            coordinator::io::ChunkInput::Hidden(bytes) => bytes.len() / 8,
+        let row_micros = self.layer_micros * u64::from(chunk.layers.len());
+        let micros = match &chunk.task {
+            Task::Pass { input: Rows::Tokens(tokens), .. } => pass_micros(row_micros, tokens.len() as u64),
+            Task::Pass { input: Rows::Hidden(bytes), .. } => pass_micros(row_micros, bytes.len() as u64 / 8),
+            Task::Piece { piece, settings, .. } => self.step_micros * branches(*piece, settings),
         };
-        let micros = self.layer_micros * u64::from(chunk.layers.len()) * rows as u64;
         self.current = Some(chunk);
-        Some(micros.div_ceil(1000))
+        let ms = micros.div_ceil(1_000);
+        self.busy_ms += ms;
+        Some(ms)
     }
 
     /// Ends the chunk begun last: the chunk and what came of it.
     pub fn finish(&mut self) -> Option<(Chunk, Result<ChunkOutput, String>)> {
         let chunk = self.current.take()?;
+        if let Task::Piece { piece, unit, settings, inputs } = &chunk.task {
+            let output = toy::picture::run(*piece, *unit, settings, inputs).map(ChunkOutput::Piece);
+            self.forget_current = false;
+            return Some((chunk, output));
+        }
         let last = chunk.layers.end == self.model_layers;
         let key = (chunk.job, chunk.lease, chunk.layers);
         let result = self.caches.entry(key).or_insert_with(|| Cache::new(chunk.layers)).run(&chunk, last);
@@ -107,9 +122,34 @@ impl Device {
         Some((chunk, result))
     }
 
+    /// Chunks that wait or run.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.queue.len() + usize::from(self.current.is_some())
+    }
+
     /// Caches held; for leaks.
     #[must_use]
     pub fn caches(&self) -> usize {
         self.caches.len()
+    }
+}
+
+/// How many rows of a long pass take as long as one alone. Source: guess, on the careful side; decoding waits for the
+/// weights, and a pass reads them once for all its rows.
+pub const ROWS_AT_ONCE: u64 = 4;
+
+fn pass_micros(row_micros: u64, rows: u64) -> u64 {
+    row_micros + row_micros * rows.saturating_sub(1) / ROWS_AT_ONCE
+}
+
+/// What a piece takes, in branches of a step: encoding and decoding as much as one, joining nothing.
+fn branches(piece: Piece, settings: &[u8]) -> u64 {
+    match piece {
+        Piece::Steps { from, to } => {
+            u64::from(to - from) * if settings.first() == Some(&1) { 2 } else { 1 }
+        }
+        Piece::Join { .. } => 0,
+        Piece::Encode | Piece::Half { .. } | Piece::Decode { .. } => 1,
     }
 }

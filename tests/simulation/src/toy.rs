@@ -6,8 +6,10 @@
 //! different tokens; splitting the layers at any boundary does not.
 
 use crate::dice::mix;
-use coordinator::io::{Chunk, ChunkInput, ChunkOutput, End};
-use coordinator::{Layers, limits};
+use coordinator::io::{Chunk, ChunkOutput, End, Rows, Task};
+use coordinator::{Layers, ModelId, limits};
+
+pub mod picture;
 
 /// Token ids are below this.
 pub const VOCABULARY: u64 = 1000;
@@ -31,16 +33,19 @@ impl Cache {
     /// # Errors
     /// If its position is not the next one, or its input is not whole rows.
     pub fn run(&mut self, chunk: &Chunk, last: bool) -> Result<ChunkOutput, String> {
-        if chunk.position != self.position {
-            return Err(format!("position {} where {} was due", chunk.position, self.position));
+        let Task::Pass { position, input, sample: settings } = &chunk.task else {
+            return Err("a piece of a picture for a text model".into());
+        };
+        if *position != self.position {
+            return Err(format!("position {position} where {} was due", self.position));
         }
-        let mut rows: Vec<u64> = match &chunk.input {
-            ChunkInput::Tokens(tokens) => tokens.iter().map(|&token| mix(u64::from(token) + 1)).collect(),
-            ChunkInput::Hidden(bytes) if bytes.len() % 8 == 0 => bytes
+        let mut rows: Vec<u64> = match input {
+            Rows::Tokens(tokens) => tokens.iter().map(|&token| mix(u64::from(token) + 1)).collect(),
+            Rows::Hidden(bytes) if bytes.len() % 8 == 0 => bytes
                 .chunks_exact(8)
                 .map(|row| row.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
                 .collect(),
-            ChunkInput::Hidden(_) => return Err("hidden states that are not whole rows".into()),
+            Rows::Hidden(_) => return Err("hidden states that are not whole rows".into()),
         };
         let shape = rows.len() as u64;
         for (layer, cache) in (u64::from(chunk.layers.start)..).zip(&mut self.layers) {
@@ -50,7 +55,7 @@ impl Cache {
             }
         }
         self.position += shape as u32;
-        Ok(match (&chunk.sample, last) {
+        Ok(match (settings, last) {
             (Some(sampling), true) => sample(rows.last().copied().unwrap_or(0), sampling, self.position),
             (None, true) => ChunkOutput::Nothing,
             (_, false) => ChunkOutput::Hidden(rows.iter().flat_map(|row| row.to_be_bytes()).collect()),
@@ -99,15 +104,17 @@ fn solo_chunk(layers: Layers, position: u32, tokens: Vec<u32>, sample: Option<Ve
     let leader = coordinator::PeerId(0);
     let lease = coordinator::Lease { epoch: coordinator::Epoch { term: 0, leader }, serial: 0 };
     let job = coordinator::JobId { requester: leader, serial: 0 };
-    Chunk { job, lease, layers, position, input: ChunkInput::Tokens(tokens), sample }
+    let task = Task::Pass { position, input: Rows::Tokens(tokens), sample };
+    Chunk { job, lease, number: position, model: ModelId([7; 32]), layers, task }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hidden(cache: &mut Cache, layers: Layers, position: u32, input: ChunkInput) -> Vec<u8> {
-        let chunk = Chunk { layers, input, ..solo_chunk(layers, position, vec![], None) };
+    fn hidden(cache: &mut Cache, layers: Layers, position: u32, input: Rows) -> Vec<u8> {
+        let task = Task::Pass { position, input, sample: None };
+        let chunk = Chunk { task, ..solo_chunk(layers, position, vec![], None) };
         match cache.run(&chunk, false) {
             Ok(ChunkOutput::Hidden(bytes)) => bytes,
             other => panic!("hidden states were due, not {other:?}"),
@@ -117,17 +124,17 @@ mod tests {
     #[test]
     fn a_split_changes_nothing_and_a_pass_shape_does() {
         let all = Layers { start: 0, end: 8 };
-        let tokens = ChunkInput::Tokens(vec![1, 2]);
+        let tokens = Rows::Tokens(vec![1, 2]);
         let whole = hidden(&mut Cache::new(all), all, 0, tokens.clone());
         for cut in 1..8 {
             let (low, high) = (Layers { start: 0, end: cut }, Layers { start: cut, end: 8 });
             let between = hidden(&mut Cache::new(low), low, 0, tokens.clone());
-            let split = hidden(&mut Cache::new(high), high, 0, ChunkInput::Hidden(between));
+            let split = hidden(&mut Cache::new(high), high, 0, Rows::Hidden(between));
             assert_eq!(split, whole, "cut at {cut}");
         }
         let mut cache = Cache::new(all);
-        hidden(&mut cache, all, 0, ChunkInput::Tokens(vec![1]));
-        let single = hidden(&mut cache, all, 1, ChunkInput::Tokens(vec![2]));
+        hidden(&mut cache, all, 0, Rows::Tokens(vec![1]));
+        let single = hidden(&mut cache, all, 1, Rows::Tokens(vec![2]));
         assert_ne!(single, whole[8..], "the same tokens in other passes");
     }
 

@@ -1,7 +1,7 @@
 //! A model's files and the engine that runs some of its layers.
 
 use crate::compute::files::{Files, Reader};
-use coordinator::io::{Capability, Device, ModelSpec};
+use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
@@ -34,22 +34,37 @@ impl<F: Files> Model<F> {
         Ok((Self { engine: Engine::new(opened, &config, header), files, spec, held: Vec::new() }, tokenizer))
     }
 
-    pub fn spec(&self) -> ModelSpec {
-        self.spec.clone()
+    /// The model, and how fast this device is with it, which is measured.
+    pub async fn offer(&self) -> Result<Offer, String> {
+        let pace = self.engine.probe().await.map_err(|error| error.to_string())?;
+        // What a chunk costs beside its layers is in no probe: it passes through worker, page and channel.
+        let speed =
+            Speed { layer_micros: pace.token_micros, prefill_micros: pace.pass_micros, ..Speed::default() };
+        Ok(Offer { model: self.spec.clone(), speed })
     }
 
-    /// Measures this device.
-    pub async fn capability(&self) -> Result<Capability, String> {
-        let layer_micros = self.engine.probe().await.map_err(|error| error.to_string())?;
+    /// What this device is.
+    pub fn capability(&self) -> Capability {
         let device = match self.engine.kind() {
             Kind::Gpu => Device::Gpu,
             Kind::Cpu => Device::Cpu,
         };
-        Ok(Capability { device, memory: memory_budget(), layer_micros })
+        Capability { device, memory: memory_budget() }
     }
 
-    /// Loads a range; `progress` is told the bytes so far and in all.
-    pub async fn load(&mut self, layers: Layers, progress: impl Fn(u64, u64)) -> Result<(), String> {
+    /// An error if `id` is another model than the one here.
+    pub fn check(&self, id: ModelId) -> Result<(), String> {
+        if id == self.spec.id {
+            Ok(())
+        } else {
+            Err(format!("this device has no other model than {}", self.spec.name))
+        }
+    }
+
+    /// Loads a part; `progress` is told the bytes so far and in all.
+    pub async fn load(&mut self, part: Part, progress: impl Fn(u64, u64)) -> Result<(), String> {
+        self.check(part.model)?;
+        let layers = part.layers;
         let ranges = self.engine.ranges(range(layers)).map_err(|error| error.to_string())?;
         let total: u64 = ranges.iter().map(length).sum();
         let mut reader = Reader::open(&self.files, WEIGHTS).await?;
@@ -65,8 +80,8 @@ impl<F: Files> Model<F> {
         Ok(())
     }
 
-    /// Frees those layers of a range that no other range holds.
-    pub fn unload(&mut self, layers: Layers) {
+    /// Frees those layers of a part that no other part holds.
+    pub fn unload(&mut self, Part { layers, .. }: Part) {
         let Some(index) = self.held.iter().position(|held| *held == layers) else { return };
         self.held.swap_remove(index);
         for layer in layers.start..layers.end {
@@ -106,11 +121,13 @@ fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
     };
     ModelSpec {
         id,
+        kind: io::Kind::Text,
         name: source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model").to_owned(),
         layers: u16::try_from(layers).unwrap_or(u16::MAX),
         layer_bytes,
         ends_bytes: all.saturating_sub(layer_bytes * layers as u64),
         context: u32::try_from(config.context).unwrap_or(u32::MAX),
+        hidden_bytes: u32::try_from(config.row_bytes()).unwrap_or(u32::MAX),
     }
 }
 

@@ -19,8 +19,8 @@ pub fn check(sizes: &Sizes, outputs: usize) -> Result<(), String> {
         ("layer ranges", sizes.ranges, limits::RANGES),
         ("sessions", sizes.stage.sessions, limits::SESSIONS),
         ("chunks at the worker", sizes.stage.running, limits::CHUNKS_WAITING),
-        ("chunks that wait", sizes.stage.waiting, limits::WINDOW),
-        ("chunks in the window", sizes.stage.window, limits::WINDOW),
+        ("chunks that wait", sizes.stage.waiting, limits::REPLAY_WINDOW),
+        ("chunks in the window", sizes.stage.window, limits::REPLAY_WINDOW),
         ("outputs", outputs, OUTPUTS),
     ];
     let full = rows.into_iter().find(|(_, size, most)| size > most);
@@ -40,7 +40,7 @@ mod tests {
             check(&sizes, 0)
         };
         assert!(one_more(|s| s.open_jobs = limits::JOBS_PER_ROOM + 1).is_err());
-        assert!(one_more(|s| s.stage.window = limits::WINDOW + 1).is_err());
+        assert!(one_more(|s| s.stage.window = limits::REPLAY_WINDOW + 1).is_err());
         assert!(one_more(|s| s.stage.sessions = limits::SESSIONS + 1).is_err());
         assert!(one_more(|s| s.peers = limits::PEERS).is_ok());
     }

@@ -41,16 +41,16 @@ pub fn check(survivors: &[(PeerId, &Witness)], failures_allowed: bool) -> Result
 mod tests {
     use super::*;
     use crate::witness::Seen;
-    use coordinator::io::Job;
+    use coordinator::io::{Job, TextWork, Work};
     use coordinator::{JobId, ModelId};
 
     fn screen(end: Option<End>) -> Witness {
         let id = JobId { requester: PeerId(1), serial: 1 };
         let (author, text) = (String::new(), String::new());
         let job =
-            Job { id, model: ModelId([0; 32]), author, text, prompt: vec![1], max_new: 1, sampling: vec![] };
+            Job { id, model: ModelId([0; 32]), author, text, work: Work::Text(TextWork { prompt: vec![1], max_new: 1, sampling: vec![] }) };
         let mut witness = Witness::default();
-        witness.jobs.insert(id, Seen { job, tokens: vec![], end, state: None });
+        witness.jobs.insert(id, Seen { end, ..Seen::new(0, job, vec![]) });
         witness
     }
 

@@ -4,7 +4,7 @@
 
 use crate::toy;
 use crate::witness::{Seen, Witness};
-use coordinator::io::End;
+use coordinator::io::{End, PictureWork, Work};
 
 /// Checks one screen.
 ///
@@ -19,7 +19,11 @@ pub fn check(layers: u16, witness: &Witness) -> Result<(), String> {
 
 fn check_job(layers: u16, seen: &Seen) -> Result<(), String> {
     let job = &seen.job;
-    let (solo, end) = toy::solo(layers, &job.prompt, job.max_new, &job.sampling);
+    let text = match &job.work {
+        Work::Text(text) => text,
+        Work::Picture(work) => return check_pictures(work, seen),
+    };
+    let (solo, end) = toy::solo(layers, &text.prompt, text.max_new, &text.sampling);
     if !solo.starts_with(&seen.tokens) {
         let at = seen.tokens.iter().zip(&solo).take_while(|(a, b)| a == b).count();
         return Err(format!("{:?}: differs from the solo run at token {at} of {}", job.id, solo.len()));
@@ -37,31 +41,42 @@ fn check_job(layers: u16, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
+/// Every tile is what one peer alone paints, and a finished job has all of them.
+fn check_pictures(work: &PictureWork, seen: &Seen) -> Result<(), String> {
+    for unit in 0..work.shape.count {
+        let solo = toy::picture::solo(work, unit);
+        for (tile, pixels) in (0..).zip(&solo) {
+            match seen.tiles.get(&(unit, tile)) {
+                Some(painted) if painted != pixels => {
+                    return Err(format!("{:?}: tile {tile} of picture {unit} differs from solo", seen.job.id));
+                }
+                None if seen.end == Some(End::Finished) => {
+                    return Err(format!("{:?}: it ended without tile {tile} of picture {unit}", seen.job.id));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coordinator::io::Job;
+    use coordinator::io::{Job, TextWork, Work};
     use coordinator::{Event, JobId, ModelId, PeerId};
 
     const ID: JobId = JobId { requester: PeerId(1), serial: 1 };
 
     fn job() -> Job {
         let (author, text) = (String::new(), String::new());
-        Job {
-            id: ID,
-            model: ModelId([0; 32]),
-            author,
-            text,
-            prompt: vec![1, 2, 3],
-            max_new: 5,
-            sampling: vec![9],
-        }
+        Job { id: ID, model: ModelId([0; 32]), author, text, work: Work::Text(TextWork { prompt: vec![1, 2, 3], max_new: 5, sampling: vec![9] }) }
     }
 
     #[test]
     fn made_up_answers() {
         let job = job();
-        let (solo, end) = toy::solo(4, &job.prompt, job.max_new, &job.sampling);
+        let (solo, end) = toy::solo(4, &[1, 2, 3], 5, &[9]);
         let changed: Vec<u32> = solo.iter().map(|token| token ^ 1).collect();
         let ended = |end: &End| Event::Ended { job: ID, end: end.clone() };
         let grown = |from: usize, tokens: &[u32]| Event::Tokens {
@@ -80,8 +95,8 @@ mod tests {
         ];
         for (events, holds, why) in rows {
             let mut witness = Witness::default();
-            witness.see(Event::Job { job: job.clone(), tokens: vec![] });
-            events.into_iter().for_each(|event| witness.see(event));
+            witness.see(0, Event::Job { job: job.clone(), tokens: vec![] });
+            events.into_iter().for_each(|event| witness.see(0, event));
             assert_eq!(check(4, &witness).is_ok(), holds, "{why}");
         }
     }

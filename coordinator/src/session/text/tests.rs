@@ -1,5 +1,8 @@
 use super::*;
-use crate::ids::Epoch;
+use crate::ids::{Epoch, JobId, Layers, Lease, Millis, ModelId};
+use crate::io::{Chunk, Output, Stage};
+use crate::session::Session;
+use crate::wire::{Open, OpenPart};
 
 const OWNER: PeerId = PeerId(9);
 const JOB: JobId = JobId { requester: OWNER, serial: 1 };
@@ -11,8 +14,8 @@ fn session(me: u128, known: u32) -> (Session, Outbox) {
         |peer: u16| Stage { peer: PeerId(peer.into()), layers: Layers { start: peer - 1, end: peer } };
     let tokens = if me == 1 { (0..known).collect() } else { vec![] };
     let stages = (1..=3).map(stage).collect();
-    let (prompt, until, sampling) = (100, 200, vec![7]);
-    let open = Open { job: JOB, lease: LEASE, stages, prompt, known, until, tokens, sampling };
+    let part = OpenPart::Text(OpenText { prompt: 100, known, until: 200, tokens, sampling: vec![7] });
+    let open = Open { job: JOB, lease: LEASE, model: ModelId([0; 32]), stages, part };
     let session = Session::new(PeerId(me), Millis(0), OWNER, open).expect("a ring of three");
     (session, Outbox::new(PeerId(me)))
 }
@@ -24,10 +27,10 @@ fn hidden(position: u32, rows: u32) -> Hidden {
 /// Position, rows and whether it is sampled of every chunk given to the compute worker.
 fn runs(out: &mut Outbox) -> Vec<(u32, usize, bool)> {
     let run = |output| match output {
-        Output::Run(Chunk { position, input: ChunkInput::Tokens(tokens), sample, .. }) => {
-            Some((position, tokens.len(), sample.is_some()))
+        Output::Run(Chunk { task: Task::Pass { position, input, sample }, .. }) => {
+            let rows = if let Rows::Tokens(tokens) = input { tokens.len() } else { 0 };
+            Some((position, rows, sample.is_some()))
         }
-        Output::Run(chunk) => Some((chunk.position, 0, chunk.sample.is_some())),
         _ => None,
     };
     out.take().into_iter().filter_map(run).collect()
@@ -71,10 +74,10 @@ fn chunks_run_in_order_however_they_arrive() {
 
 #[test]
 fn the_window_holds_back_until_the_next_stage_has_run() {
-    let (mut first, mut out) = session(1, 150);
+    let (mut first, mut out) = session(1, 190);
     first.pump(&mut out);
     let given = runs(&mut out);
-    assert_eq!(given.len(), limits::WINDOW);
+    assert_eq!(given.len(), limits::REPLAY_WINDOW);
     for (position, ..) in given {
         first.ran(Millis(0), position, Ok(ChunkOutput::Hidden(vec![])), &mut out).expect("it was asked for");
     }
@@ -98,10 +101,10 @@ fn what_is_not_due_is_dropped() {
     for (from, hidden, why) in rows {
         assert!(middle.hidden(Millis(0), from, hidden, &mut out).is_err(), "{why}");
     }
-    for position in 0..limits::WINDOW as u32 {
+    for position in 0..limits::REPLAY_WINDOW as u32 {
         middle.hidden(Millis(0), PeerId(1), hidden(110 + position, 1), &mut out).expect("room to wait");
     }
-    assert!(middle.hidden(Millis(0), PeerId(1), hidden(130, 1), &mut out).is_err(), "a flood");
+    assert!(middle.hidden(Millis(0), PeerId(1), hidden(190, 1), &mut out).is_err(), "a flood");
 }
 
 #[test]

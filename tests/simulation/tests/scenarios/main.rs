@@ -1,9 +1,15 @@
 //! Rooms that a person would recognise, each as a table: second, what happens, what must follow.
 
-use coordinator::io::{End, JobState};
+use coordinator::io::{End, JobState, Spread, TextWork, Work};
 use coordinator::{Command, JobId, PeerId};
 use simulation::invariants::{jobs_end, one_coordinator, tokens_gapless_and_solo};
 use simulation::world::{Spec, World};
+
+mod faults;
+mod links;
+mod pictures;
+mod predictions;
+mod sharing;
 
 const LAYERS: u16 = 8;
 const ADA: PeerId = PeerId(1 << 100);
@@ -11,7 +17,7 @@ const BO: PeerId = PeerId(2 << 100);
 const CY: PeerId = PeerId(3 << 100);
 
 /// A slow tab, so that a story takes some seconds.
-const SLOW: Spec = Spec { layer_micros: 5_000, memory: 1 << 30 };
+const SLOW: Spec = Spec { layer_micros: 5_000, ..Spec::TAB };
 
 fn room(peers: &[PeerId]) -> World {
     let mut world = World::new(1, LAYERS);
@@ -19,13 +25,16 @@ fn room(peers: &[PeerId]) -> World {
         world.join_as(peer, SLOW);
         world.run_for(6_000);
     }
+    // These scenes are about split layers.
+    world.command(peers[0], Command::Spread(Spread::Everyone));
     world.run_for(4_000);
     world
 }
 
 fn write(world: &mut World, author: PeerId, max_new: u32) -> JobId {
     let prompt: Vec<u32> = (0..70).collect();
-    let command = Command::Submit { text: "Once".into(), prompt, max_new, sampling: vec![4] };
+    let work = Work::Text(TextWork { prompt, max_new, sampling: vec![4] });
+    let command = Command::Submit { model: None, text: "Once".into(), work };
     world.command(author, command);
     let jobs = &world.peers[&author].witness.jobs;
     *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
@@ -33,7 +42,10 @@ fn write(world: &mut World, author: PeerId, max_new: u32) -> JobId {
 
 /// Layers per stage, as `peer` sees the plan in force.
 fn plan(world: &World, peer: PeerId) -> Vec<(PeerId, u16)> {
-    world.peers[&peer].witness.room.stages.iter().map(|stage| (stage.peer, stage.layers.len())).collect()
+    let models = &world.peers[&peer].witness.room.models;
+    let team = models.iter().find(|plan| plan.model == world.model.id).and_then(|plan| plan.teams.first());
+    let stages = team.map(|team| team.stages.as_slice()).unwrap_or_default();
+    stages.iter().map(|stage| (stage.peer, stage.layers.len())).collect()
 }
 
 fn leader(world: &World, peer: PeerId) -> Option<PeerId> {
@@ -119,8 +131,8 @@ fn whoever_leaves_the_story_goes_on() {
 }
 
 fn whole(world: &World, job: JobId) -> usize {
-    let job = &world.peers[&BO].witness.jobs[&job].job;
-    simulation::toy::solo(LAYERS, &job.prompt, job.max_new, &job.sampling).0.len()
+    let Work::Text(text) = &world.peers[&BO].witness.jobs[&job].job.work else { panic!("it is a story") };
+    simulation::toy::solo(LAYERS, &text.prompt, text.max_new, &text.sampling).0.len()
 }
 
 #[test]
@@ -165,7 +177,7 @@ fn an_owner_stops_its_story_everywhere() {
 
 #[test]
 fn a_room_without_enough_memory_says_so_and_grows() {
-    let small = Spec { layer_micros: 500, memory: 5 << 20 };
+    let small = Spec { memory: 5 << 20, ..Spec::TAB };
     let mut world = World::new(3, LAYERS);
     world.join_as(ADA, small);
     world.run_for(5_000);
@@ -191,4 +203,12 @@ fn a_lost_device_is_no_lost_story() {
     assert!(written(&world, ADA, job) > 0);
     must_come_to_rest(&mut world);
     assert_eq!(plan(&world, ADA), [(ADA, 4), (BO, 4)], "and it takes its half again");
+}
+
+/// Who runs a job, as `peer` sees it.
+fn running_on(world: &World, peer: PeerId, job: JobId) -> Vec<PeerId> {
+    match &world.peers[&peer].witness.jobs[&job].state {
+        Some(JobState::Running(stages)) => stages.iter().map(|stage| stage.peer).collect(),
+        other => panic!("it runs: {other:?}"),
+    }
 }

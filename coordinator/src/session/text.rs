@@ -1,29 +1,22 @@
-//! One job under one lease at one stage: what to run next, and where its result goes.
+//! One answer under one lease at one stage: which pass to run next, and where its result goes.
 //!
-//! At most `WINDOW` chunks are between a stage and its successor: given to the compute worker, or sent on and not
-//! acknowledged. The bulk lane may reorder; a stage runs chunks in the order of their positions.
+//! Stage 0 cuts the known tokens into passes: the prompt in `PASS_TOKENS` at fixed positions, the answer one token at a
+//! time. A replay after a loss makes exactly the passes of the first run, so its caches, and the tokens that follow,
+//! are the same to the bit. At most `WINDOW` chunks are between a stage and its successor: given to the compute worker,
+//! or sent on and not acknowledged. The bulk lane may reorder; a stage runs chunks in the order of their positions.
 
-use crate::ids::{JobId, Layers, Lease, Millis, PeerId};
-use crate::io::{Chunk, ChunkInput, ChunkOutput, Output, Stage};
+use super::Head;
+use crate::ids::PeerId;
+use crate::io::{ChunkOutput, Rows, Task};
 use crate::limits;
+use crate::mutation::{self, Mutation};
 use crate::outbox::Outbox;
-use crate::wire::{self, Fault, Hidden, Message, Open, Token};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::wire::{Hidden, Message, OpenText, Token};
+use std::collections::{BTreeMap, VecDeque};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Session {
-    /// Who opened it, and gets its tokens and its faults.
-    pub owner: PeerId,
-    /// The job.
-    pub job: JobId,
-    /// The lease.
-    pub lease: Lease,
-    /// When anything last happened to it.
-    pub touched: Millis,
-    stages: Vec<Stage>,
-    /// This peer's place in `stages`.
-    at: usize,
+pub struct TextSession {
     prompt: u32,
     known: u32,
     until: u32,
@@ -40,42 +33,31 @@ pub struct Session {
     unacked: VecDeque<u32>,
 }
 
-impl Session {
-    /// A session at peer `me`.
+impl TextSession {
+    /// A session at the stage that `head` names.
     ///
     /// # Errors
     /// Says what is wrong with the request.
-    pub fn new(me: PeerId, now: Millis, owner: PeerId, open: Open) -> Result<Self, String> {
-        let at =
-            open.stages.iter().position(|stage| stage.peer == me).ok_or("a session without this peer")?;
+    pub fn new(head: &Head, open: OpenText) -> Result<Self, String> {
         let mut next = 0;
-        for stage in &open.stages {
+        for stage in &head.stages {
             if stage.layers.start != next || stage.layers.is_empty() {
                 return Err("a session whose layers have gaps".into());
             }
             next = stage.layers.end;
         }
-        let peers: BTreeSet<PeerId> = open.stages.iter().map(|stage| stage.peer).collect();
-        if peers.len() != open.stages.len() {
-            return Err("a session with a peer in it twice".into());
-        }
-        if at == 0 && open.tokens.len() != open.known as usize {
+        if head.is_first() && open.tokens.len() != open.known as usize {
             return Err("a session whose tokens do not add up".into());
         }
+        let skip = mutation::on(Mutation::SkipReplay) && open.known > open.prompt;
         Ok(Self {
-            owner,
-            job: open.job,
-            lease: open.lease,
-            touched: now,
-            stages: open.stages,
-            at,
             prompt: open.prompt,
             known: open.known,
             until: open.until,
             sampling: open.sampling,
             tokens: open.tokens,
             waiting: BTreeMap::new(),
-            next: 0,
+            next: if skip { open.known - 1 } else { 0 },
             running: VecDeque::new(),
             unacked: VecDeque::new(),
         })
@@ -87,23 +69,22 @@ impl Session {
     /// Says why they are dropped.
     pub fn hidden(
         &mut self,
-        now: Millis,
+        head: &Head,
         from: PeerId,
         hidden: Hidden,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        if self.previous() != Some(from) {
+        if head.previous() != Some(from) {
             return Err("hidden states from a peer that is not the previous stage".into());
         }
         if hidden.position < self.next || hidden.rows == 0 || hidden.position + hidden.rows > self.until {
             return Err("hidden states for a position that is not due".into());
         }
-        if self.waiting.len() >= limits::WINDOW {
+        if self.waiting.len() >= self.window() {
             return Err("more hidden states than the window allows".into());
         }
-        self.touched = now;
         self.waiting.insert(hidden.position, hidden);
-        self.pump(out);
+        self.pump(head, out);
         Ok(())
     }
 
@@ -111,13 +92,12 @@ impl Session {
     ///
     /// # Errors
     /// Says why that is dropped.
-    pub fn ack(&mut self, now: Millis, from: PeerId, position: u32, out: &mut Outbox) -> Result<(), String> {
-        if self.following() != Some(from) || self.unacked.front() != Some(&position) {
+    pub fn ack(&mut self, head: &Head, from: PeerId, position: u32, out: &mut Outbox) -> Result<(), String> {
+        if head.following() != Some(from) || self.unacked.front() != Some(&position) {
             return Err("an acknowledgement of nothing that was sent".into());
         }
         self.unacked.pop_front();
-        self.touched = now;
-        self.pump(out);
+        self.pump(head, out);
         Ok(())
     }
 
@@ -127,22 +107,21 @@ impl Session {
     /// Says why it is dropped.
     pub fn token(
         &mut self,
-        now: Millis,
+        head: &Head,
         from: PeerId,
         token: &Token,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        if !self.is_first() || self.last() != from {
+        if !head.is_first() || head.last() != from {
             return Err("a token from a peer that is not the last stage".into());
         }
         if token.position as usize != self.tokens.len() {
             return Err("a token for a position that is not due".into());
         }
-        self.touched = now;
         // The very last token is nobody's input.
         if !token.end && token.position + 1 < self.until {
             self.tokens.push(token.token);
-            self.pump(out);
+            self.pump(head, out);
         }
         Ok(())
     }
@@ -153,7 +132,7 @@ impl Session {
     /// Says why the session cannot go on.
     pub fn ran(
         &mut self,
-        now: Millis,
+        head: &Head,
         position: u32,
         result: Result<ChunkOutput, String>,
         out: &mut Outbox,
@@ -161,69 +140,44 @@ impl Session {
         let Some((_, rows)) = self.running.pop_front_if(|(expected, _)| *expected == position) else {
             return Ok(());
         };
-        self.touched = now;
-        let samples = self.samples(position + rows);
-        match (result?, self.following()) {
+        let samples = self.samples(head, position + rows);
+        match (result?, head.following()) {
             (ChunkOutput::Hidden(bytes), Some(next)) => {
                 self.unacked.push_back(position);
-                let (job, lease) = (self.job, self.lease);
+                let (job, lease) = head.key();
                 out.send(next, Message::Hidden(Hidden { job, lease, position, rows, bytes }));
             }
             (ChunkOutput::Token { token, end }, None) if samples => {
-                self.announce(position + rows, token, end, out);
+                announce(head, position + rows, token, end, out);
             }
             (ChunkOutput::Nothing, None) if !samples => {}
             _ => return Err("its compute worker gave the wrong kind of answer".into()),
         }
-        if let Some(previous) = self.previous() {
-            out.send(previous, Message::Ack(self.job, self.lease, position));
+        if let Some(previous) = head.previous() {
+            out.send(previous, Message::Ack(head.job, head.lease, position));
         }
-        self.pump(out);
+        self.pump(head, out);
         Ok(())
     }
 
     /// Gives the compute worker whatever is due, as far as the window allows.
-    pub fn pump(&mut self, out: &mut Outbox) {
-        while self.in_flight() < limits::WINDOW {
-            let Some((input, rows)) = self.due() else { return };
+    pub fn pump(&mut self, head: &Head, out: &mut Outbox) {
+        while self.in_flight() < self.window() {
+            let Some((input, rows)) = self.due(head) else { return };
             let position = self.next;
             self.next += rows;
             self.running.push_back((position, rows));
-            out.push(Output::Run(Chunk {
-                job: self.job,
-                lease: self.lease,
-                layers: self.layers(),
-                position,
-                input,
-                sample: self.samples(self.next).then(|| self.sampling.clone()),
-            }));
+            let sample = self.samples(head, self.next).then(|| self.sampling.clone());
+            head.run(position, Task::Pass { position, input, sample }, out);
         }
     }
 
-    /// Its fault, as a message.
-    pub fn fault(&self, reason: &str, suspect: Option<PeerId>) -> Message {
-        let reason = wire::clip(reason, limits::REASON_BYTES);
-        Message::Fault(Fault { job: self.job, lease: self.lease, reason, suspect })
-    }
-
-    /// The layers that it runs on.
-    pub fn layers(&self) -> Layers {
-        self.stages[self.at].layers
-    }
-
-    /// Whether this is stage 0.
-    pub const fn is_first(&self) -> bool {
-        self.at == 0
-    }
-
-    /// The peers that it exchanges messages with, its owner aside.
-    pub fn neighbours(&self) -> impl Iterator<Item = PeerId> {
-        let closing = match self.at {
-            0 => Some(self.last()),
-            at if at + 1 == self.stages.len() => Some(self.stages[0].peer),
-            _ => None,
-        };
-        [self.previous(), self.following(), closing].into_iter().flatten()
+    /// What may be between this stage and the next.
+    fn window(&self) -> usize {
+        if mutation::on(Mutation::UnboundedWindow) {
+            return usize::MAX;
+        }
+        if self.next < self.known { limits::REPLAY_WINDOW } else { limits::WINDOW }
     }
 
     /// Chunks at the compute worker.
@@ -242,45 +196,34 @@ impl Session {
     }
 
     /// The next pass, if it is there: known tokens cut as they always are, or what arrived.
-    fn due(&mut self) -> Option<(ChunkInput, u32)> {
-        if !self.is_first() {
+    fn due(&mut self, head: &Head) -> Option<(Rows, u32)> {
+        if !head.is_first() {
             let hidden = self.waiting.remove(&self.next)?;
-            return Some((ChunkInput::Hidden(hidden.bytes), hidden.rows));
+            return Some((Rows::Hidden(hidden.bytes), hidden.rows));
         }
         let rows = match self.prompt.saturating_sub(self.next) {
             0 => 1,
             left => left.min(limits::PASS_TOKENS as u32),
         };
         let tokens = self.tokens.get(self.next as usize..(self.next + rows) as usize)?;
-        Some((ChunkInput::Tokens(tokens.to_vec()), rows))
+        Some((Rows::Tokens(tokens.to_vec()), rows))
     }
 
     /// Whether the pass that ends before position `end` is to be sampled, here.
-    fn samples(&self, end: u32) -> bool {
-        self.following().is_none() && end >= self.known
-    }
-
-    fn announce(&self, position: u32, token: u32, end: bool, out: &mut Outbox) {
-        let message = Message::Token(Token { job: self.job, lease: self.lease, position, token, end });
-        let first = self.stages[0].peer;
-        if first != self.owner {
-            out.send(first, message.clone());
-        }
-        out.send(self.owner, message);
-    }
-
-    fn previous(&self) -> Option<PeerId> {
-        self.at.checked_sub(1).map(|at| self.stages[at].peer)
-    }
-
-    fn following(&self) -> Option<PeerId> {
-        self.stages.get(self.at + 1).map(|stage| stage.peer)
-    }
-
-    fn last(&self) -> PeerId {
-        self.stages[self.stages.len() - 1].peer
+    fn samples(&self, head: &Head, end: u32) -> bool {
+        head.following().is_none() && end >= self.known
     }
 }
+
+fn announce(head: &Head, position: u32, token: u32, end: bool, out: &mut Outbox) {
+    let message = Message::Token(Token { job: head.job, lease: head.lease, position, token, end });
+    let first = head.stages[0].peer;
+    if first != head.owner {
+        out.send(first, message.clone());
+    }
+    out.send(head.owner, message);
+}
+
 
 #[cfg(test)]
 mod tests;

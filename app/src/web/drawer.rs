@@ -1,0 +1,134 @@
+//! The settings: those of the next answer, and one of the whole room.
+
+use super::context::Room;
+use super::settings::{LENGTH_MAX, LENGTH_MIN, Settings, TEMPERATURE_MAX};
+use crate::node::view::Ask;
+use coordinator::io::Spread;
+use leptos::ev::KeyboardEvent;
+use leptos::html::Button;
+use leptos::prelude::*;
+use std::time::Duration;
+
+/// Settings with sensible defaults.
+#[component]
+pub fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoView {
+    let room = Room::here();
+    let longest =
+        room.memo(|view| view.model.as_ref().map_or(LENGTH_MAX, |m| m.context.clamp(LENGTH_MIN, LENGTH_MAX)));
+    let opener = NodeRef::<Button>::new();
+    let close = move |event: KeyboardEvent| {
+        if event.key() == "Escape" && open.get_untracked() {
+            event.prevent_default();
+            open.set(false);
+            opener.get_untracked().into_iter().for_each(|opener| drop(opener.focus()));
+        }
+    };
+    let set =
+        move |change: fn(&mut Settings, f32), value: f32| settings.update(|settings| change(settings, value));
+    view! {
+        <div class="drawer" on:keydown=close>
+            <button
+                type="button" class="quiet"
+                aria-controls="settings" aria-expanded=move || open.get().to_string()
+                node_ref=opener on:click=move |_| open.update(|open| *open = !*open)
+            >
+                "Settings"
+            </button>
+            <div id="settings" class="sheet-up" role="group" aria-label="Settings" hidden=move || !open.get()>
+                <Slider
+                    id="length" label="Length" unit=" tokens" step=8.0
+                    min=LENGTH_MIN as f32 max=Signal::derive(move || longest.get() as f32)
+                    value=Signal::derive(move || settings.with(|s| s.length.min(longest.get())) as f32)
+                    on_change=move |value| set(|s, v| s.length = v as u32, value)
+                />
+                <Slider
+                    id="temperature" label="Temperature" unit="" min=0.0 max=Signal::stored(TEMPERATURE_MAX) step=0.05
+                    value=Signal::derive(move || settings.with(|s| s.temperature))
+                    on_change=move |value| set(|s, v| s.temperature = v, value)
+                />
+                <Slider
+                    id="top-p" label="Top-p" unit="" min=0.05 max=Signal::stored(1.0) step=0.05
+                    value=Signal::derive(move || settings.with(|s| s.top_p))
+                    on_change=move |value| set(|s, v| s.top_p = v, value)
+                />
+                <div class="setting">
+                    <label for="seed">"Seed"</label>
+                    <input
+                        id="seed" class="number" type="text"
+                        inputmode="numeric" placeholder="new each time" autocomplete="off"
+                        prop:value=move || settings.with(|s| s.seed.clone())
+                        on:input:target=move |event| settings.update(|s| s.seed = event.target().value())
+                    />
+                </div>
+                <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>
+                    "Back to defaults"
+                </button>
+                <Sharing />
+            </div>
+        </div>
+    }
+}
+
+/// How the room's devices share the work. It belongs to the room, so it shows what the room uses, whoever chose it.
+#[component]
+fn Sharing() -> impl IntoView {
+    /// For whoever coordinates to take it up; then the room's own is shown again. Source: guess; a few round trips.
+    const ASKING: Duration = Duration::from_secs(5);
+    let room = Room::here();
+    let used = room.memo(|view| view.peers.spread);
+    let asked = RwSignal::new(None::<Spread>);
+    let shown = Memo::new(move |_| asked.get().unwrap_or_else(|| used.get()));
+    let choose = move |spread: Spread| {
+        asked.set(Some(spread));
+        room.ask(Ask::Spread(spread));
+        set_timeout(move || asked.set(None), ASKING);
+    };
+    let choice = move |spread: Spread, label: &'static str| {
+        view! {
+            <label>
+                <input
+                    type="radio" name="spread" prop:checked=move || shown.get() == spread
+                    on:change=move |_| choose(spread)
+                />
+                {label}
+            </label>
+        }
+    };
+    view! {
+        <div class="sharing" role="radiogroup" aria-labelledby="sharing-title">
+            <span id="sharing-title">"How the devices share the work"</span>
+            {choice(Spread::Measured, "Fastest (measured)")}
+            {choice(Spread::Everyone, "Every device takes a part")}
+            <p class="fine">"For everyone in this room."</p>
+        </div>
+    }
+}
+
+#[component]
+fn Slider(
+    id: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    min: f32,
+    max: Signal<f32>,
+    step: f32,
+    value: Signal<f32>,
+    on_change: impl Fn(f32) + 'static,
+) -> impl IntoView {
+    let shown = move || {
+        let value = value.get();
+        if step < 1.0 { format!("{value:.2}{unit}") } else { format!("{value:.0}{unit}") }
+    };
+    let changed = move |typed: String| typed.parse().into_iter().for_each(&on_change);
+    view! {
+        <div class="setting">
+            <label for=id>{label}</label>
+            <output for=id class="number">{shown}</output>
+            <input
+                id=id type="range" min=min max=move || max.get() step=step aria-valuetext=shown
+                prop:value=move || value.get().to_string()
+                on:input:target=move |event| changed(event.target().value())
+            />
+        </div>
+    }
+}

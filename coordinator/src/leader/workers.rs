@@ -1,0 +1,78 @@
+//! The room as the planner sees it.
+
+use super::Leader;
+use crate::ids::{Millis, PeerId};
+use crate::io::ModelSpec;
+use crate::membership::Members;
+use crate::planner::{Link, Links, Speed, Worker};
+use crate::wire::Report;
+use std::collections::BTreeMap;
+
+impl Leader {
+    /// Everyone who can take layers of `model`, with `taken` bytes of memory given to other models. Whoever is a last
+    /// resort counts only if it has layers already, or if nobody else is there.
+    pub(super) fn workers(
+        &self,
+        now: Millis,
+        model: &ModelSpec,
+        members: &Members,
+        taken: &BTreeMap<PeerId, u64>,
+    ) -> Vec<Worker> {
+        let trusted = |id: PeerId| self.suspects.get(&id).is_none_or(|suspect| now >= suspect.until);
+        let roster = self.models.get(&model.id);
+        let all: Vec<(bool, Worker)> = members
+            .reports()
+            .into_iter()
+            .filter(|(id, report)| report.share && report.trouble.is_none() && trusted(*id))
+            .filter(|(_, report)| report.fitness.as_last_resort())
+            .filter_map(|(id, report)| {
+                let has = roster.is_some_and(|roster| roster.has(id));
+                let taken = taken.get(&id).copied().unwrap_or(0);
+                let worker = worker(id, report, model, members, taken)?;
+                Some((report.fitness.percent() > 0 || has, worker))
+            })
+            .collect();
+        let nobody_else = !all.iter().any(|(preferred, _)| *preferred);
+        all.into_iter().filter(|(preferred, _)| *preferred || nobody_else).map(|(_, worker)| worker).collect()
+    }
+}
+
+fn worker(id: PeerId, report: &Report, model: &ModelSpec, members: &Members, taken: u64) -> Option<Worker> {
+    let memory = report.capability?.memory.saturating_sub(taken);
+    let offer = report.offers.iter().find(|offer| offer.model.id == model.id)?;
+    let held = report.ready.iter().filter(|part| part.model == model.id).map(|part| part.layers);
+    Some(Worker {
+        id,
+        name: members.name(id),
+        memory,
+        speed: scaled(offer.speed, report.fitness.percent()),
+        held: held.collect(),
+        sees: report.sees.iter().copied().collect(),
+    })
+}
+
+/// A device that is fit for half of the work is planned with as one that is half as fast.
+fn scaled(speed: Speed, percent: u8) -> Speed {
+    let percent = if percent == 0 { 100 } else { u64::from(percent.min(100)) };
+    let scale = |micros: u32| (u64::from(micros) * 100 / percent).min(u32::MAX.into()) as u32;
+    Speed {
+        layer_micros: scale(speed.layer_micros),
+        prefill_micros: scale(speed.prefill_micros),
+        hop_micros: speed.hop_micros,
+        step_micros: scale(speed.step_micros),
+        encode_micros: scale(speed.encode_micros),
+        decode_micros: scale(speed.decode_micros),
+    }
+}
+
+/// What the peers measured between each other; each pair by the word of the lower id.
+pub fn links(members: &Members) -> Links {
+    let reports = members.reports();
+    let pairs = reports.iter().flat_map(|(&id, report)| {
+        let seen = report.sees.iter().zip(&report.round_trips_ms);
+        seen.filter(move |&(&other, &ms)| id < other && ms > 0).map(move |(&other, &ms)| {
+            ((id, other), Link { round_trip_ms: ms.into(), ..Link::UNMEASURED })
+        })
+    });
+    pairs.collect()
+}

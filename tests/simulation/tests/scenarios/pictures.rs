@@ -1,0 +1,109 @@
+//! Pictures: one each, one by halves, and what a loss costs.
+
+use super::{ADA, BO, CY, LAYERS, leader, must_come_to_rest, running_on};
+use coordinator::io::{End, PictureWork, Shape, Work};
+use coordinator::{Command, JobId, PeerId, limits};
+use simulation::world::{Spec, World};
+
+const DEE: PeerId = PeerId(4 << 100);
+/// A tenth of a second for a branch of a step.
+const PAINTER: Spec = Spec { step_micros: 100_000, ..Spec::TAB };
+const STEPS: u16 = 30;
+
+pub fn studio(peers: &[PeerId]) -> World {
+    let mut world = World::new(1, LAYERS).in_one_house(2);
+    for &peer in peers {
+        world.join_as(peer, PAINTER);
+        world.run_for(3_000);
+    }
+    world.run_for(6_000);
+    world
+}
+
+/// Asks for guided pictures of 30 steps and 4 tiles.
+pub fn paint(world: &mut World, author: PeerId, count: u16) -> JobId {
+    let shape = Shape { count, steps: STEPS, guided: true, tiles: 4 };
+    let work = Work::Picture(PictureWork { shape, settings: vec![1, 7] });
+    world.command(author, Command::Submit { model: None, text: "A ship".into(), work });
+    let jobs = &world.peers[&author].witness.jobs;
+    *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
+}
+
+/// Milliseconds for which each has computed so far.
+fn busy(world: &World, peers: &[PeerId]) -> Vec<u64> {
+    peers.iter().map(|peer| world.peers[peer].device.busy_ms).collect()
+}
+
+/// Waits until it has ended, for at most a minute; milliseconds.
+pub fn wait(world: &mut World, author: PeerId, job: JobId) -> u64 {
+    let since = world.now;
+    while world.peers[&author].witness.jobs[&job].end.is_none() && world.now < since + 60_000 {
+        world.run_for(20);
+    }
+    assert_eq!(world.peers[&author].witness.jobs[&job].end, Some(End::Finished));
+    world.now - since
+}
+
+#[test]
+fn four_pictures_on_four_peers() {
+    let everyone = [ADA, BO, CY, DEE];
+    let mut world = studio(&everyone);
+    let before = busy(&world, &everyone);
+    let job = paint(&mut world, ADA, 4);
+    let ms = wait(&mut world, ADA, job);
+    // A picture takes 30 steps of two branches, an encoding and four tiles: 6.5 s.
+    assert!(ms < 8_000, "as long as one picture: {ms} ms");
+    for (before, after) in before.iter().zip(busy(&world, &everyone)) {
+        assert!((6_000..8_000).contains(&(after - before)), "each device paints one");
+    }
+    must_come_to_rest(&mut world);
+}
+
+#[test]
+fn one_picture_by_halves_on_two_peers() {
+    let mut world = studio(&[ADA, BO]);
+    let before = busy(&world, &[ADA, BO]);
+    let job = paint(&mut world, ADA, 1);
+    let ms = wait(&mut world, ADA, job);
+    assert!(ms < 4_500, "not much longer than half of 6.5 s: {ms} ms");
+    for (before, after) in before.iter().zip(busy(&world, &[ADA, BO])) {
+        assert!(after - before > 3_000, "a branch of every step runs on each device");
+    }
+    must_come_to_rest(&mut world);
+}
+
+/// Who goes while Ada's device and Bo's paint Cy's picture, led by Ada; Cy has no painter.
+fn lost_in_mid_picture(goes: PeerId) {
+    let mut world = World::new(1, LAYERS).in_one_house(2);
+    for (peer, spec) in [(ADA, PAINTER), (BO, PAINTER), (CY, Spec { step_micros: 0, ..PAINTER })] {
+        world.join_as(peer, spec);
+        world.run_for(3_000);
+    }
+    world.run_for(6_000);
+    assert_eq!(leader(&world, CY), Some(ADA));
+    let job = paint(&mut world, CY, 1);
+    world.run_for(2_000);
+    assert_eq!(running_on(&world, CY, job).len(), 2, "both paint it");
+    let stays = if goes == ADA { BO } else { ADA };
+    let before = world.peers[&stays].device.busy_ms;
+    world.leave(goes, (0, 100));
+    wait(&mut world, CY, job);
+    // What is left of it alone: two branches a step, an encoding, four tiles.
+    let alone_ms = (2 * u64::from(STEPS) + 1 + 4) * 100;
+    let ran_ms = world.peers[&stays].device.busy_ms - before;
+    // Two seconds by halves are at least fifteen steps; up to two checkpoints' worth may run again.
+    let again_ms = 2 * 2 * u64::from(limits::CHECKPOINT_STEPS) * 100;
+    let kept_ms = 2 * 15 * 100;
+    assert!(ran_ms <= alone_ms - kept_ms + again_ms, "it goes on from the checkpoint: {ran_ms} ms");
+    must_come_to_rest(&mut world);
+}
+
+#[test]
+fn a_worker_lost_in_mid_picture_costs_no_more_than_its_checkpoint() {
+    lost_in_mid_picture(BO);
+}
+
+#[test]
+fn a_coordinator_lost_in_mid_picture_costs_no_more_than_its_checkpoint() {
+    lost_in_mid_picture(ADA);
+}
