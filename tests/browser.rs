@@ -66,7 +66,7 @@ async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed()
     other.close().await
 }
 
-/// Two windows meet, each takes half of the layers, one asks. The other, which coordinates, is closed in
+/// Two windows meet, each takes a part of the layers, one asks. The other, which coordinates, is closed in
 /// mid-story; the text is what one window alone writes. Then the asker's window is closed in mid-story.
 async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     let Some(app) = built_app() else { return Ok(()) };
@@ -145,15 +145,23 @@ async fn knows_that_all_share(window: &Window, room: &str) -> Result<()> {
     window.press("Settings").await
 }
 
-/// Both see two peers with half of the layers each, and one coordinator.
+/// Both see two peers that share the layers, and one coordinator.
 async fn meet(one: &Window, other: &Window) -> Result<()> {
     for window in [one, other] {
-        let halves = |text: &str| text.contains("layers 1–4 of 8") && text.contains("layers 5–8 of 8");
-        let peers = window.until("list", "Peers", halves).await?;
+        let peers = window.until("list", "Peers", is_split).await?;
         let leaders = peers.to_lowercase().matches("coordinator").count();
         ensure!(leaders == 1, "one peer coordinates: {peers}");
     }
     Ok(())
+}
+
+/// Whether two peers run a part each; a busy machine may have measured one of them as slower.
+fn is_split(peers: &str) -> bool {
+    let layers = |start: u16, end: u16| match end - start {
+        1 => format!("Runs layer {end} of 8"),
+        _ => format!("Runs layers {}–{end} of 8", start + 1),
+    };
+    (1..8).any(|at| peers.contains(&layers(0, at)) && peers.contains(&layers(at, 8)))
 }
 
 /// Asks for the story of these tests: the same prompt, seed and settings every time.

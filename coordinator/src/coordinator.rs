@@ -8,12 +8,13 @@ use crate::credit::{self, Ledger};
 use crate::election::Election;
 use crate::health::{Meter, Work};
 use crate::ids::{Epoch, JobId, Lease, Millis, ModelId, PeerId};
-use crate::io::{Event, Input, Output, Part, RoomView, Speed};
-use crate::leader::{Leader, Room};
+use crate::io::{Event, Input, ModelSpec, Output, Part, RoomView, Speed};
+use crate::leader::{self, Leader, Room};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
 use crate::owner::{Context, Owner};
+use crate::planner::{self, PictureShape, Verdict};
 use crate::ranges::Ranges;
 use crate::relay::Relays;
 use crate::stage::{StageSizes, Stages};
@@ -180,6 +181,16 @@ impl Coordinator {
             ranges: self.ranges.len(),
             stage: self.stages.sizes(),
         }
+    }
+
+    /// What this room could do with a model, before anybody fetches anything: whether it fits, how fast it would be, and
+    /// what each device would have to fetch. `shape` is a picture that somebody may ask for.
+    #[must_use]
+    pub fn verdict(&self, model: &ModelSpec, shape: Option<&PictureShape>) -> Verdict {
+        let (workers, links) = (leader::survey(model, &self.members), leader::links(&self.members));
+        let hidden_bytes = model.hidden_bytes.into();
+        let room = planner::Room { model, workers: &workers, links: &links, hidden_bytes };
+        planner::verdict(&room, self.me, 1, shape)
     }
 
     /// The epoch that this peer follows.

@@ -357,7 +357,8 @@ mod tests {
 
     #[test]
     fn better_means_more_links_then_age_then_device_then_id() {
-        let report = |links: usize, age_s: u32| (Report { sees: vec![ME; links], ..Report::default() }, age_s);
+        let report =
+            |links: usize, age_s: u32| (Report { sees: vec![ME; links], ..Report::default() }, age_s);
         let rows = [
             ((9, report(3, 0)), (1, report(2, 90)), "links before age"),
             ((9, report(2, 90)), (1, report(2, 0)), "age before id"),

@@ -25,6 +25,8 @@ mod grants;
 mod teams;
 mod workers;
 
+pub use workers::{links, survey};
+
 use grants::Desk;
 use teams::Roster;
 
@@ -140,7 +142,8 @@ impl Leader {
                 if self.queue.units_of(job) < held || self.queue.waiting_by_model(ask.model) > waiting {
                     self.full.clear();
                 }
-                let blamed = |peer| broken.iter().any(|run| run.stages.iter().any(|stage| stage.peer == peer));
+                let blamed =
+                    |peer| broken.iter().any(|run| run.stages.iter().any(|stage| stage.peer == peer));
                 if let Some(peer) = ask.suspect.filter(|peer| blamed(*peer)) {
                     self.suspect(room.now, peer);
                 }
@@ -188,7 +191,7 @@ impl Leader {
         self.desks.clear();
         self.full.clear();
         if !std::mem::replace(&mut self.links_known, true) {
-            self.links = Arc::new(workers::links(members));
+            self.links = Arc::new(links(members));
         }
         self.suspects.retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
         let before = self.announcement();
@@ -232,8 +235,10 @@ impl Leader {
 
     /// The models to hold: of each kind the leader's own, else the most common, and what people ask for.
     fn choose_models(&mut self, members: &Members) {
-        let mut chosen: Vec<ModelSpec> =
-            [Kind::Text, Kind::Picture].into_iter().filter_map(|kind| self.main_model(kind, members)).collect();
+        let mut chosen: Vec<ModelSpec> = [Kind::Text, Kind::Picture]
+            .into_iter()
+            .filter_map(|kind| self.main_model(kind, members))
+            .collect();
         for model in self.queue.models() {
             if chosen.iter().all(|known| known.id != model) {
                 chosen.extend(members.model(model).cloned());

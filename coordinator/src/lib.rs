@@ -8,18 +8,18 @@
 //! 3. when nothing else happens until [`Coordinator::wake_at`], hand in [`Input::Tick`].
 //!
 //! ```text
-//!  Input --> coordinator --+-- membership   who is here, alive, and can do what
+//!  Input --> coordinator --+-- membership   who is here, over which path, and can do what   (health: is it alive, how fit)
 //!                          +-- election     who leads
-//!                          +-- leader       (if this peer leads) plan, queue: what to load, what to grant
-//!                          +-- book         every job and its answer, as all peers know them
+//!                          +-- leader       (if this peer leads) planner, teams, queue, credit: what to load, what to grant
+//!                          +-- book         every job and what has come of it, as all peers know them
 //!                          +-- owner        running the jobs that this peer keeps
-//!                          +-- stage        running other peers' chunks on the layers held here
+//!                          +-- stage        running other peers' units on the layers held here
 //!                          +-- ranges       layers held here
 //!            outputs <-- outbox (messages to oneself are taken in before `handle` returns)
 //! ```
 //!
 //! Reading order: [`ids`] and [`limits`], then [`io`] (what goes in and out), [`wire`] (what peers say to each other),
-//! [`plan`] (pure), and the modules above from the top.
+//! [`planner`] and [`pieces`] (pure), and the modules above from the top.
 
 mod book;
 mod coordinator;

@@ -189,16 +189,14 @@ impl Members {
     /// The echo that belongs into the next pulse to `id`, over a relay or not.
     pub fn echo(&self, now: Millis, id: PeerId, relayed: bool) -> Option<Echo> {
         let peer = self.peers.get(&id)?;
-        let path =
-            if relayed { peer.relay.as_ref().map(|(_, path)| path) } else { peer.direct.as_ref() };
+        let path = if relayed { peer.relay.as_ref().map(|(_, path)| path) } else { peer.direct.as_ref() };
         path?.echo(now)
     }
 
     /// A pulse to `id` leaves.
     pub fn sent(&mut self, now: Millis, id: PeerId, relayed: bool) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let path =
-            if relayed { peer.relay.as_mut().map(|(_, path)| path) } else { peer.direct.as_mut() };
+        let path = if relayed { peer.relay.as_mut().map(|(_, path)| path) } else { peer.direct.as_mut() };
         if let Some(path) = path {
             path.rhythm.sent(now);
         }
@@ -286,7 +284,8 @@ impl Members {
     /// and welcome.
     pub fn known(&self) -> Vec<PeerId> {
         let worth = |peer: &Peer| {
-            peer.greeted != Greeted::OtherVersion && (peer.direct.is_some() || (peer.live && peer.relay.is_some()))
+            peer.greeted != Greeted::OtherVersion
+                && (peer.direct.is_some() || (peer.live && peer.relay.is_some()))
         };
         self.peers.iter().filter(|(_, peer)| worth(peer)).map(|(&id, _)| id).collect()
     }

@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn every_crew_finishes_every_picture() {
         for steps in [1, 4, 5, 28] {
-            for (guided, tiles, members, done) in
-                (0..64).map(|n| (n & 1 == 1, 1 + (n >> 1) % 4, 1 + usize::from(n >> 3) % 5, (n % 6).min(steps)))
+            for (guided, tiles, members, done) in (0..64)
+                .map(|n| (n & 1 == 1, 1 + (n >> 1) % 4, 1 + usize::from(n >> 3) % 5, (n % 6).min(steps)))
             {
                 let shape = shape(steps, guided, tiles);
                 let programs: Vec<_> = (0..members).map(|me| program(shape, members, me, done, 0)).collect();

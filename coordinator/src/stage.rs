@@ -183,9 +183,7 @@ impl Stages {
     pub fn down(&mut self, peer: PeerId, name: &str, out: &mut Outbox) {
         self.drop_if(out, |session| session.head.owner == peer);
         let reason = format!("lost its link to {name}");
-        self.fail(out, &reason, Some(peer), |session| {
-            session.neighbours().contains(&peer)
-        });
+        self.fail(out, &reason, Some(peer), |session| session.neighbours().contains(&peer));
     }
 
     /// Gives up sessions of which a neighbour has fallen silent.

@@ -15,7 +15,7 @@ pub struct Limits {
     pub nonsense: u32,
     /// Bytes that wait for one peer. Source: twice what 63 newcomers at once send it (63 × 10 × 4 KB).
     pub outbox_bytes: usize,
-    /// Peers in one room. Source: `coordinator::limits::PEERS`.
+    /// Peers in one room. Source: guess; each page of a full mesh has a connection to each of the others.
     pub peers_per_room: usize,
     /// Rooms. Source: guess; about 1 KB each while they exist.
     pub rooms: usize,

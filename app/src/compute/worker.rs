@@ -7,7 +7,6 @@ use super::files::Files;
 use super::{ModelSource, Report, Request};
 use crate::sampling::Sampling;
 use coordinator::io::{Chunk, ChunkOutput, Part, Rows, Task};
-use coordinator::{JobId, Lease};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kernels::engine::{Input, Step, StepOut};

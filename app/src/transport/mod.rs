@@ -35,6 +35,13 @@ mod ws;
 
 pub use webrtc::WebRtc;
 
+/// Flow control alone, without a network, for the benches.
+#[doc(hidden)]
+pub mod flow {
+    pub use super::receiving::Receiving;
+    pub use super::sending::Sending;
+}
+
 use crate::link::RoomLink;
 use coordinator::PeerId;
 use coordinator::io::Lane;

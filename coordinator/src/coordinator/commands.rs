@@ -51,7 +51,10 @@ impl Coordinator {
         })?;
         if text.len() > limits::PROMPT_BYTES {
             let most = limits::PROMPT_BYTES;
-            return Err(format!("The prompt has {} bytes, at most {most} are possible: shorten it.", text.len()));
+            return Err(format!(
+                "The prompt has {} bytes, at most {most} are possible: shorten it.",
+                text.len()
+            ));
         }
         self.fit(&mut work, &model)?;
         if self.book.open_of(self.me) >= limits::JOBS_PER_PEER {
@@ -98,7 +101,8 @@ impl Coordinator {
             return of_kind(id).cloned();
         }
         let planned = self.plan.iter().flat_map(|plan| &plan.models).find_map(|plan| of_kind(plan.model));
-        let own = || self.members.own.offers.iter().map(|offer| &offer.model).find(|model| model.kind == kind);
+        let own =
+            || self.members.own.offers.iter().map(|offer| &offer.model).find(|model| model.kind == kind);
         planned.or_else(own).cloned()
     }
 }

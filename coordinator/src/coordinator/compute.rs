@@ -44,13 +44,7 @@ impl Coordinator {
         self.stir = true;
     }
 
-    pub(super) fn ran(
-        &mut self,
-        job: JobId,
-        lease: Lease,
-        number: u32,
-        result: Result<ChunkOutput, String>,
-    ) {
+    pub(super) fn ran(&mut self, job: JobId, lease: Lease, number: u32, result: Result<ChunkOutput, String>) {
         if let Some((given, work, model)) = self.given.remove(&(job, lease, number))
             && result.is_ok()
         {
@@ -80,7 +74,8 @@ impl Coordinator {
     /// Puts what the device has shown in the place of what its probe promised.
     pub(super) fn own_speed(&mut self) {
         for offer in &mut self.members.own.offers {
-            if let Some(probed) = self.probed.get(&offer.model.id).filter(|_| offer.model.kind == Kind::Text) {
+            if let Some(probed) = self.probed.get(&offer.model.id).filter(|_| offer.model.kind == Kind::Text)
+            {
                 let micros = self.meter.report_layer_micros(probed.layer_micros);
                 offer.speed.layer_micros = micros;
                 // A device that is slower at one token is slower at many.

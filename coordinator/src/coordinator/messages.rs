@@ -110,9 +110,7 @@ impl Coordinator {
                 self.stir |= kept;
                 self.book.story(now, from, story, &self.members, &mut self.out)
             }
-            Message::Picture(picture) => {
-                self.book.picture(now, from, picture, &self.members, &mut self.out)
-            }
+            Message::Picture(picture) => self.book.picture(now, from, picture, &self.members, &mut self.out),
             Message::Missing { job, have } => {
                 self.book.missing(from, job, have, &mut self.out);
                 Ok(())
@@ -190,7 +188,8 @@ impl Coordinator {
         let was_ready = self.members.report(from).map(|old| (old.ready.clone(), old.trouble.clone()));
         let ready = Some((report.ready.clone(), report.trouble.clone()));
         let old = self.members.report(from);
-        let links = old.map(|old| (&old.sees, &old.round_trips_ms)) != Some((&report.sees, &report.round_trips_ms));
+        let links =
+            old.map(|old| (&old.sees, &old.round_trips_ms)) != Some((&report.sees, &report.round_trips_ms));
         if let Some(leader) = self.leader.as_mut().filter(|_| links) {
             leader.links_changed();
         }

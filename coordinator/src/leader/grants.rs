@@ -122,8 +122,7 @@ impl Leader {
         let waiting = self.queue.waiting_by_model(next.model) as usize;
         let crew = planner::crew(&shape, &free, &desk.links, waiting)?;
         // The second member of a guided crew runs the other half.
-        let members =
-            if shape.guided && crew.half.is_none() { vec![crew.primary] } else { crew.members() };
+        let members = if shape.guided && crew.half.is_none() { vec![crew.primary] } else { crew.members() };
         let layers = model.whole();
         Some(members.into_iter().take(limits::STAGES).map(|peer| Stage { peer, layers }).collect())
     }
@@ -162,11 +161,16 @@ impl Leader {
             return None;
         }
         let spec = self.models.get(&model)?.model();
-        let seen =
-            planner::Room { model: spec, workers: &desk.workers, links: &desk.links, hidden_bytes: spec.hidden_bytes.into() };
+        let seen = planner::Room {
+            model: spec,
+            workers: &desk.workers,
+            links: &desk.links,
+            hidden_bytes: spec.hidden_bytes.into(),
+        };
         let loads = self.team_loads(model, desk);
-        let others = (0..desk.teams.len())
-            .filter(|&at| desk.teams[at].0.stages != running.stages && loads[at] < capacity(&desk.teams[at].0));
+        let others = (0..desk.teams.len()).filter(|&at| {
+            desk.teams[at].0.stages != running.stages && loads[at] < capacity(&desk.teams[at].0)
+        });
         let best = others.min_by_key(|&at| desk.teams[at].1.saturating_mul(loads[at] as u64 + 1))?;
         let stages = &desk.teams[best].0.stages;
         let predicted = planner::predict_text(&seen, stages, prompt, loads[best] + 1)?;
@@ -187,7 +191,8 @@ impl Leader {
         let (teams, loading, why) = (roster.serving().len(), roster.is_loading(), roster.why().to_owned());
         match () {
             () if teams > 0 => {
-                let wait = self.unit_ms(ask, room).and_then(|ms| self.queue.estimate(room.now, ask.job, ms, teams));
+                let wait =
+                    self.unit_ms(ask, room).and_then(|ms| self.queue.estimate(room.now, ask.job, ms, teams));
                 Standing::Queued { place, wait_ms: wait.map(|ms| ms.min(u32::MAX.into()) as u32) }
             }
             () if loading => clip("the model's layers are being loaded"),

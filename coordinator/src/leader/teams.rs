@@ -26,19 +26,19 @@ pub struct Roster {
 impl Roster {
     /// No teams yet.
     pub const fn new(model: ModelSpec) -> Self {
-        Self {
-            model,
-            planned: Vec::new(),
-            leaving: Vec::new(),
-            why: String::new(),
-            spread: Spread::Measured,
-        }
+        Self { model, planned: Vec::new(), leaving: Vec::new(), why: String::new(), spread: Spread::Measured }
     }
 
     /// The teams of another leader's plan.
     pub fn known(model: ModelSpec, plan: &ModelPlan, spread: Spread) -> Self {
         let teams = plan.teams.iter().filter(|team| !team.stages.is_empty());
-        Self { model, planned: teams.map(|team| Team { serves: false, ..team.clone() }).collect(), leaving: Vec::new(), why: plan.why.clone(), spread }
+        Self {
+            model,
+            planned: teams.map(|team| Team { serves: false, ..team.clone() }).collect(),
+            leaving: Vec::new(),
+            why: plan.why.clone(),
+            spread,
+        }
     }
 
     /// The model.
@@ -120,7 +120,9 @@ impl Leader {
             }
             self.bring(&model, stages, why, &workers, members);
             let peers = workers.iter().map(|worker| worker.id);
-            for (id, bytes) in self.models.get(&model.id).into_iter().flat_map(|roster| roster.bytes(peers.clone())) {
+            for (id, bytes) in
+                self.models.get(&model.id).into_iter().flat_map(|roster| roster.bytes(peers.clone()))
+            {
                 let sum = taken.entry(id).or_default();
                 *sum = sum.saturating_add(bytes);
             }
@@ -173,12 +175,17 @@ impl Leader {
     ) {
         let able: BTreeSet<PeerId> = workers.iter().map(|worker| worker.id).collect();
         let whole = |team: &Team| {
-            let has = |stage: &Stage| able.contains(&stage.peer) && holds(members, stage.peer, part(model, stage));
+            let has =
+                |stage: &Stage| able.contains(&stage.peer) && holds(members, stage.peer, part(model, stage));
             team.stages.iter().all(has) && linked(team, workers)
         };
         let Some(roster) = self.models.get_mut(&model.id) else { return };
-        let old: Vec<Team> =
-            roster.planned.drain(..).chain(roster.leaving.drain(..)).filter(|team| team.serves && whole(team)).collect();
+        let old: Vec<Team> = roster
+            .planned
+            .drain(..)
+            .chain(roster.leaving.drain(..))
+            .filter(|team| team.serves && whole(team))
+            .collect();
         let planned: Vec<Team> = wanted.into_iter().map(|stages| Team { stages, serves: false }).collect();
         let told = &self.told;
         let knows = |stage: &Stage| {
@@ -269,7 +276,9 @@ fn painters(model: &ModelSpec, workers: &[Worker], units: usize) -> (Vec<Vec<Sta
     }
     let why = match (able, painters.len()) {
         (0, _) => format!("no device here can hold {}", model.name),
-        (_, 0) => format!("{able} devices can paint; {} is loaded when somebody asks for a picture", model.name),
+        (_, 0) => {
+            format!("{able} devices can paint; {} is loaded when somebody asks for a picture", model.name)
+        }
         (_, 1) => format!("{} paints", painters[0].name),
         (_, many) => format!("{many} devices paint: a picture each, or one together"),
     };

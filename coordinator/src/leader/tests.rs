@@ -77,7 +77,7 @@ fn whole_peers_serve_whole_jobs_and_the_least_loaded_first() {
         served.extend(office.ask(BO, &ask(nth(BO, serial % 4)), &members));
     }
     let peers: Vec<u128> = served.iter().map(|(_, running)| running.stages[0].peer.0).collect();
-    let first: std::collections::BTreeSet<u128> = peers[..3].iter().copied().collect();
+    let first: BTreeSet<u128> = peers[..3].iter().copied().collect();
     assert_eq!(first.len(), 3, "three jobs, three peers");
     let most = (1..=3).map(|peer| peers.iter().filter(|&&p| p == peer).count()).max();
     assert_eq!((peers.len(), most), (6, Some(2)), "then one more each, which waits for its turn there");

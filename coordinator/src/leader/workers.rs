@@ -51,6 +51,45 @@ fn worker(id: PeerId, report: &Report, model: &ModelSpec, members: &Members, tak
     })
 }
 
+/// Everyone who could compute for a model that perhaps nobody here has yet: for a verdict before anything is fetched. A
+/// device that has not measured itself with it is taken to read its weights as fast as those of a model that it has.
+pub fn survey(model: &ModelSpec, members: &Members) -> Vec<Worker> {
+    let worker = |(id, report): (PeerId, &Report)| {
+        let capability = report.capability.filter(|_| report.share && report.fitness.as_last_resort())?;
+        let held = report.ready.iter().filter(|part| part.model == model.id).map(|part| part.layers);
+        Some(Worker {
+            id,
+            name: members.name(id),
+            memory: capability.memory,
+            speed: scaled(speed_with(report, model)?, report.fitness.percent()),
+            held: held.collect(),
+            sees: report.sees.iter().copied().collect(),
+        })
+    };
+    members.reports().into_iter().filter_map(worker).collect()
+}
+
+fn speed_with(report: &Report, model: &ModelSpec) -> Option<Speed> {
+    if let Some(offer) = report.offers.iter().find(|offer| offer.model.id == model.id) {
+        return Some(offer.speed);
+    }
+    let other = report.offers.iter().find(|offer| offer.model.kind == model.kind)?;
+    let scale = |micros: u32| {
+        let scaled = u64::from(micros).saturating_mul(model.layer_bytes) / other.model.layer_bytes.max(1);
+        scaled.clamp(1, u32::MAX.into()) as u32
+    };
+    let Speed { layer_micros, prefill_micros, hop_micros, step_micros, encode_micros, decode_micros } =
+        other.speed;
+    Some(Speed {
+        layer_micros: scale(layer_micros),
+        prefill_micros: scale(prefill_micros),
+        hop_micros,
+        step_micros: scale(step_micros),
+        encode_micros: scale(encode_micros),
+        decode_micros: scale(decode_micros),
+    })
+}
+
 /// A device that is fit for half of the work is planned with as one that is half as fast.
 fn scaled(speed: Speed, percent: u8) -> Speed {
     let percent = if percent == 0 { 100 } else { u64::from(percent.min(100)) };
@@ -70,9 +109,8 @@ pub fn links(members: &Members) -> Links {
     let reports = members.reports();
     let pairs = reports.iter().flat_map(|(&id, report)| {
         let seen = report.sees.iter().zip(&report.round_trips_ms);
-        seen.filter(move |&(&other, &ms)| id < other && ms > 0).map(move |(&other, &ms)| {
-            ((id, other), Link { round_trip_ms: ms.into(), ..Link::UNMEASURED })
-        })
+        seen.filter(move |&(&other, &ms)| id < other && ms > 0)
+            .map(move |(&other, &ms)| ((id, other), Link { round_trip_ms: ms.into(), ..Link::UNMEASURED }))
     });
     pairs.collect()
 }

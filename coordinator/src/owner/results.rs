@@ -18,7 +18,8 @@ impl Owner {
             return Err("its job does not run here".into());
         };
         let late = mutation::on(Mutation::AcceptLateResult);
-        let attempt = work.attempts.get_mut(&0).filter(|attempt| late || attempt.running.lease == token.lease);
+        let attempt =
+            work.attempts.get_mut(&0).filter(|attempt| late || attempt.running.lease == token.lease);
         let Some(attempt) = attempt else {
             return Err("its lease is old".into());
         };

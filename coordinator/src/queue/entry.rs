@@ -74,8 +74,12 @@ impl Entry {
             self.recovering |= self.units();
             self.running.clear();
         }
-        let theirs: BTreeMap<u16, &Running> =
-            ask.running.iter().filter(|it| usize::from(it.unit) < limits::UNITS).map(|it| (it.unit, it)).collect();
+        let theirs: BTreeMap<u16, &Running> = ask
+            .running
+            .iter()
+            .filter(|it| usize::from(it.unit) < limits::UNITS)
+            .map(|it| (it.unit, it))
+            .collect();
         let lost = self.compare(now, ask, &theirs);
         for (unit, running) in theirs {
             self.running.entry(unit).or_insert_with(|| Held { running: running.clone(), granted: now });

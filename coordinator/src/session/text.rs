@@ -29,8 +29,8 @@ pub struct TextSession {
     next: u32,
     /// Given to the compute worker: position and rows.
     running: VecDeque<(u32, u32)>,
-    /// Positions sent on and not acknowledged.
-    unacked: VecDeque<u32>,
+    /// Sent on and not acknowledged: position and rows.
+    unacked: VecDeque<(u32, u32)>,
 }
 
 impl TextSession {
@@ -93,7 +93,7 @@ impl TextSession {
     /// # Errors
     /// Says why that is dropped.
     pub fn ack(&mut self, head: &Head, from: PeerId, position: u32, out: &mut Outbox) -> Result<(), String> {
-        if head.following() != Some(from) || self.unacked.front() != Some(&position) {
+        if head.following() != Some(from) || self.unacked.front().map(|(sent, _)| *sent) != Some(position) {
             return Err("an acknowledgement of nothing that was sent".into());
         }
         self.unacked.pop_front();
@@ -143,7 +143,7 @@ impl TextSession {
         let samples = self.samples(head, position + rows);
         match (result?, head.following()) {
             (ChunkOutput::Hidden(bytes), Some(next)) => {
-                self.unacked.push_back(position);
+                self.unacked.push_back((position, rows));
                 let (job, lease) = head.key();
                 out.send(next, Message::Hidden(Hidden { job, lease, position, rows, bytes }));
             }
@@ -162,7 +162,9 @@ impl TextSession {
 
     /// Gives the compute worker whatever is due, as far as the window allows.
     pub fn pump(&mut self, head: &Head, out: &mut Outbox) {
-        while self.in_flight() < self.window() {
+        // As many rows as a window of full passes has: the channel's queue holds no more.
+        let most = (limits::WINDOW * limits::PASS_TOKENS) as u32;
+        while self.in_flight() < self.window() && self.rows_in_flight() < most {
             let Some((input, rows)) = self.due(head) else { return };
             let position = self.next;
             self.next += rows;
@@ -170,6 +172,10 @@ impl TextSession {
             let sample = self.samples(head, self.next).then(|| self.sampling.clone());
             head.run(position, Task::Pass { position, input, sample }, out);
         }
+    }
+
+    fn rows_in_flight(&self) -> u32 {
+        self.running.iter().chain(&self.unacked).map(|(_, rows)| rows).sum()
     }
 
     /// What may be between this stage and the next.
@@ -223,7 +229,6 @@ fn announce(head: &Head, position: u32, token: u32, end: bool, out: &mut Outbox)
     }
     out.send(head.owner, message);
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -216,8 +216,8 @@ pub(crate) fn clip(text: &str, bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::ids::{Epoch, JobId, Lease, PeerId};
-    use crate::wire::{Blob, Hidden, Picture, Pulse, Trust};
     use crate::io::Progress;
+    use crate::wire::{Blob, Hidden, Picture, Pulse, Trust};
 
     const PEER: PeerId = PeerId(7);
     const JOB: JobId = JobId { requester: PEER, serial: 1 };
@@ -289,7 +289,11 @@ mod tests {
         for (version, oldest, want, why) in rows {
             assert_eq!(agree(version, oldest), want, "{why}");
         }
-        assert_eq!(encode_as(&hidden(), VERSION - 1), None, "what an older version does not know is not sent");
+        assert_eq!(
+            encode_as(&hidden(), VERSION - 1),
+            None,
+            "what an older version does not know is not sent"
+        );
     }
 
     #[test]

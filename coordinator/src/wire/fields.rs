@@ -1,4 +1,4 @@
-//! Every list, text and byte string of the messages with its bound: see [`bounded`](super::bounded).
+//! Every list, text and byte string of the messages with its bound: see [`bounded`].
 
 use super::{ModelPlan, Running, Team, bounded};
 use crate::ids::PeerId;

@@ -97,7 +97,7 @@ impl Device {
         let micros = match &chunk.task {
             Task::Pass { input: Rows::Tokens(tokens), .. } => pass_micros(row_micros, tokens.len() as u64),
             Task::Pass { input: Rows::Hidden(bytes), .. } => pass_micros(row_micros, bytes.len() as u64 / 8),
-            Task::Piece { piece, settings, .. } => self.step_micros * branches(*piece, settings),
+            Task::Piece { piece, settings, .. } => self.step_micros * quarters(*piece, settings) / 4,
         };
         self.current = Some(chunk);
         let ms = micros.div_ceil(1_000);
@@ -143,13 +143,13 @@ fn pass_micros(row_micros: u64, rows: u64) -> u64 {
     row_micros + row_micros * rows.saturating_sub(1) / ROWS_AT_ONCE
 }
 
-/// What a piece takes, in branches of a step: encoding and decoding as much as one, joining nothing.
-fn branches(piece: Piece, settings: &[u8]) -> u64 {
+/// What a piece takes, in quarters of a branch of a step: encoding takes a branch, and so does decoding the four tiles
+/// that a latent mostly has; joining nothing.
+fn quarters(piece: Piece, settings: &[u8]) -> u64 {
     match piece {
-        Piece::Steps { from, to } => {
-            u64::from(to - from) * if settings.first() == Some(&1) { 2 } else { 1 }
-        }
+        Piece::Steps { from, to } => u64::from(to - from) * if settings.first() == Some(&1) { 8 } else { 4 },
         Piece::Join { .. } => 0,
-        Piece::Encode | Piece::Half { .. } | Piece::Decode { .. } => 1,
+        Piece::Encode | Piece::Half { .. } => 4,
+        Piece::Decode { .. } => 1,
     }
 }

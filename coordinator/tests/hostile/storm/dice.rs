@@ -270,7 +270,9 @@ impl Dice {
     fn ask(&mut self) -> Ask {
         let text = self.roll(2) == 0;
         let demand = match text {
-            true => Demand::Text { prompt: 1, known: self.number(), left: self.number(), gap_ms: self.number() },
+            true => {
+                Demand::Text { prompt: 1, known: self.number(), left: self.number(), gap_ms: self.number() }
+            }
             false => Demand::Picture(self.shape()),
         };
         Ask {

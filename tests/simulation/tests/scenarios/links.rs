@@ -30,7 +30,7 @@ fn a_leader_of_no_use_is_replaced() {
     let mut world = World::new(1, LAYERS);
     for peer in [ADA, BO, CY] {
         world.join_as(peer, Spec::TAB);
-        world.run_for(4_000);
+        world.run_for(6_000);
     }
     world.run_for(6_000);
     assert_eq!(leader(&world, BO), Some(ADA));

@@ -3,6 +3,7 @@
 use coordinator::io::{End, JobState, Spread, TextWork, Work};
 use coordinator::{Command, JobId, PeerId};
 use simulation::invariants::{jobs_end, one_coordinator, tokens_gapless_and_solo};
+use simulation::toy;
 use simulation::world::{Spec, World};
 
 mod faults;
@@ -15,6 +16,9 @@ const LAYERS: u16 = 8;
 const ADA: PeerId = PeerId(1 << 100);
 const BO: PeerId = PeerId(2 << 100);
 const CY: PeerId = PeerId(3 << 100);
+
+/// Tokens of every prompt: a full pass and a part of one.
+const PROMPT: u32 = 70;
 
 /// A slow tab, so that a story takes some seconds.
 const SLOW: Spec = Spec { layer_micros: 5_000, ..Spec::TAB };
@@ -32,10 +36,21 @@ fn room(peers: &[PeerId]) -> World {
 }
 
 fn write(world: &mut World, author: PeerId, max_new: u32) -> JobId {
-    let prompt: Vec<u32> = (0..70).collect();
+    let prompt: Vec<u32> = (0..PROMPT).collect();
     let work = Work::Text(TextWork { prompt, max_new, sampling: vec![4] });
     let command = Command::Submit { model: None, text: "Once".into(), work };
     world.command(author, command);
+    let jobs = &world.peers[&author].witness.jobs;
+    *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
+}
+
+/// Asks for a story of two hundred tokens.
+fn write_long(world: &mut World, author: PeerId) -> JobId {
+    let prompt: Vec<u32> = (0..PROMPT).collect();
+    let long = |seed: &u8| toy::solo(LAYERS, &prompt, 200, &[*seed]).0.len() == 200;
+    let sampling = vec![(0..=u8::MAX).find(long).expect("one of five stories is that long")];
+    let work = Work::Text(TextWork { prompt, max_new: 200, sampling });
+    world.command(author, Command::Submit { model: None, text: "Once".into(), work });
     let jobs = &world.peers[&author].witness.jobs;
     *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
 }
@@ -132,7 +147,7 @@ fn whoever_leaves_the_story_goes_on() {
 
 fn whole(world: &World, job: JobId) -> usize {
     let Work::Text(text) = &world.peers[&BO].witness.jobs[&job].job.work else { panic!("it is a story") };
-    simulation::toy::solo(LAYERS, &text.prompt, text.max_new, &text.sampling).0.len()
+    toy::solo(LAYERS, &text.prompt, text.max_new, &text.sampling).0.len()
 }
 
 #[test]
