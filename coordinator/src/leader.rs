@@ -11,7 +11,7 @@
 //! ```
 
 use crate::ids::{Epoch, Lease, Millis, ModelId, PeerId};
-use crate::io::{Kind, ModelSpec, Part, Spread};
+use crate::io::{Kind, ModelSpec, Part, Spread, Stage};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
@@ -198,12 +198,16 @@ impl Leader {
         self.choose_models(members);
         self.queue.expire(now, |asker| !members.is_live(asker));
         let models = &self.models;
-        self.queue.revoke(|job_model, running| {
-            let holds = |stage: &crate::io::Stage| {
-                teams::holds(members, stage.peer, Part { model: job_model, layers: stage.layers })
-            };
-            !models.contains_key(&job_model) || !running.stages.iter().all(holds)
-        });
+        let lost = |model: ModelId, running: &Running| {
+            let Some(roster) = models.get(&model) else { return true };
+            let holds =
+                |stage: &Stage| teams::holds(members, stage.peer, Part { model, layers: stage.layers });
+            let rests = |stage: &Stage| rests(members, stage.peer);
+            // Whoever has to rest goes on only if nobody else can.
+            let others = || roster.serving().into_iter().any(|team| !team.stages.iter().any(rests));
+            !running.stages.iter().all(holds) || (running.stages.iter().any(rests) && others())
+        };
+        self.queue.revoke(lost);
         let demands = std::mem::take(&mut self.demands);
         self.demands = demands.into_iter().filter(|(job, _)| self.queue.contains(*job)).collect();
         self.plan_teams(now, members);
@@ -284,6 +288,11 @@ fn most_common(kind: Kind, members: &Members) -> Option<ModelSpec> {
     }
     let best = counts.iter().max_by_key(|(id, (count, _))| (*count, std::cmp::Reverse(**id)));
     best.map(|(_, (_, model))| (*model).clone())
+}
+
+/// Whether a peer says that its device is not fit for any work.
+fn rests(members: &Members, id: PeerId) -> bool {
+    members.report(id).is_some_and(|report| !report.fitness.as_last_resort())
 }
 
 /// How many units each peer runs.

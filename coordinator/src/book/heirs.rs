@@ -62,7 +62,10 @@ impl Book {
         for (&job, record) in &mut self.records {
             let waited = |since: Millis| now.since(since) >= limits::ORPHAN_MS;
             match &record.ending {
-                Some((end, since)) if record.keeper == me || now.since(*since) >= limits::PIXELS_MS => {
+                Some((end, since))
+                    if now.since(*since) >= limits::PIXELS_MS
+                        || (record.keeper == me && !members.is_live(job.requester)) =>
+                {
                     if members.is_live(job.requester) {
                         lost.push((job, end.clone()));
                     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 impl Leader {
     /// Everyone who can take layers of `model`, with `taken` bytes of memory given to other models. Whoever is a last
-    /// resort counts only if it has layers already, or if nobody else is there.
+    /// resort, or should rest, counts only if nobody else is there.
     pub(super) fn workers(
         &self,
         now: Millis,
@@ -20,20 +20,41 @@ impl Leader {
     ) -> Vec<Worker> {
         let trusted = |id: PeerId| self.suspects.get(&id).is_none_or(|suspect| now >= suspect.until);
         let roster = self.models.get(&model.id);
-        let all: Vec<(bool, Worker)> = members
+        let all: Vec<(Standby, Worker)> = members
             .reports()
             .into_iter()
             .filter(|(id, report)| report.share && report.trouble.is_none() && trusted(*id))
-            .filter(|(_, report)| report.fitness.as_last_resort())
             .filter_map(|(id, report)| {
                 let has = roster.is_some_and(|roster| roster.has(id));
                 let taken = taken.get(&id).copied().unwrap_or(0);
                 let worker = worker(id, report, model, members, taken)?;
-                Some((report.fitness.percent() > 0 || has, worker))
+                Some((Standby::of(report, has), worker))
             })
             .collect();
-        let nobody_else = !all.iter().any(|(preferred, _)| *preferred);
-        all.into_iter().filter(|(preferred, _)| *preferred || nobody_else).map(|(_, worker)| worker).collect()
+        let best = all.iter().map(|(standby, _)| *standby).min();
+        all.into_iter().filter(|(standby, _)| Some(*standby) == best).map(|(_, worker)| worker).collect()
+    }
+}
+
+/// Who is asked first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standby {
+    /// Fit, or a last resort that has its layers already.
+    Ready,
+    /// Only if nobody is ready.
+    LastResort,
+    /// It should rest, and works only if nobody else is there at all.
+    Rests,
+}
+
+impl Standby {
+    fn of(report: &Report, has_layers: bool) -> Self {
+        match report.fitness {
+            fitness if fitness.percent() > 0 => Self::Ready,
+            fitness if fitness.as_last_resort() && has_layers => Self::Ready,
+            fitness if fitness.as_last_resort() => Self::LastResort,
+            _ => Self::Rests,
+        }
     }
 }
 

@@ -130,7 +130,11 @@ fn at_rest(world: &World, failures_allowed: bool) -> Result<(), String> {
 
 /// What everybody who does not lie thinks of the others' work.
 fn honest_credit(world: &World) -> Result<(), String> {
-    let work = world.peers.iter().map(|(&id, peer)| (id, Work { done: peer.done, forges: peer.spec.forges })).collect();
+    let work = world
+        .peers
+        .iter()
+        .map(|(&id, peer)| (id, Work { done: peer.done, forges: peer.spec.forges }))
+        .collect();
     let honest = world.peers.iter().filter(|(_, peer)| peer.alive && !peer.spec.forges);
     honest.into_iter().try_for_each(|(id, peer)| {
         let shown = peer.witness.room.peers.iter().map(|view| (view.id, view.credit));

@@ -83,7 +83,9 @@ impl Witness {
 
     fn paint(&mut self, job: JobId, unit: u16, progress: Progress) {
         match (self.jobs.get_mut(&job), progress) {
-            (Some(seen), _) if seen.end.is_some() => self.broken.push(format!("{job:?}: pixels after its end")),
+            (Some(seen), _) if seen.end.is_some() => {
+                self.broken.push(format!("{job:?}: pixels after its end"))
+            }
             (Some(seen), Progress::Tile { tile, pixels }) => {
                 if seen.tiles.insert((unit, tile), pixels).is_some() {
                     self.broken.push(format!("{job:?}: tile {tile} of picture {unit} came twice"));

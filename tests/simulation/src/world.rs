@@ -191,7 +191,11 @@ impl World {
         let token = mail::token(&input);
         let outputs = peer.node.handle(peer.clock.read(now), input);
         let epoch = peer.node.epoch();
-        let grew = |job| outputs.iter().any(|output| matches!(output, Output::Event(Event::Tokens { job: grown, .. }) if *grown == job));
+        let grew = |job| {
+            outputs.iter().any(
+                |output| matches!(output, Output::Event(Event::Tokens { job: grown, .. }) if *grown == job),
+            )
+        };
         let always = [
             token.map_or(Ok(()), |(job, lease)| peer.closed.token(job, lease, grew(job))),
             invariants::bounded_queues::check(&peer.node.sizes(), outputs.len()),

@@ -24,14 +24,20 @@ pub const fn worth(bytes: u64) -> u64 {
 ///
 /// # Errors
 /// Names who has too many.
-pub fn check(shown: impl Iterator<Item = (PeerId, u64)>, work: &BTreeMap<PeerId, Work>) -> Result<(), String> {
+pub fn check(
+    shown: impl Iterator<Item = (PeerId, u64)>,
+    work: &BTreeMap<PeerId, Work>,
+) -> Result<(), String> {
     for (peer, credits) in shown {
         let own = work.get(&peer).copied().unwrap_or_default().done;
         // A liar's word about others counts as far as its own work backs it.
         let liars = work.iter().filter(|(id, work)| work.forges && **id != peer).map(|(_, work)| work.done);
         let most = liars.fold(own.saturating_add(UNVERIFIED), u64::saturating_add);
         if credits.saturating_mul(CREDIT) > most {
-            return Err(format!("{peer} has {credits} credits, minted: its work is worth {} at most", most / CREDIT));
+            return Err(format!(
+                "{peer} has {credits} credits, minted: its work is worth {} at most",
+                most / CREDIT
+            ));
         }
     }
     Ok(())
@@ -44,8 +50,10 @@ mod tests {
     #[test]
     fn made_up_scores() {
         let peers = [(PeerId(1), 5, false), (PeerId(2), 7, true)];
-        let work: BTreeMap<PeerId, Work> =
-            peers.into_iter().map(|(id, credits, forges)| (id, Work { done: credits * CREDIT, forges })).collect();
+        let work: BTreeMap<PeerId, Work> = peers
+            .into_iter()
+            .map(|(id, credits, forges)| (id, Work { done: credits * CREDIT, forges }))
+            .collect();
         let cap = UNVERIFIED / CREDIT;
         let rows = [
             (PeerId(1), 5, true, "what it did"),

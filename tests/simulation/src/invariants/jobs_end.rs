@@ -47,8 +47,13 @@ mod tests {
     fn screen(end: Option<End>) -> Witness {
         let id = JobId { requester: PeerId(1), serial: 1 };
         let (author, text) = (String::new(), String::new());
-        let job =
-            Job { id, model: ModelId([0; 32]), author, text, work: Work::Text(TextWork { prompt: vec![1], max_new: 1, sampling: vec![] }) };
+        let job = Job {
+            id,
+            model: ModelId([0; 32]),
+            author,
+            text,
+            work: Work::Text(TextWork { prompt: vec![1], max_new: 1, sampling: vec![] }),
+        };
         let mut witness = Witness::default();
         witness.jobs.insert(id, Seen { end, ..Seen::new(0, job, vec![]) });
         witness

@@ -48,7 +48,10 @@ fn check_pictures(work: &PictureWork, seen: &Seen) -> Result<(), String> {
         for (tile, pixels) in (0..).zip(&solo) {
             match seen.tiles.get(&(unit, tile)) {
                 Some(painted) if painted != pixels => {
-                    return Err(format!("{:?}: tile {tile} of picture {unit} differs from solo", seen.job.id));
+                    return Err(format!(
+                        "{:?}: tile {tile} of picture {unit} differs from solo",
+                        seen.job.id
+                    ));
                 }
                 None if seen.end == Some(End::Finished) => {
                     return Err(format!("{:?}: it ended without tile {tile} of picture {unit}", seen.job.id));
@@ -70,7 +73,13 @@ mod tests {
 
     fn job() -> Job {
         let (author, text) = (String::new(), String::new());
-        Job { id: ID, model: ModelId([0; 32]), author, text, work: Work::Text(TextWork { prompt: vec![1, 2, 3], max_new: 5, sampling: vec![9] }) }
+        Job {
+            id: ID,
+            model: ModelId([0; 32]),
+            author,
+            text,
+            work: Work::Text(TextWork { prompt: vec![1, 2, 3], max_new: 5, sampling: vec![9] }),
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A painter of hashes: a latent is a hash of everything that was done to it, in order, and so are its pixels.
 
 use crate::dice::mix;
-use coordinator::io::{Piece, PictureWork};
+use coordinator::io::{PictureWork, Piece};
 
 /// Runs one piece of picture `unit`.
 ///
@@ -77,10 +77,13 @@ mod tests {
     /// However a picture is cut into pieces, its pixels are the same.
     #[test]
     fn every_crew_paints_the_same() {
-        for (guided, members, done) in [(true, 1, 0), (true, 2, 0), (true, 3, 3), (false, 1, 0), (false, 2, 4)] {
+        for (guided, members, done) in
+            [(true, 1, 0), (true, 2, 0), (true, 3, 3), (false, 1, 0), (false, 2, 4)]
+        {
             let shape = Shape { count: 1, steps: 9, guided, tiles: 3 };
             let work = PictureWork { shape, settings: vec![u8::from(guided), 5] };
-            let programs: Vec<_> = (0..members).map(|me| pieces::program(shape, members, me, done, 0)).collect();
+            let programs: Vec<_> =
+                (0..members).map(|me| pieces::program(shape, members, me, done, 0)).collect();
             let start = steps(encode(&work.settings), noise(0, &work.settings), 0, done, guided);
             let mut made: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
             if done > 0 {

@@ -1,8 +1,8 @@
 //! Compute workers in the world: chunks that end, ranges that load, devices that get ready.
 
 use super::World;
-use crate::device::ROWS_AT_ONCE;
 use super::agenda::Happening;
+use crate::device::ROWS_AT_ONCE;
 use crate::invariants::credit::worth;
 use coordinator::io::{Capability, Chunk, Device as Kind, Offer, Part, Piece, Speed, Task};
 use coordinator::{Input, PeerId};

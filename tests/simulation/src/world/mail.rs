@@ -62,7 +62,8 @@ impl World {
             return bytes;
         }
         let Ok(Message::Report(mut report)) = wire::decode(&bytes) else { return bytes };
-        report.receipts = self.alive().into_iter().take(RECEIPTS).map(|id| (id, self.now * FORGED_PER_MS)).collect();
+        report.receipts =
+            self.alive().into_iter().take(RECEIPTS).map(|id| (id, self.now * FORGED_PER_MS)).collect();
         wire::encode(&Message::Report(report))
     }
 

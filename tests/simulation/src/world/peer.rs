@@ -24,7 +24,8 @@ pub struct Spec {
 
 impl Spec {
     /// An ordinary tab.
-    pub const TAB: Self = Self { layer_micros: 500, memory: 1 << 30, step_micros: 20_000, boast: 1, forges: false };
+    pub const TAB: Self =
+        Self { layer_micros: 500, memory: 1 << 30, step_micros: 20_000, boast: 1, forges: false };
 }
 
 /// See the module.

@@ -73,7 +73,6 @@ fn a_low_battery_gets_no_new_work() {
 }
 
 #[test]
-#[ignore = "the coordinator lets a story end where it runs, however low the battery"]
 fn a_low_battery_hands_its_work_on() {
     let (mut world, job) = low_battery();
     world.run_for(15_000);
