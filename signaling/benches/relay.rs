@@ -46,8 +46,7 @@ fn file(c: &mut Criterion) {
     let code: Vec<u8> = (0..1_000_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
     std::fs::write(dist.path().join("page-0123456789abcdef.wasm"), &code).expect("written");
     std::fs::write(dist.path().join("page-0123456789abcdef.wasm.br"), &code[..500_000]).expect("written");
-    let server =
-        runtime.block_on(start_with(Config { app: Some(dist.path().into()), ..Config::default() }));
+    let server = runtime.block_on(start_with(Config { app: Some(dist.path().into()), ..Config::default() }));
     let mut group = c.benchmark_group("signaling");
     group.throughput(Throughput::Bytes(500_000));
     group.bench_function("half a megabyte that the build compressed", |bench| {

@@ -18,7 +18,9 @@ cargo xtask COMMAND
   lint                           fmt, clippy (native and wasm), doc
   web                            build the page and its compute worker into dist/
   setup                          only install what is missing
-  simulate --seeds N [--from S]  run rooms in virtual time; prints a seed that reproduces a failure
+  simulate --seeds N [--from S | --fresh] [--trace]
+                                 run rooms in virtual time; prints a seed that reproduces a failure
+  simulate --measure KILLS       recovery and efficiency, as tables
   bench                          criterion benches of every crate
 ";
 
