@@ -30,8 +30,8 @@ pub struct Record {
     pub pictures: BTreeMap<u16, Canvas>,
     /// How it ended.
     pub end: Option<End>,
-    /// How it ended in its keeper's words, and since when pixels are missing.
-    ending: Option<(End, Millis)>,
+    /// How it ended in its keeper's words, and how often this peer has asked for the pixels that are missing.
+    ending: Option<(End, u32)>,
     /// Who carries it on.
     pub keeper: PeerId,
     /// What it is doing.

@@ -45,8 +45,8 @@ pub const PREVIEW_BYTES: usize = 32 * 1024;
 pub const PIXELS_MOST: usize = 4 * PIXELS_BYTES;
 /// Bytes of pixels that are kept for newcomers. Source: guess; a tenth of what a phone gives a tab.
 pub const PIXELS_BYTES: usize = 64 * 1024 * 1024;
-/// Milliseconds for which a watcher waits for the pixels of a picture whose job has ended. Source: guess.
-pub const PIXELS_MS: u64 = 60_000;
+/// Times that a watcher asks, one peer after the other, for the pixels of a job that has ended. Source: guess; a minute.
+pub const PIXEL_ASKS: u32 = 20;
 /// Receipts in one report. Source: guess; the workers that served a peer most.
 pub const RECEIPTS: usize = 64;
 /// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: guess; enough to

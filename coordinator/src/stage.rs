@@ -25,6 +25,8 @@ pub struct Stages {
     sessions: BTreeMap<(JobId, Lease), Session>,
     /// Leases that are over here: a late copy of their opening is not taken.
     closed: VecDeque<(JobId, Lease)>,
+    /// Leases of texts that were opened here, by owner and job.
+    opened: VecDeque<((PeerId, JobId), Lease)>,
     /// When the compute worker last answered, or had nothing to answer.
     answered: Millis,
 }
@@ -48,7 +50,13 @@ pub type Obstacle = (String, Option<PeerId>);
 impl Stages {
     /// No sessions.
     pub const fn new(me: PeerId) -> Self {
-        Self { me, sessions: BTreeMap::new(), closed: VecDeque::new(), answered: Millis(0) }
+        Self {
+            me,
+            sessions: BTreeMap::new(),
+            closed: VecDeque::new(),
+            opened: VecDeque::new(),
+            answered: Millis(0),
+        }
     }
 
     /// Opens a session, unless there is an `obstacle`; then its owner is told.
@@ -71,7 +79,16 @@ impl Stages {
             return Err("the session is over".into());
         }
         let picture = matches!(open.part, OpenPart::Picture(_));
+        // A silent link may deliver an old opening after a newer one that came another way.
+        let late = |(of, newest): &((PeerId, JobId), Lease)| *of == (owner, key.0) && *newest > key.1;
+        if !picture && self.opened.iter().any(late) {
+            return Err("its lease is old".into());
+        }
         let session = Session::new(self.me, now, owner, open)?;
+        if self.opened.len() >= limits::CLOSED {
+            self.opened.pop_front();
+        }
+        self.opened.push_back(((owner, key.0), key.1));
         // A text has one unit: its newer lease ends the older one. Pictures of one job run side by side.
         self.drop_if(out, |old| {
             !picture && old.head.owner == owner && old.head.job == key.0 && old.head.lease < key.1

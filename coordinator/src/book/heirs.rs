@@ -61,9 +61,10 @@ impl Book {
         let mut lost = Vec::new();
         for (&job, record) in &mut self.records {
             let waited = |since: Millis| now.since(since) >= limits::ORPHAN_MS;
-            match &record.ending {
-                Some((end, since))
-                    if now.since(*since) >= limits::PIXELS_MS
+            match &mut record.ending {
+                // Asks are counted, not seconds: this device may have slept.
+                Some((end, asks))
+                    if *asks >= limits::PIXEL_ASKS
                         || (record.keeper == me && !members.is_live(job.requester)) =>
                 {
                     if members.is_live(job.requester) {
@@ -71,7 +72,8 @@ impl Book {
                     }
                     (record.ending, record.keeper) = (None, me);
                 }
-                Some((_, since)) if waited(record.nudged.max(*since)) => {
+                Some((_, asks)) if waited(record.nudged) => {
+                    *asks += 1;
                     record.nudged = now;
                     let teller = turn(now.0 / limits::ORPHAN_MS, members).unwrap_or(record.keeper);
                     out.send(teller, Message::Missing { job, have: Some(0) });

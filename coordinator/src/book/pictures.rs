@@ -175,7 +175,10 @@ impl Book {
         };
         let waits = record.text().is_none() && end == End::Finished && record.open_units() != 0;
         if waits {
-            record.ending.get_or_insert((end, now));
+            if record.ending.is_none() {
+                record.ending = Some((end, 0));
+                record.nudged = now;
+            }
         } else {
             self.end(job, end, out);
         }

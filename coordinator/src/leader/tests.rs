@@ -241,6 +241,7 @@ fn who_gets_no_layers() {
 #[test]
 fn a_last_resort_is_better_than_nothing() {
     let hidden = |report| Report { fitness: Share::LastResort, ..report };
+    let rests = |report| Report { fitness: Share::None, ..report };
     let rows = [
         (vec![(BO, hidden(able(WHOLE, 1_000)))], vec![vec![(2, 0, 8)]], "nobody else is there"),
         (
@@ -248,7 +249,16 @@ fn a_last_resort_is_better_than_nothing() {
             vec![vec![(2, 0, 8)], vec![(3, 0, 8)]],
             "it has the layers already",
         ),
-        (vec![(BO, Report { fitness: Share::None, ..able(WHOLE, 1_000) })], vec![], "that one is no resort"),
+        (
+            vec![(BO, rests(able(WHOLE, 1_000)))],
+            vec![vec![(2, 0, 8)]],
+            "it should rest, but nobody else is there",
+        ),
+        (
+            vec![(BO, rests(able(WHOLE, 1_000))), (CY, able(WHOLE, 1_000))],
+            vec![vec![(3, 0, 8)]],
+            "it should rest, and may",
+        ),
     ];
     for (others, want, why) in rows {
         let alone = room(Report::default(), &others[..1]);

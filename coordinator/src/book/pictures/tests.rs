@@ -156,7 +156,9 @@ fn an_end_waits_for_the_pixels_but_not_for_ever() {
     ] {
         let (mut book, mut out) = watcher(&everyone());
         book.story(Millis(0), BO, end(End::Finished), &everyone(), &mut out).expect("Bo's own");
-        book.nudge(Millis(limits::PIXELS_MS), members, &mut out);
+        for ask in 1..=u64::from(limits::PIXEL_ASKS) + 1 {
+            book.nudge(Millis(ask * limits::ORPHAN_MS), members, &mut out);
+        }
         assert_eq!((ended(&mut out), book.keeps(job(BO))), want, "{why}");
     }
 }
