@@ -61,6 +61,7 @@ async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed()
     ensure!(figures.to_string().contains(" and "), "both worked on it, one after the other: {figures}");
 
     ask(&other).await?;
+    other.until_script("return document.querySelectorAll('article').length === 2").await?;
     let alone = finished(&other).await?;
     ensure!(written == alone, "after the writer's loss: {written:?}\nalone: {alone:?}");
     other.close().await
