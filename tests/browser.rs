@@ -67,6 +67,26 @@ async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed()
     other.close().await
 }
 
+/// The browser's GPU process crashes in mid-story: the compute worker starts again on the CPU, and the story goes on.
+#[tokio::test]
+async fn a_gpu_lost_in_mid_story_is_no_lost_story() -> Result<()> {
+    let Some(app) = built_app() else { return Ok(()) };
+    let _alone_on_this_machine = BROWSERS.lock().await;
+    let server = Server::start(&app)?;
+    let driver = Driver::start()?;
+    let window = driver.open(&server.link("lost"), Tier::Gpu, DESKTOP).await?;
+    ready(&window, Tier::Gpu).await?;
+    ask(&window).await?;
+    let before = window.until("region", "Answer", |text| text.len() > 40).await?;
+    window.command("Browser.crashGpuProcess", serde_json::json!({})).await?;
+    ready(&window, Tier::Cpu).await.context("the device is the CPU now, and the page says so")?;
+    shot(&window, "lost", "gpu").await?;
+    let written = finished(&window).await?;
+    ensure!(written.starts_with(&before), "what was written stays: {before:?}\nthen: {written:?}");
+    ensure!(written.len() > before.len(), "and the story goes on: {written:?}");
+    window.close().await
+}
+
 /// Two windows meet, each takes a part of the layers, one asks. The other, which coordinates, is closed in
 /// mid-story; the text is what one window alone writes. Then the asker's window is closed in mid-story.
 async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
