@@ -55,6 +55,8 @@ pub struct Coordinator {
     /// What the probe measured, by model.
     probed: BTreeMap<ModelId, Speed>,
     meter: Meter,
+    /// Layers that its latest tokens went through at a time.
+    decode_layers: u16,
     book: Book,
     owner: Owner,
     ledger: Ledger,
@@ -113,6 +115,7 @@ impl Coordinator {
             stages: Stages::new(me),
             probed: BTreeMap::new(),
             meter: Meter::default(),
+            decode_layers: 0,
             book: Book::new(me),
             owner: Owner::default(),
             ledger: Ledger::new(now, me),

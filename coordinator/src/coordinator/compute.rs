@@ -49,6 +49,9 @@ impl Coordinator {
             && result.is_ok()
         {
             self.meter.ran(self.now, given, work);
+            if work.rows == 1 {
+                self.decode_layers = work.layers;
+            }
             if let Some((owner, spec)) = self.stages.owner(job, lease).zip(self.members.model(model)) {
                 let bytes = spec.layer_bytes.saturating_mul(work.layers.into());
                 self.ledger.worked(self.now, owner, credit::for_bytes(bytes));
@@ -71,21 +74,27 @@ impl Coordinator {
         }
     }
 
-    /// Puts what the device has shown in the place of what its probe promised.
+    /// Puts what the device has shown in the place of what its probe promised. What a chunk takes beyond its layers (head,
+    /// sampling, the way between worker and page) is a cost of the hop, unless the device is slower than it usually is.
     pub(super) fn own_speed(&mut self) {
+        let slow = self.meter.slowdown_percent().unwrap_or(100);
+        let slow = if slow > SLOW_PERCENT { u64::from(slow / 50 * 50) } else { 100 };
         for offer in &mut self.members.own.offers {
-            if let Some(probed) = self.probed.get(&offer.model.id).filter(|_| offer.model.kind == Kind::Text)
-            {
-                let micros = self.meter.report_layer_micros(probed.layer_micros);
-                offer.speed.layer_micros = micros;
-                // A device that is slower at one token is slower at many.
-                let scaled = u64::from(probed.prefill_micros) * u64::from(micros);
-                let prefill = scaled / u64::from(probed.layer_micros.max(1));
-                offer.speed.prefill_micros = prefill.min(u32::MAX.into()) as u32;
-            }
+            let text = offer.model.kind == Kind::Text;
+            let Some(probed) = self.probed.get(&offer.model.id).filter(|_| text) else { continue };
+            let scaled = |micros: u32| (u64::from(micros) * slow / 100).min(u32::MAX.into()) as u32;
+            let shown = self.meter.report_layer_micros(probed.layer_micros);
+            offer.speed.layer_micros = scaled(probed.layer_micros);
+            offer.speed.prefill_micros = scaled(probed.prefill_micros);
+            let beyond = u64::from(shown.saturating_sub(offer.speed.layer_micros));
+            let hop = beyond.saturating_mul(self.decode_layers.into()).min(u32::MAX.into()) as u32;
+            offer.speed.hop_micros = hop.max(probed.hop_micros);
         }
     }
 }
+
+/// Percent of a device's usual time from which its layers, not its hops, count as slow. Source: as in `health::fitness`.
+const SLOW_PERCENT: u32 = 150;
 
 /// Rows and layers of a text's chunk; pictures are no measure of a text model's speed.
 fn size(chunk: &Chunk) -> Work {

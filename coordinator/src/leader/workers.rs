@@ -32,7 +32,21 @@ impl Leader {
             })
             .collect();
         let best = all.iter().map(|(standby, _)| *standby).min();
-        all.into_iter().filter(|(standby, _)| Some(*standby) == best).map(|(_, worker)| worker).collect()
+        let best = all.into_iter().filter(|(standby, _)| Some(*standby) == best).map(|(_, worker)| worker);
+        let mut workers: Vec<Worker> = best.collect();
+        guess_hops(&mut workers);
+        workers
+    }
+}
+
+/// A device that has not worked yet does not know what a hop costs it: about as much as it costs the others.
+fn guess_hops(workers: &mut [Worker]) {
+    let mut known: Vec<u32> =
+        workers.iter().map(|worker| worker.speed.hop_micros).filter(|&hop| hop > 0).collect();
+    known.sort_unstable();
+    let Some(&median) = known.get(known.len() / 2) else { return };
+    for worker in workers.iter_mut().filter(|worker| worker.speed.hop_micros == 0) {
+        worker.speed.hop_micros = median;
     }
 }
 
