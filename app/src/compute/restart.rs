@@ -22,6 +22,11 @@ pub struct Restarts {
     on_cpu: u32,
 }
 
+/// The cause in a person's words: what a driver says of it in turn is of no use to them.
+fn first_words(cause: &str) -> &str {
+    cause.split(['\n', '\r']).next().and_then(|line| line.split(" Caused by").next()).unwrap_or(cause).trim()
+}
+
 impl Restarts {
     /// `gpu`: whether the first worker tries the GPU.
     #[must_use]
@@ -33,7 +38,8 @@ impl Restarts {
     pub fn died(&mut self, cause: &str) -> Next {
         if std::mem::take(&mut self.gpu) {
             return Next::OnCpu(format!(
-                "The graphics device was lost ({cause}); this device goes on with its CPU."
+                "The graphics device was lost ({}); this device goes on with its CPU.",
+                first_words(cause)
             ));
         }
         self.on_cpu += 1;
