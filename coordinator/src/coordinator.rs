@@ -93,8 +93,29 @@ pub struct Sizes {
     pub queued_jobs: usize,
     /// `RANGES`
     pub ranges: usize,
-    /// `SESSIONS`, `CHUNKS_WAITING`, `WINDOW`, `WINDOW`
+    /// `SESSIONS`, `CHUNKS_WAITING`, `REPLAY_WINDOW`, `REPLAY_WINDOW`
     pub stage: StageSizes,
+}
+
+impl Sizes {
+    /// The first that is over its bound, as a sentence.
+    #[must_use]
+    pub fn over(&self) -> Option<String> {
+        let rows = [
+            ("peers", self.peers, limits::PEERS),
+            ("open jobs", self.open_jobs, limits::JOBS_PER_ROOM),
+            ("jobs", self.all_jobs, limits::JOBS_PER_ROOM + limits::JOBS_KEPT),
+            ("owned jobs", self.owned_jobs, limits::JOBS_PER_ROOM),
+            ("queued jobs", self.queued_jobs, limits::JOBS_PER_ROOM),
+            ("layer ranges", self.ranges, limits::RANGES),
+            ("sessions", self.stage.sessions, limits::SESSIONS),
+            ("chunks at the worker", self.stage.running, limits::CHUNKS_WAITING),
+            ("chunks that wait", self.stage.waiting, limits::REPLAY_WINDOW),
+            ("chunks in the window", self.stage.window, limits::REPLAY_WINDOW),
+        ];
+        let (what, size, most) = rows.into_iter().find(|(_, size, most)| size > most)?;
+        Some(format!("{size} {what}, at most {most} are allowed"))
+    }
 }
 
 impl Coordinator {

@@ -11,7 +11,6 @@
 pub mod files;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
-mod posted;
 pub mod restart;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
@@ -45,7 +44,7 @@ pub enum Request {
     /// Free a part of a model.
     Unload(Part),
     /// Run a chunk.
-    Run(#[serde(with = "posted::ChunkDef")] Chunk),
+    Run(Chunk),
     /// Free a job's caches; waiting chunks of this lease are not run.
     Forget(JobId, Lease),
     /// Turn a prompt into token ids, and check the settings that go with it.
@@ -112,7 +111,6 @@ pub enum Report {
         /// Its number.
         number: u32,
         /// Its output, or why it failed.
-        #[serde(with = "posted::result")]
         result: Result<ChunkOutput, String>,
     },
     /// A prompt's token ids.
@@ -143,3 +141,6 @@ pub trait Compute {
     /// The next answer.
     async fn next(&mut self) -> Report;
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,9 @@ impl Coordinator {
             self.lead(Leader::review);
         } else if let Some(leader) = self.election.leader() {
             self.out.send(leader, Message::Spread(spread));
+        } else {
+            let text = "The room has no coordinator at the moment: choose again in a few seconds.";
+            self.out.event(Event::Notice(text.into()));
         }
     }
 

@@ -110,7 +110,7 @@ pub struct Stage {
 }
 
 /// One step of one unit at one peer: what the compute worker is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// The job.
     pub job: JobId,
@@ -127,7 +127,7 @@ pub struct Chunk {
 }
 
 /// What a chunk does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// Rows of a text through some layers.
     Pass {
@@ -183,7 +183,7 @@ pub enum Piece {
 }
 
 /// See [`Task::Pass`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rows {
     /// Token ids, one per row.
     Tokens(Vec<u32>),
@@ -192,7 +192,7 @@ pub enum Rows {
 }
 
 /// What a chunk became.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChunkOutput {
     /// Hidden states for the next stage, as in [`Rows::Hidden`].
     Hidden(Vec<u8>),

@@ -76,7 +76,7 @@ impl Leader {
 
     /// The team that would write it soonest; None if it is better to wait for a faster one.
     fn place_text(&self, model: ModelId, desk: &Desk) -> Option<Vec<Stage>> {
-        let loads = self.team_loads(model, desk);
+        let loads = self.team_loads(desk);
         let cost = |at: usize| desk.teams[at].1.saturating_mul(loads[at] as u64 + 1);
         let free = (0..desk.teams.len()).filter(|&at| loads[at] < capacity(&desk.teams[at].0));
         let best = free.min_by_key(|&at| cost(at))?;
@@ -93,7 +93,7 @@ impl Leader {
     }
 
     /// How many jobs run on each team. What runs elsewhere at one of its peers counts too.
-    fn team_loads(&self, _model: ModelId, desk: &Desk) -> Vec<usize> {
+    fn team_loads(&self, desk: &Desk) -> Vec<usize> {
         let peers = loads(self.queue.running().map(|(_, running)| running));
         let load = |team: &Team| {
             team.stages.iter().map(|stage| peers.get(&stage.peer).copied().unwrap_or(0)).max().unwrap_or(0)
@@ -167,7 +167,7 @@ impl Leader {
             links: &desk.links,
             hidden_bytes: spec.hidden_bytes.into(),
         };
-        let loads = self.team_loads(model, desk);
+        let loads = self.team_loads(desk);
         let others = (0..desk.teams.len()).filter(|&at| {
             desk.teams[at].0.stages != running.stages && loads[at] < capacity(&desk.teams[at].0)
         });

@@ -20,21 +20,13 @@ const OUTPUTS: usize = 4 * limits::PEERS + 64 * (limits::JOBS_PER_ROOM + limits:
 
 /// Every queue within the bound that `limits` names.
 fn check(sizes: &Sizes, outputs: usize) -> Result<(), String> {
-    let rows = [
-        ("peers", sizes.peers, limits::PEERS),
-        ("open jobs", sizes.open_jobs, limits::JOBS_PER_ROOM),
-        ("jobs", sizes.all_jobs, limits::JOBS_PER_ROOM + limits::JOBS_KEPT),
-        ("owned jobs", sizes.owned_jobs, limits::JOBS_PER_ROOM),
-        ("queued jobs", sizes.queued_jobs, limits::JOBS_PER_ROOM),
-        ("layer ranges", sizes.ranges, limits::RANGES),
-        ("sessions", sizes.stage.sessions, limits::SESSIONS),
-        ("chunks at the worker", sizes.stage.running, limits::CHUNKS_WAITING),
-        ("chunks that wait", sizes.stage.waiting, limits::REPLAY_WINDOW),
-        ("chunks in the window", sizes.stage.window, limits::REPLAY_WINDOW),
-        ("outputs", outputs, OUTPUTS),
-    ];
-    let full = rows.into_iter().find(|(_, size, most)| size > most);
-    full.map_or(Ok(()), |(what, size, most)| Err(format!("{size} {what}, at most {most} are allowed")))
+    if let Some(over) = sizes.over() {
+        return Err(over);
+    }
+    if outputs > OUTPUTS {
+        return Err(format!("{outputs} outputs, at most {OUTPUTS} are allowed"));
+    }
+    Ok(())
 }
 
 /// What the storm must reach, or it blows past everything of interest.

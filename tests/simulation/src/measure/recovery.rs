@@ -110,7 +110,6 @@ fn room(place: Where, dice: &mut Dice) -> World {
     let mut world = World::new(dice.next(), layers as u16);
     if place == Where::House {
         world = world.in_one_house(3);
-        world.trace = std::env::var_os("TRACE").is_some();
     }
     for _ in 0..dice.range(4, 7) {
         // From a good GPU to a good CPU.
