@@ -134,7 +134,11 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
 /// A picture for the documentation, where `MANYHANDS_SHOTS` names a folder.
 async fn shot(window: &Window, room: &str, name: &str) -> Result<()> {
     match std::env::var_os("MANYHANDS_SHOTS") {
-        Some(folder) => window.screenshot(&PathBuf::from(folder).join(format!("{room}-{name}.png"))).await,
+        Some(folder) => {
+            // What was announced has been read by now.
+            window.script("document.querySelectorAll('.notice button').forEach(button => button.click())").await?;
+            window.screenshot(&PathBuf::from(folder).join(format!("{room}-{name}.png"))).await
+        }
         None => Ok(()),
     }
 }

@@ -1,8 +1,9 @@
 //! What `handle` costs in a crowd, as tables: each kind of message and the tick, at one real peer of a room that is at
-//! work, second by second; and how that, and memory, grow with the room.
+//! work, second by second; and how that, and memory, grow with the room. With `--plot FILE` the growth becomes a figure.
 #![allow(clippy::disallowed_types)] // A bench needs a clock; the machine under it is still told the time.
 
 mod crowd;
+mod plot;
 
 use coordinator::{Input, Output, PeerId, wire};
 use crowd::{Crowd, LEADER};
@@ -120,9 +121,17 @@ fn crowds(peers: u128, jobs: u32, large_every: u128) -> [(&'static str, Crowd); 
 }
 
 fn main() {
-    in_detail("all jobs run", 3);
-    in_detail("most jobs wait", 20);
-    growth();
+    let arguments: Vec<String> = std::env::args().collect();
+    let plot = arguments.iter().position(|word| word == "--plot").and_then(|at| arguments.get(at + 1));
+    if plot.is_none() {
+        in_detail("all jobs run", 3);
+        in_detail("most jobs wait", 20);
+    }
+    let lines = growth();
+    if let Some(file) = plot {
+        let figure = plot::svg("peers in the room", "ms of CPU a second of the room", &SIZES, &lines);
+        std::fs::write(file, figure).expect("the figure can be written");
+    }
 }
 
 fn in_detail(what: &str, large_every: u128) {
@@ -137,21 +146,40 @@ fn in_detail(what: &str, large_every: u128) {
     }
 }
 
-fn growth() {
+/// Peers of the rooms of [`growth`].
+const SIZES: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1_000.0];
+
+/// What a second of the room costs the leader and a follower, beside n log n through the smallest room.
+fn growth() -> Vec<plot::Line> {
     println!("growth, 100 jobs:");
-    for peers in [50, 100, 200, 500, 1_000] {
-        for (name, mut crowd) in crowds(peers, 100, 3) {
-            println!(" {peers} peers, {name}:");
-            let times = run(&mut crowd, name == "leader", peers);
-            row("messages", &messages(&times));
-            row("tick", times.get("tick").map(Vec::as_slice).unwrap_or_default());
-            let [full, jobless] =
-                [bytes(crowd), bytes(crowds(peers, 0, 3).into_iter().find(|c| c.0 == name).expect("both").1)];
-            println!(
-                "  memory {} bytes a peer, {} bytes a job (prompt and answer of some hundred tokens)",
-                jobless / peers as usize,
-                full.saturating_sub(jobless) / 100
-            );
+    let mut lines = [("leader", "#b3261e"), ("follower", "#1a56b0")]
+        .map(|(name, colour)| plot::Line { name: name.into(), colour, dashed: false, points: Vec::new() });
+    for size in SIZES {
+        for (line, (name, crowd)) in lines.iter_mut().zip(crowds(size as u128, 100, 3)) {
+            println!(" {size} peers, {name}:");
+            line.points.push((size, grown(name, crowd, size as u128)));
         }
     }
+    let start = lines[0].points[0].1;
+    let ideal = |size: f64| start * (size * size.ln()) / (SIZES[0] * SIZES[0].ln());
+    let points = SIZES.map(|size| (size, ideal(size))).to_vec();
+    let bound = plot::Line { name: "n log n".into(), colour: "#777", dashed: true, points };
+    lines.into_iter().chain([bound]).collect()
+}
+
+/// Milliseconds of CPU that a second of this room costs.
+fn grown(name: &'static str, mut crowd: Crowd, peers: u128) -> f64 {
+    let times = run(&mut crowd, name == "leader", peers);
+    row("messages", &messages(&times));
+    row("tick", times.get("tick").map(Vec::as_slice).unwrap_or_default());
+    let total = times.values().flatten().sum::<u64>() as f64 / 1e6 / SECONDS as f64;
+    println!("  {total:.2} ms of CPU a second of the room");
+    let jobless = crowds(peers, 0, 3).into_iter().find(|crowd| crowd.0 == name).expect("both are there").1;
+    let [full, jobless] = [bytes(crowd), bytes(jobless)];
+    println!(
+        "  memory {} bytes a peer, {} bytes a job (prompt and answer of some hundred tokens)",
+        jobless / peers as usize,
+        full.saturating_sub(jobless) / 100
+    );
+    total
 }

@@ -17,7 +17,7 @@
 //! say so in their pulses, and when they outnumber those that it answers, the best-ranked of them claims the office.
 //!
 //! When the channel to the leader closes while others still see it, the claim waits a little for their gossip: that is
-//! a broken link, not a broken leader.
+//! a broken link, not a broken leader. Once nobody sees it any more, the best-ranked peer claims at once.
 //!
 //! Ranking: more live links, then longer in the room, then GPU before CPU, then the lower id. Whoever finds nobody
 //! leads itself in term 0, which every elected leader beats, and takes a real term after `SETTLE_MS`. That is what
@@ -262,9 +262,14 @@ impl Election {
 
     fn claim_at(&self, now: Millis, members: &Members) -> Millis {
         let seen = |leader| members.reports().values().any(|report| report.sees.contains(&leader));
-        let gossip = if self.last_leader.is_some_and(seen) { limits::GOSSIP_MS } else { 0 };
-        let wait = limits::CLAIM_MS + self.rank(now, members) * limits::CLAIM_STEP_MS + self.jitter_ms;
-        self.vacant_since.after(wait + gossip)
+        let rank = self.rank(now, members);
+        let wait = limits::CLAIM_MS + rank * limits::CLAIM_STEP_MS + self.jitter_ms;
+        self.vacant_since.after(match self.last_leader {
+            Some(leader) if seen(leader) => limits::GOSSIP_MS + wait,
+            // Everybody has lost it and says so: nobody's news is worth waiting for.
+            Some(_) if rank == 0 && members.live().next().is_some() => limits::GATHER_MS,
+            _ => wait,
+        })
     }
 
     /// How many live peers would lead better than this one.

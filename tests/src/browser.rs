@@ -4,6 +4,8 @@
 use crate::program::free_port;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,7 +45,7 @@ impl Tier {
     /// Tokens of a story: enough for a middle, few enough for a software GPU.
     const fn tokens(self) -> u32 {
         match self {
-            Self::Gpu => 40,
+            Self::Gpu => 28,
             Self::Cpu => 240,
         }
     }
@@ -90,6 +92,15 @@ impl Driver {
         Ok(window)
     }
 
+    /// Asks it to close every browser and to end.
+    fn shut_down(&self) -> std::io::Result<()> {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET /shutdown HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    }
+
     async fn session(&self, wanted: ChromeCapabilities) -> Result<WebDriver> {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -105,6 +116,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // It closes the browsers of a test that failed, too; killed, it would leave them behind.
+        let _ = self.shut_down();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -100,7 +100,9 @@ impl Board {
     }
 
     pub fn ready(&mut self, device: Device, adapter: String, notice: Option<String>, offers: &[Offer]) {
-        if let Some(notice) = &notice {
+        // A worker that starts again says why, as its loss did.
+        let said = |notice: &String| self.view.notices.iter().any(|(_, text)| text.contains(notice.as_str()));
+        if let Some(notice) = notice.as_ref().filter(|notice| !said(notice)) {
             self.notice(notice.clone());
         }
         self.dirty = true;

@@ -132,10 +132,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.board.compute_failed(why.clone());
                 self.handle(Input::ComputeLost(why));
             }
-            Report::Lost(why) => {
-                self.board.notice(why.clone());
-                self.handle(Input::ComputeLost(why));
-            }
+            Report::Lost(why) => self.handle(Input::ComputeLost(why)),
             Report::Loaded(part) => self.handle(Input::Loaded(part)),
             Report::LoadFailed(part, why) => self.handle(Input::LoadFailed(part, why)),
             Report::Ran { job, lease, number, result } => {
