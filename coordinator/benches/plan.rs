@@ -2,11 +2,10 @@
 
 use coordinator::io::{Kind, ModelSpec};
 use coordinator::planner::{
-    HIDDEN_BYTES, Link, Links, PictureShape, Room, Speed, Spread, Worker, crew, teams,
+    HIDDEN_BYTES, Link, Links, PictureShape, Room, Sight, Speed, Spread, Worker, crew, teams,
 };
 use coordinator::{ModelId, PeerId};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use std::collections::BTreeSet;
 use std::hint::black_box;
 
 const PEERS: [u128; 5] = [8, 64, 200, 500, 1_000];
@@ -39,8 +38,7 @@ fn workers(peers: u128, memory: impl Fn(u128) -> u64, sees: impl Fn(u128, u128) 
             encode_micros: 50_000,
             decode_micros: 900_000,
         };
-        let sees: BTreeSet<PeerId> =
-            (0..peers).filter(|&other| other != n && sees(n, other)).map(PeerId).collect();
+        let sees: Sight = (0..peers).filter(|&other| other != n && sees(n, other)).map(PeerId).collect();
         Worker { id: PeerId(n), name: "Somebody".into(), memory: memory(n), speed, held: Vec::new(), sees }
     };
     (0..peers).map(worker).collect()

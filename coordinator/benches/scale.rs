@@ -152,8 +152,12 @@ const SIZES: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1_000.0];
 /// What a second of the room costs the leader and a follower, beside n log n through the smallest room.
 fn growth() -> Vec<plot::Line> {
     println!("growth, 100 jobs:");
-    let mut lines = [("leader", "#b3261e"), ("follower", "#1a56b0")]
-        .map(|(name, colour)| plot::Line { name: name.into(), colour, dashed: false, points: Vec::new() });
+    let mut lines = [("leader", "#b3261e"), ("follower", "#1a56b0")].map(|(name, colour)| plot::Line {
+        name: name.into(),
+        colour,
+        dashed: false,
+        points: Vec::new(),
+    });
     for size in SIZES {
         for (line, (name, crowd)) in lines.iter_mut().zip(crowds(size as u128, 100, 3)) {
             println!(" {size} peers, {name}:");

@@ -93,7 +93,7 @@ pub struct Sizes {
     pub queued_jobs: usize,
     /// `RANGES`
     pub ranges: usize,
-    /// `SESSIONS`, `CHUNKS_WAITING`, `REPLAY_WINDOW`, `REPLAY_WINDOW`
+    /// `SESSIONS`, `CHUNKS_WAITING`, `WINDOW`, `WINDOW`
     pub stage: StageSizes,
 }
 
@@ -110,8 +110,8 @@ impl Sizes {
             ("layer ranges", self.ranges, limits::RANGES),
             ("sessions", self.stage.sessions, limits::SESSIONS),
             ("chunks at the worker", self.stage.running, limits::CHUNKS_WAITING),
-            ("chunks that wait", self.stage.waiting, limits::REPLAY_WINDOW),
-            ("chunks in the window", self.stage.window, limits::REPLAY_WINDOW),
+            ("chunks that wait", self.stage.waiting, limits::WINDOW),
+            ("chunks in the window", self.stage.window, limits::WINDOW),
         ];
         let (what, size, most) = rows.into_iter().find(|(_, size, most)| size > most)?;
         Some(format!("{size} {what}, at most {most} are allowed"))
@@ -280,9 +280,6 @@ impl Coordinator {
         let silent = self.members.wake_at().is_some_and(|at| self.now >= at);
         if due || silent {
             self.stir |= self.members.refresh(self.now);
-        }
-        if let Some(leader) = self.leader.as_mut().filter(|_| self.stir) {
-            leader.links_changed();
         }
         if due {
             self.housekeeping();

@@ -45,9 +45,8 @@ pub struct Leader {
     /// What grants are decided with, and the models that have no place for another unit; both until something changes.
     desks: BTreeMap<ModelId, Arc<Desk>>,
     full: BTreeSet<ModelId>,
-    /// What the peers measured between each other; None if that has changed since.
+    /// What the peers measured between each other, when it was last planned.
     links: Arc<Links>,
-    links_known: bool,
     leases: u32,
     suspects: BTreeMap<PeerId, Suspect>,
 }
@@ -88,7 +87,6 @@ impl Leader {
             desks: BTreeMap::new(),
             full: BTreeSet::new(),
             links: Arc::default(),
-            links_known: false,
             leases: 0,
             suspects: BTreeMap::new(),
         }
@@ -110,11 +108,6 @@ impl Leader {
     /// Jobs that run or wait.
     pub fn jobs(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Somebody reported other links.
-    pub const fn links_changed(&mut self) {
-        self.links_known = false;
     }
 
     /// How the devices are to share the work.
@@ -190,9 +183,7 @@ impl Leader {
         let (now, members) = (room.now, room.members);
         self.desks.clear();
         self.full.clear();
-        if !std::mem::replace(&mut self.links_known, true) {
-            self.links = Arc::new(links(members));
-        }
+        self.links = Arc::new(links(members));
         self.suspects.retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
         let before = self.announcement();
         self.choose_models(members);

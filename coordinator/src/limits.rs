@@ -52,15 +52,12 @@ pub const RECEIPTS: usize = 64;
 /// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: guess; enough to
 /// hide one round trip during a replay, few enough that a slow stage holds back its predecessor.
 pub const WINDOW: usize = 8;
-/// The same while tokens that are known are run again. Source: a replay of a hundred tokens then takes two round trips,
-/// and fits the transport's window of 1 MiB for models of up to 2,048 channels.
-pub const REPLAY_WINDOW: usize = 64;
 /// Sessions (a job under a lease) open at one stage. Source: `JOBS_RUNNING`, twice, for those being replaced.
 pub const SESSIONS: usize = 2 * JOBS_RUNNING;
 /// Of these, sessions of one owner, so that nobody can take them all. Source: as many jobs run at once.
 pub const SESSIONS_PER_PEER: usize = JOBS_RUNNING;
 /// Chunks that wait at one stage's compute worker. Source: every session with a full window.
-pub const CHUNKS_WAITING: usize = SESSIONS * REPLAY_WINDOW;
+pub const CHUNKS_WAITING: usize = SESSIONS * WINDOW;
 /// Finished jobs whose text is kept for newcomers. Source: guess.
 pub const JOBS_KEPT: usize = 32;
 /// Finished jobs of which only the name is kept, so that a late copy is not shown twice. Source: guess.

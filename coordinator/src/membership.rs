@@ -14,6 +14,7 @@ use crate::health::{Fitness, Share};
 use crate::ids::{Epoch, Millis, ModelId, PeerId};
 use crate::io::{Kind, ModelSpec, PeerView, Speed};
 use crate::limits;
+use crate::planner::{Link, Sight};
 use crate::wire::{self, Echo, Pulse, Report, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,8 @@ pub struct Members {
 struct Peer {
     greeted: Greeted,
     report: Report,
+    /// The links of its report.
+    sight: Sight,
     /// Its last pulse.
     pulse: Option<Pulse>,
     /// Its data channel.
@@ -174,6 +177,9 @@ impl Members {
         let Some(peer) = self.peers.get_mut(&id) else { return false };
         let news = peer.report != report;
         self.mesh_changed |= peer.report.sees != report.sees;
+        if (&peer.report.sees, &peer.report.round_trips_ms) != (&report.sees, &report.round_trips_ms) {
+            peer.sight = sight(&report);
+        }
         if let Some(path) = &mut peer.direct {
             path.rhythm.hidden(report.hidden);
         }
@@ -311,6 +317,14 @@ impl Members {
         live.chain([(self.me, &self.own)]).collect()
     }
 
+    /// The links that a live peer, or this one, says it has.
+    pub fn sight(&self, id: PeerId) -> Sight {
+        if id == self.me {
+            return sight(&self.own);
+        }
+        self.peers.get(&id).map(|peer| peer.sight.clone()).unwrap_or_default()
+    }
+
     /// A model that somebody here can load.
     pub fn model(&self, id: ModelId) -> Option<&ModelSpec> {
         let own = self.own.offers.iter();
@@ -371,6 +385,11 @@ fn health(
         _ if is_slow(report, fastest) => "slow",
         _ => "good",
     }
+}
+
+fn sight(report: &Report) -> Sight {
+    let measured = report.round_trips_ms.iter().copied().chain(std::iter::repeat(0));
+    report.sees.iter().zip(measured).map(|(&peer, ms)| (peer, Link::of_round_trip(ms))).collect()
 }
 
 fn layer_micros(report: &Report) -> Option<u32> {

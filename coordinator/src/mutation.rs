@@ -23,7 +23,7 @@ pub enum Mutation {
     NoRelease,
     /// A leader does not step down for a higher epoch.
     TwoLeaders,
-    /// A lease that takes over begins at the first unknown token, with empty caches.
+    /// A lease begins at the last known token, with empty caches.
     SkipReplay,
 }
 

@@ -80,8 +80,8 @@ fn whole() -> Whole {
 }
 
 fn open() -> Open {
-    let (prompt, known, until) = (3, 40, 90);
-    let text = OpenText { prompt, known, until, tokens: vec![70_000; 40], sampling: vec![1; 64] };
+    let (known, until) = (40, 90);
+    let text = OpenText { known, until, tokens: vec![70_000; 40], sampling: vec![1; 64] };
     Open { job: JOB, lease: LEASE, model: MODEL, stages: stages(), part: OpenPart::Text(text) }
 }
 

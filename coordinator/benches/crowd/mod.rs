@@ -227,7 +227,6 @@ impl Crowd {
         let at = stages.iter().position(|stage| stage.peer == self.me).unwrap_or(0);
         let Some(&job) = self.jobs.first() else { return };
         let part = OpenPart::Text(OpenText {
-            prompt: 1,
             known: 1,
             until: 8_192,
             tokens: if at == 0 { vec![1] } else { vec![] },

@@ -38,12 +38,7 @@ pub fn svg(x: &str, y: &str, sizes: &[f64], lines: &[Line]) -> String {
     let costs = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
     let (low, high) = costs().fold((f64::MAX, 0.0_f64), |(low, high), cost| (low.min(cost), high.max(cost)));
     let (left, top, right, bottom) = (MARGIN.0, MARGIN.1, WIDTH - MARGIN.2, HEIGHT - MARGIN.3);
-    let across = Axis {
-        low: sizes[0].log10(),
-        high: sizes[sizes.len() - 1].log10(),
-        from: left,
-        to: right,
-    };
+    let across = Axis { low: sizes[0].log10(), high: sizes[sizes.len() - 1].log10(), from: left, to: right };
     let up = Axis { low: low.log10().floor(), high: high.log10().ceil(), from: bottom, to: top };
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -51,13 +46,25 @@ pub fn svg(x: &str, y: &str, sizes: &[f64], lines: &[Line]) -> String {
     );
     for &size in sizes {
         let at = across.at(size);
-        let _ = writeln!(out, "<line x1=\"{at:.1}\" y1=\"{top}\" x2=\"{at:.1}\" y2=\"{bottom}\" stroke=\"#ddd\"/>");
-        let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{size}</text>", bottom + 18.0);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{at:.1}\" y1=\"{top}\" x2=\"{at:.1}\" y2=\"{bottom}\" stroke=\"#ddd\"/>"
+        );
+        let _ =
+            writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{size}</text>", bottom + 18.0);
     }
     for power in up.low as i32..=up.high as i32 {
         let (cost, at) = (10f64.powi(power), up.at(10f64.powi(power)));
-        let _ = writeln!(out, "<line x1=\"{left}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>");
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{cost}</text>", left - 8.0, at + 4.0);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{left}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>"
+        );
+        let _ = writeln!(
+            out,
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{cost}</text>",
+            left - 8.0,
+            at + 4.0
+        );
     }
     lines.iter().for_each(|line| draw(line, &across, &up, &mut out));
     let (middle, low) = ((left + right) / 2.0, HEIGHT - 12.0);

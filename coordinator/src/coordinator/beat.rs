@@ -13,9 +13,6 @@ impl Coordinator {
         // Links open and close by the dozen when people come and go.
         if self.now >= self.links_at && self.members.report_links(self.now) {
             self.links_at = self.now.after(limits::LINKS_MS);
-            if let Some(leader) = &mut self.leader {
-                leader.links_changed();
-            }
         }
         if self.members.own == self.told {
             return;

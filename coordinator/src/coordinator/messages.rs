@@ -187,12 +187,6 @@ impl Coordinator {
         }
         let was_ready = self.members.report(from).map(|old| (old.ready.clone(), old.trouble.clone()));
         let ready = Some((report.ready.clone(), report.trouble.clone()));
-        let old = self.members.report(from);
-        let links =
-            old.map(|old| (&old.sees, &old.round_trips_ms)) != Some((&report.sees, &report.round_trips_ms));
-        if let Some(leader) = self.leader.as_mut().filter(|_| links) {
-            leader.links_changed();
-        }
         if self.members.take_report(from, report) {
             self.soon();
         }

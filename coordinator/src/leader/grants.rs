@@ -107,7 +107,7 @@ impl Leader {
         let peers = loads(self.queue.running().map(|(_, running)| running));
         let serves =
             |id| desk.teams.iter().any(|(team, _)| team.stages.first().is_some_and(|stage| stage.peer == id));
-        let sees_asker = |worker: &Worker| worker.id == next.asker || worker.sees.contains(&next.asker);
+        let sees_asker = |worker: &Worker| worker.id == next.asker || worker.sees.contains(next.asker);
         let free: Vec<&Worker> = desk
             .workers
             .iter()
@@ -154,7 +154,7 @@ impl Leader {
     }
 
     fn better(&self, job: JobId, running: &Running, model: ModelId, desk: &Desk) -> Option<Vec<Stage>> {
-        let Demand::Text { prompt, known, left, gap_ms } = self.demands.get(&job)?.0 else {
+        let Demand::Text { known, left, gap_ms, .. } = self.demands.get(&job)?.0 else {
             return None;
         };
         if gap_ms == 0 {
@@ -173,9 +173,8 @@ impl Leader {
         });
         let best = others.min_by_key(|&at| desk.teams[at].1.saturating_mul(loads[at] as u64 + 1))?;
         let stages = &desk.teams[best].0.stages;
-        let predicted = planner::predict_text(&seen, stages, prompt, loads[best] + 1)?;
-        let answer = known.saturating_sub(prompt);
-        planner::migrate(u64::from(gap_ms) * 1_000, left, answer, &predicted)?;
+        let predicted = planner::predict_text(&seen, stages, known, loads[best] + 1)?;
+        planner::migrate(u64::from(gap_ms) * 1_000, left, &predicted)?;
         Some(stages.clone())
     }
 

@@ -4,7 +4,7 @@ use super::Leader;
 use crate::ids::{Millis, PeerId};
 use crate::io::ModelSpec;
 use crate::membership::Members;
-use crate::planner::{Link, Links, Speed, Worker};
+use crate::planner::{Links, Speed, Worker};
 use crate::wire::Report;
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ fn worker(id: PeerId, report: &Report, model: &ModelSpec, members: &Members, tak
         memory,
         speed: scaled(offer.speed, report.fitness.percent()),
         held: held.collect(),
-        sees: report.sees.iter().copied().collect(),
+        sees: members.sight(id),
     })
 }
 
@@ -98,7 +98,7 @@ pub fn survey(model: &ModelSpec, members: &Members) -> Vec<Worker> {
             memory: capability.memory,
             speed: scaled(speed_with(report, model)?, report.fitness.percent()),
             held: held.collect(),
-            sees: report.sees.iter().copied().collect(),
+            sees: members.sight(id),
         })
     };
     members.reports().into_iter().filter_map(worker).collect()
@@ -139,13 +139,7 @@ fn scaled(speed: Speed, percent: u8) -> Speed {
     }
 }
 
-/// What the peers measured between each other; each pair by the word of the lower id.
+/// What the peers measured between each other.
 pub fn links(members: &Members) -> Links {
-    let reports = members.reports();
-    let pairs = reports.iter().flat_map(|(&id, report)| {
-        let seen = report.sees.iter().zip(&report.round_trips_ms);
-        seen.filter(move |&(&other, &ms)| id < other && ms > 0)
-            .map(move |(&other, &ms)| ((id, other), Link { round_trip_ms: ms.into(), ..Link::UNMEASURED }))
-    });
-    pairs.collect()
+    members.reports().into_keys().map(|id| (id, members.sight(id))).collect()
 }

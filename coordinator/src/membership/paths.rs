@@ -4,6 +4,7 @@ use super::{Greeted, Members, Peer};
 use crate::health::{Link, Rhythm};
 use crate::ids::{Millis, PeerId};
 use crate::limits;
+use crate::planner::Sight;
 use crate::wire::{Echo, Pulse, Report};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,7 @@ impl Peer {
         Self {
             greeted: Greeted::NotYet,
             report: Report::default(),
+            sight: Sight::default(),
             pulse: None,
             direct: None,
             relay: None,
@@ -173,13 +175,12 @@ impl Members {
     /// stays.
     fn distant(&self, now: Millis) -> BTreeMap<PeerId, PeerId> {
         let mut distant = BTreeMap::new();
-        for (&neighbour, peer) in self.peers.iter().filter(|(_, peer)| peer.sees(now)) {
-            for &id in &peer.report.sees {
-                let own = self.peers.get(&id);
-                if id == self.me || own.is_some_and(|peer| peer.sees(now)) {
-                    continue;
-                }
-                let used = own.is_some_and(|peer| peer.via() == Some(neighbour));
+        let neighbours = self.peers.iter().filter(|(_, peer)| peer.sees(now));
+        let mut near: Vec<PeerId> = neighbours.clone().map(|(&id, _)| id).chain([self.me]).collect();
+        near.sort_unstable();
+        for (&neighbour, peer) in neighbours {
+            for id in peer.sight.beyond(&near) {
+                let used = self.peers.get(&id).is_some_and(|peer| peer.via() == Some(neighbour));
                 if used || !distant.contains_key(&id) {
                     distant.insert(id, neighbour);
                 }

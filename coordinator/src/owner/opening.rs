@@ -112,7 +112,6 @@ fn open_text(record: &Record, text: &TextWork, running: &Running, peer: PeerId) 
     let first = running.stages.first().is_some_and(|stage| stage.peer == peer);
     let last = running.stages.last().is_some_and(|stage| stage.peer == peer);
     OpenText {
-        prompt: text.prompt.len() as u32,
         known: record.known(),
         until: record.until(),
         tokens: if first { [text.prompt.as_slice(), &record.tokens].concat() } else { Vec::new() },

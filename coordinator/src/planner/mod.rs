@@ -16,6 +16,7 @@
 //! the same words, and a lying peer can at worst make itself look slow, fast or large.
 
 mod everyone;
+mod links;
 mod migrate;
 mod picture;
 mod predict;
@@ -28,6 +29,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use links::{Link, Links, Sight};
 pub use migrate::migrate;
 pub use picture::{Crew, PicturePrediction, PictureShape, crew, predict_picture};
 pub use predict::{TextPrediction, predict_text};
@@ -38,7 +40,6 @@ pub use verdict::{Verdict, fetch_bytes, verdict};
 use crate::ids::{Layers, PeerId};
 use crate::io::ModelSpec;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of one token's hidden state between two stages, where the caller knows no better. Source: 2048 channels of
 /// f32, as in the 1B class of open models.
@@ -61,14 +62,14 @@ pub struct Worker {
     /// Ranges of the room's model in its memory or store: they need no fetch.
     pub held: Vec<Layers>,
     /// Peers with a live direct link to it.
-    pub sees: BTreeSet<PeerId>,
+    pub sees: Sight,
 }
 
 impl Worker {
     /// Whether each of the two has a live link to the other.
     #[must_use]
     pub fn is_linked(&self, other: &Self) -> bool {
-        self.sees.contains(&other.id) && other.sees.contains(&self.id)
+        self.sees.contains(other.id) && other.sees.contains(self.id)
     }
 }
 
@@ -87,56 +88,6 @@ pub struct Speed {
     pub encode_micros: u32,
     /// Pictures: the whole latent to pixels.
     pub decode_micros: u32,
-}
-
-/// What was measured between two peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Milliseconds there and back.
-    pub round_trip_ms: u32,
-    /// Bytes a millisecond, one way.
-    pub bytes_per_ms: u32,
-}
-
-impl Link {
-    /// A link that nobody has measured yet. Source: guess; two homes in one country, 8 Mbit/s upwards.
-    pub const UNMEASURED: Self = Self { round_trip_ms: 40, bytes_per_ms: 1_000 };
-
-    /// Microseconds from the first byte sent to the last of `bytes` received.
-    #[must_use]
-    pub fn one_way_micros(self, bytes: u64) -> u64 {
-        (u64::from(self.round_trip_ms) * 500).saturating_add(self.transfer_micros(bytes))
-    }
-
-    /// Microseconds for which `bytes` keep the link busy.
-    #[must_use]
-    pub fn transfer_micros(self, bytes: u64) -> u64 {
-        bytes.saturating_mul(1_000) / u64::from(self.bytes_per_ms.max(1))
-    }
-}
-
-/// The links of a room; one that is not in it counts as [`Link::UNMEASURED`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links(BTreeMap<(PeerId, PeerId), Link>);
-
-impl Links {
-    /// Notes what was measured between two peers, in either order.
-    pub fn insert(&mut self, one: PeerId, other: PeerId, link: Link) {
-        self.0.insert((one.min(other), one.max(other)), link);
-    }
-
-    /// The link between two different peers.
-    #[must_use]
-    pub fn between(&self, one: PeerId, other: PeerId) -> Link {
-        self.0.get(&(one.min(other), one.max(other))).copied().unwrap_or(Link::UNMEASURED)
-    }
-}
-
-impl FromIterator<((PeerId, PeerId), Link)> for Links {
-    /// Of many pairs at once, the lower id of each first.
-    fn from_iter<I: IntoIterator<Item = ((PeerId, PeerId), Link)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
-    }
 }
 
 /// What text is planned on: one model and who is there for it.

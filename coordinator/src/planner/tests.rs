@@ -11,6 +11,7 @@ use super::*;
 use crate::ids::ModelId;
 use crate::io::{Kind, Stage};
 use crate::planner;
+use std::collections::BTreeSet;
 
 /// More memory than any model of these tests needs.
 const BIG: u64 = 1 << 40;
@@ -28,7 +29,7 @@ fn heavy(layers: u16) -> ModelSpec {
 
 /// Workers 1, 2, 3 … with these memories and microseconds a layer, all linked, nothing else taking any time.
 fn workers(peers: &[(u64, u32)]) -> Vec<Worker> {
-    let sees: BTreeSet<PeerId> = (1..=peers.len() as u128).map(PeerId).collect();
+    let sees: Sight = (1..=peers.len() as u128).map(PeerId).collect();
     let worker = |(at, &(memory, layer_micros)): (usize, &(u64, u32))| Worker {
         id: PeerId(at as u128 + 1),
         name: format!("P{}", at + 1),

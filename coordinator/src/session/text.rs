@@ -1,8 +1,8 @@
 //! One answer under one lease at one stage: which pass to run next, and where its result goes.
 //!
-//! Stage 0 cuts the known tokens into passes: the prompt in `PASS_TOKENS` at fixed positions, the answer one token at a
-//! time. A replay after a loss makes exactly the passes of the first run, so its caches, and the tokens that follow,
-//! are the same to the bit. At most `WINDOW` chunks are between a stage and its successor: given to the compute worker,
+//! Stage 0 cuts the known tokens into passes of `PASS_TOKENS`, and each new token is a pass of its own. A replay after a
+//! loss is a prefill of prompt and answer: a row's bits do not depend on the rows that share its pass, which kernels
+//! promise, so its caches, and the tokens that follow, are the same. At most `WINDOW` chunks are between a stage and its successor: given to the compute worker,
 //! or sent on and not acknowledged. The bulk lane may reorder; a stage runs chunks in the order of their positions.
 
 use super::Head;
@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, VecDeque};
 /// See the module.
 #[derive(Debug)]
 pub struct TextSession {
-    prompt: u32,
     known: u32,
     until: u32,
     sampling: Vec<u8>,
@@ -49,15 +48,13 @@ impl TextSession {
         if head.is_first() && open.tokens.len() != open.known as usize {
             return Err("a session whose tokens do not add up".into());
         }
-        let skip = mutation::on(Mutation::SkipReplay) && open.known > open.prompt;
         Ok(Self {
-            prompt: open.prompt,
             known: open.known,
             until: open.until,
             sampling: open.sampling,
             tokens: open.tokens,
             waiting: BTreeMap::new(),
-            next: if skip { open.known - 1 } else { 0 },
+            next: if mutation::on(Mutation::SkipReplay) { open.known - 1 } else { 0 },
             running: VecDeque::new(),
             unacked: VecDeque::new(),
         })
@@ -80,7 +77,7 @@ impl TextSession {
         if hidden.position < self.next || hidden.rows == 0 || hidden.position + hidden.rows > self.until {
             return Err("hidden states for a position that is not due".into());
         }
-        if self.waiting.len() >= self.window() {
+        if self.waiting.len() >= window() {
             return Err("more hidden states than the window allows".into());
         }
         self.waiting.insert(hidden.position, hidden);
@@ -162,9 +159,7 @@ impl TextSession {
 
     /// Gives the compute worker whatever is due, as far as the window allows.
     pub fn pump(&mut self, head: &Head, out: &mut Outbox) {
-        // As many rows as a window of full passes has: the channel's queue holds no more.
-        let most = (limits::WINDOW * limits::PASS_TOKENS) as u32;
-        while self.in_flight() < self.window() && self.rows_in_flight() < most {
+        while self.in_flight() < window() {
             let Some((input, rows)) = self.due(head) else { return };
             let position = self.next;
             self.next += rows;
@@ -172,18 +167,6 @@ impl TextSession {
             let sample = self.samples(head, self.next).then(|| self.sampling.clone());
             head.run(position, Task::Pass { position, input, sample }, out);
         }
-    }
-
-    fn rows_in_flight(&self) -> u32 {
-        self.running.iter().chain(&self.unacked).map(|(_, rows)| rows).sum()
-    }
-
-    /// What may be between this stage and the next.
-    fn window(&self) -> usize {
-        if mutation::on(Mutation::UnboundedWindow) {
-            return usize::MAX;
-        }
-        if self.next < self.known { limits::REPLAY_WINDOW } else { limits::WINDOW }
     }
 
     /// Chunks at the compute worker.
@@ -201,24 +184,27 @@ impl TextSession {
         self.running.len() + self.unacked.len()
     }
 
-    /// The next pass, if it is there: known tokens cut as they always are, or what arrived.
+    /// The next pass, if it is there: of known tokens, or of what arrived.
     fn due(&mut self, head: &Head) -> Option<(Rows, u32)> {
         if !head.is_first() {
             let hidden = self.waiting.remove(&self.next)?;
             return Some((Rows::Hidden(hidden.bytes), hidden.rows));
         }
-        let rows = match self.prompt.saturating_sub(self.next) {
-            0 => 1,
-            left => left.min(limits::PASS_TOKENS as u32),
-        };
-        let tokens = self.tokens.get(self.next as usize..(self.next + rows) as usize)?;
-        Some((Rows::Tokens(tokens.to_vec()), rows))
+        let tokens = self.tokens.get(self.next as usize..)?;
+        let tokens =
+            tokens.get(..tokens.len().min(limits::PASS_TOKENS)).filter(|tokens| !tokens.is_empty())?;
+        Some((Rows::Tokens(tokens.to_vec()), tokens.len() as u32))
     }
 
     /// Whether the pass that ends before position `end` is to be sampled, here.
     fn samples(&self, head: &Head, end: u32) -> bool {
         head.following().is_none() && end >= self.known
     }
+}
+
+/// Chunks that may be between a stage and the next.
+fn window() -> usize {
+    if mutation::on(Mutation::UnboundedWindow) { usize::MAX } else { limits::WINDOW }
 }
 
 fn announce(head: &Head, position: u32, token: u32, end: bool, out: &mut Outbox) {

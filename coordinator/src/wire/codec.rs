@@ -187,9 +187,8 @@ fn check_open(part: &OpenPart) -> Result<(), WireError> {
         OpenPart::Text(text) => {
             within("the tokens asked for", text.until as usize, limits::JOB_TOKENS)?;
             within("the known tokens", text.known as usize, text.until as usize)?;
-            within("the prompt", text.prompt as usize, text.known as usize)?;
             within("the tokens", text.tokens.len(), text.known as usize)?;
-            if text.prompt == 0 { Err(WireError::Bound("the prompt")) } else { Ok(()) }
+            if text.known == 0 { Err(WireError::Bound("the prompt")) } else { Ok(()) }
         }
         OpenPart::Picture(picture) => {
             check_shape(picture.shape)?;

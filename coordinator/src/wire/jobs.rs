@@ -141,8 +141,6 @@ pub enum OpenPart {
 /// An answer's session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenText {
-    /// Tokens of the prompt.
-    pub prompt: u32,
     /// Tokens of prompt and answer that are known; the row before this position is the first to be sampled.
     pub known: u32,
     /// Tokens of prompt and answer at most.

@@ -35,7 +35,7 @@ pub fn bos_job(serial: u32) -> Job {
 pub fn open(job: JobId, stages: Vec<Stage>) -> Message {
     let lease = Lease { epoch: EPOCH, serial: 77 };
     let (tokens, sampling) = (vec![1], vec![]);
-    let part = OpenPart::Text(OpenText { prompt: 1, known: 1, until: 9, tokens, sampling });
+    let part = OpenPart::Text(OpenText { known: 1, until: 9, tokens, sampling });
     Message::Open(Box::new(Open { job, lease, model: MODEL, stages, part }))
 }
 

@@ -49,6 +49,6 @@ fn an_end_is_never_given_to_a_peer_that_cannot_hold_it() {
 #[test]
 fn peers_without_a_link_are_no_neighbours() {
     let mut peers = workers(&[(BIG, 1), (BIG, 1)]);
-    peers[1].sees.clear();
+    peers[1].sees = Sight::default();
     assert_eq!(ring(&model(8), &peers), [(1, 8)]);
 }

@@ -98,7 +98,7 @@ fn help_is_never_slower_and_only_from_those_that_can() {
         let mut peers = painters(&steps);
         for peer in &mut peers {
             peer.speed.decode_micros = dice.roll(3) as u32 * 1_000_000;
-            peer.sees.remove(&PeerId(1 + u128::from(dice.roll(6))));
+            peer.sees = peer.sees.without(PeerId(1 + u128::from(dice.roll(6))));
         }
         let link = Link { round_trip_ms: dice.roll(200) as u32, bytes_per_ms: 1 + dice.roll(5_000) as u32 };
         let links = all_linked(peers.len(), link);

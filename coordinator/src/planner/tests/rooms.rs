@@ -24,7 +24,7 @@ fn make(dice: &mut Dice, most: u64) -> Made {
                 Link { round_trip_ms: dice.roll(100) as u32, bytes_per_ms: 1 + dice.roll(5_000) as u32 };
             links.insert(a, b, link);
             if dice.roll(10) == 0 {
-                workers[one].sees.remove(&b);
+                workers[one].sees = workers[one].sees.without(b);
             }
         }
     }

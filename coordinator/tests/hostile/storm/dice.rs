@@ -289,10 +289,9 @@ impl Dice {
     fn open(&mut self) -> Open {
         let text = self.roll(2) == 0;
         let part = if text {
-            let (prompt, known) = (1 + self.roll(9) as u32, self.number().saturating_add(9));
+            let known = self.number().saturating_add(9);
             let tokens = if self.roll(4) > 0 { vec![1; known.min(8_192) as usize] } else { vec![] };
             OpenPart::Text(OpenText {
-                prompt,
                 known,
                 until: known.saturating_add(self.roll(9) as u32),
                 tokens,

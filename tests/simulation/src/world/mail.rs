@@ -160,7 +160,7 @@ mod tests {
         let job = JobId { requester: PeerId(1), serial: 1 };
         let lease = Lease { epoch: Epoch { term: 1, leader: PeerId(1) }, serial: 1 };
         let (tokens, sampling) = (vec![1], vec![]);
-        let part = OpenPart::Text(OpenText { prompt: 1, known: 1, until: 2, tokens, sampling });
+        let part = OpenPart::Text(OpenText { known: 1, until: 2, tokens, sampling });
         let open = Open { job, lease, model: ModelId([7; 32]), stages: vec![], part };
         let bytes = wire::encode(&Message::Open(Box::new(open)));
         let (from, origin) = (PeerId(1), PeerId(2));
