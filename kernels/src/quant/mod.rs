@@ -76,6 +76,14 @@ pub enum QuantError {
         /// Bytes given.
         found: usize,
     },
+    /// A scale is infinite or no number. Cure: the file is damaged, download it again.
+    #[error("row {row} of a matrix in {format:?} holds a number that is not finite: the file is damaged")]
+    NotFinite {
+        /// The format.
+        format: Format,
+        /// Which row.
+        row: usize,
+    },
     /// No quantiser is written for this format. Cure: Q8_0, Q4_0, F16, BF16 or F32.
     #[error("weights can be turned into F32, F16, BF16, Q8_0 and Q4_0 here, not into {0:?}")]
     NoEncoder(Format),

@@ -1,0 +1,126 @@
+//! No instruction set in particular: loops that a compiler may turn into what the machine has (NEON, for one).
+
+use super::simd::Simd;
+use super::tiles::kernels;
+
+pub(super) struct Plain;
+
+const ROWS: usize = 16;
+
+fn map(f: impl Fn(usize) -> i32) -> [i32; ROWS] {
+    std::array::from_fn(f)
+}
+
+/// Lane by lane: four weights, through `weight`, times four activations.
+#[inline(always)]
+unsafe fn dot<W: Copy>(
+    sum: [i32; ROWS],
+    weights: [W; ROWS * 4],
+    quad: *const u8,
+    weight: fn(W) -> i32,
+) -> [i32; ROWS] {
+    // SAFETY: the caller's: a quad is four bytes.
+    let quad = unsafe { quad.cast::<[i8; 4]>().read_unaligned() }.map(i32::from);
+    map(|r| sum[r] + (0..4).map(|i| weight(weights[4 * r + i]) * quad[i]).sum::<i32>())
+}
+
+#[expect(clippy::undocumented_unsafe_blocks, reason = "reads what the contract of `Simd` says is there")]
+impl Simd for Plain {
+    const ROWS: usize = ROWS;
+    const QUAD_BYTES: usize = 4;
+    type Ints = [i32; ROWS];
+    type Floats = [f32; ROWS];
+    type Signed = [i8; ROWS * 4];
+    type Low = [u8; ROWS * 4];
+    type High = [u8; ROWS * 4];
+    type Six = [u8; ROWS * 4];
+
+    unsafe fn ints(value: i32) -> Self::Ints {
+        [value; ROWS]
+    }
+    unsafe fn unsigned(bytes: *const u8) -> Self::Ints {
+        unsafe { bytes.cast::<[u8; ROWS]>().read() }.map(i32::from)
+    }
+    unsafe fn signed_bytes(bytes: *const u8) -> Self::Ints {
+        unsafe { bytes.cast::<[i8; ROWS]>().read() }.map(i32::from)
+    }
+    unsafe fn add(a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        map(|r| a[r].wrapping_add(b[r]))
+    }
+    unsafe fn mul(a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        map(|r| a[r].wrapping_mul(b[r]))
+    }
+    unsafe fn bits<const SHIFT: u32>(a: Self::Ints, mask: i32) -> Self::Ints {
+        a.map(|a| (a >> SHIFT) & mask)
+    }
+    unsafe fn join(a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        map(|r| a[r] | (b[r] << 4))
+    }
+
+    unsafe fn start_signed(_: i32) -> Self::Ints {
+        [0; ROWS]
+    }
+    unsafe fn start_nibbles(value: i32) -> Self::Ints {
+        [value; ROWS]
+    }
+    unsafe fn finish(sum: Self::Ints) -> Self::Ints {
+        sum
+    }
+    unsafe fn load_signed(bytes: *const u8) -> Self::Signed {
+        unsafe { bytes.cast::<Self::Signed>().read() }
+    }
+    unsafe fn load_nibbles(bytes: *const u8) -> (Self::Low, Self::High) {
+        let bytes = unsafe { bytes.cast::<Self::Low>().read() };
+        (bytes.map(|byte| byte & 0xF), bytes.map(|byte| byte >> 4))
+    }
+    unsafe fn load_six(low: [*const u8; 2], high: *const u8) -> [Self::Six; 4] {
+        let [a, b, high] = [low[0], low[1], high].map(|bytes| unsafe { bytes.cast::<Self::Six>().read() });
+        let six = |run: usize| {
+            let low = if run % 2 == 0 { a } else { b };
+            std::array::from_fn(|i| {
+                ((low[i] >> (run / 2 * 4)) & 0xF) | (((high[i] >> (run * 2)) & 3) << 4)
+            })
+        };
+        [six(0), six(1), six(2), six(3)]
+    }
+    unsafe fn dot_signed(sum: Self::Ints, weights: Self::Signed, quad: *const u8) -> Self::Ints {
+        unsafe { dot(sum, weights, quad, i32::from) }
+    }
+    unsafe fn dot_low(sum: Self::Ints, weights: Self::Low, quad: *const u8) -> Self::Ints {
+        unsafe { dot(sum, weights, quad, i32::from) }
+    }
+    unsafe fn dot_high(sum: Self::Ints, weights: Self::High, quad: *const u8) -> Self::Ints {
+        unsafe { dot(sum, weights, quad, i32::from) }
+    }
+    unsafe fn dot_six(sum: Self::Ints, weights: Self::Six, quad: *const u8) -> Self::Ints {
+        unsafe { dot(sum, weights, quad, i32::from) }
+    }
+
+    unsafe fn floats(value: f32) -> Self::Floats {
+        [value; ROWS]
+    }
+    unsafe fn load_floats(bytes: *const u8) -> Self::Floats {
+        unsafe { bytes.cast::<[[u8; 4]; ROWS]>().read() }.map(f32::from_le_bytes)
+    }
+    unsafe fn load_halves(bytes: *const u8) -> Self::Floats {
+        let halves = unsafe { bytes.cast::<[[u8; 2]; ROWS]>().read() };
+        halves.map(|half| half::f16::from_le_bytes(half).to_f32())
+    }
+    unsafe fn to_floats(a: Self::Ints) -> Self::Floats {
+        a.map(|a| a as f32)
+    }
+    unsafe fn add_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|r| a[r] + b[r])
+    }
+    unsafe fn sub_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|r| a[r] - b[r])
+    }
+    unsafe fn mul_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|r| a[r] * b[r])
+    }
+    unsafe fn store(a: Self::Floats, to: *mut f32) {
+        unsafe { to.cast::<Self::Floats>().write_unaligned(a) };
+    }
+}
+
+kernels!(Plain, [], integers: [4, 1], floats: [4, 1]);
