@@ -11,7 +11,8 @@ fn blocks(format: Format, rows: usize, cols: usize, seed: u32) -> Vec<u8> {
     let count = rows * cols / format.block_len();
     let size = format.block_bytes();
     let random = |i: usize| philox([seed, format as u32], [i as u32, 0, 0, 0]);
-    let mut bytes: Vec<u8> = (0..(count * size).div_ceil(16)).flat_map(random).flat_map(u32::to_le_bytes).collect();
+    let mut bytes: Vec<u8> =
+        (0..(count * size).div_ceil(16)).flat_map(random).flat_map(u32::to_le_bytes).collect();
     bytes.truncate(count * size);
     for (number, block) in bytes.chunks_exact_mut(size).enumerate() {
         for at in scales(format) {
@@ -71,7 +72,10 @@ fn tolerance(format: Format, weights: &[f32], x: &[f32]) -> f64 {
     }
     let step = |x: &[f32]| f64::from(x.iter().fold(0.0f32, |m, x| m.max(x.abs()))) / 127.0;
     let blocks = weights.chunks_exact(block).zip(x.chunks_exact(block));
-    float + blocks.map(|(w, x)| 0.501 * step(x) * w.iter().map(|w| f64::from(w.abs())).sum::<f64>()).sum::<f64>()
+    float
+        + blocks
+            .map(|(w, x)| 0.501 * step(x) * w.iter().map(|w| f64::from(w.abs())).sum::<f64>())
+            .sum::<f64>()
 }
 
 #[test]
@@ -90,7 +94,10 @@ fn every_format_is_near_the_reference() {
                 let (row, column) = (i / rows, i % rows);
                 let near = tolerance(format, &weights[column * cols..][..cols], &x[row * cols..][..cols]);
                 let off = (f64::from(*found) - expected).abs();
-                assert!(off <= near, "{format:?} {rows}×{cols}·{n} at {row}, {column}: {found} for {expected}, {near}");
+                assert!(
+                    off <= near,
+                    "{format:?} {rows}×{cols}·{n} at {row}, {column}: {found} for {expected}, {near}"
+                );
             }
         }
     }
@@ -104,7 +111,8 @@ fn quantising_activations_costs_less_than_one_percent() {
         let bytes = blocks(format, rows, cols, 3);
         let x = activations(4, cols, 4);
         let expected = reference::matmul(format, cols, &bytes, &x).expect("whole rows");
-        let found = product(Isa::best(), &Packed::new(format, rows, cols, bytes).expect("a whole matrix"), &x);
+        let found =
+            product(Isa::best(), &Packed::new(format, rows, cols, bytes).expect("a whole matrix"), &x);
         let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
         let off = square(&mut found.iter().zip(&expected).map(|(&a, b)| f64::from(a) - b));
         let whole = square(&mut expected.iter().copied());
@@ -120,10 +128,15 @@ fn every_instruction_set_gives_the_same_bits() {
         for (rows, count, n) in SHAPES {
             let cols = shape(format, count);
             let x = activations(n, cols, 5);
-            let packed = Packed::new(format, rows, cols, blocks(format, rows, cols, 6)).expect("a whole matrix");
+            let packed =
+                Packed::new(format, rows, cols, blocks(format, rows, cols, 6)).expect("a whole matrix");
             let plain = product(all[0], &packed, &x);
             for &isa in &all[1..] {
-                assert_eq!(bits(&product(isa, &packed, &x)), bits(&plain), "{format:?} {rows}×{cols}·{n} {isa:?}");
+                assert_eq!(
+                    bits(&product(isa, &packed, &x)),
+                    bits(&plain),
+                    "{format:?} {rows}×{cols}·{n} {isa:?}"
+                );
             }
         }
     }
@@ -142,7 +155,11 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
             for row in 0..n {
                 let mut alone = vec![f32::NAN; rows];
                 packed.matmul_with(isa, &x[row * cols..][..cols], 1, &mut alone, &mut scratch);
-                assert_eq!(bits(&alone), bits(&together[row * rows..][..rows]), "{format:?} {isa:?} row {row}");
+                assert_eq!(
+                    bits(&alone),
+                    bits(&together[row * rows..][..rows]),
+                    "{format:?} {isa:?} row {row}"
+                );
             }
         }
     }
@@ -166,7 +183,10 @@ fn extremes_do_not_overflow() {
             for isa in Isa::available() {
                 for (found, expected) in product(isa, &packed, &x).iter().zip(&expected) {
                     let off = (f64::from(*found) - expected).abs();
-                    assert!(off <= expected.abs() * 1e-6, "{format:?} {fill} {isa:?}: {found} for {expected}");
+                    assert!(
+                        off <= expected.abs() * 1e-6,
+                        "{format:?} {fill} {isa:?}: {found} for {expected}"
+                    );
                 }
             }
         }
@@ -199,7 +219,10 @@ fn what_is_no_number_stays_visible() {
             x[3] = bad;
             for isa in Isa::available() {
                 let found = product(isa, &packed, &x);
-                assert!(found.iter().all(|value| !value.is_finite()), "{format:?} {isa:?} hides {bad}: {found:?}");
+                assert!(
+                    found.iter().all(|value| !value.is_finite()),
+                    "{format:?} {isa:?} hides {bad}: {found:?}"
+                );
             }
         }
         for x in [0.0, f32::MIN_POSITIVE, 1e-42] {
@@ -213,9 +236,8 @@ fn what_is_no_number_stays_visible() {
 #[test]
 fn what_is_no_matrix_is_refused() {
     let new = |format, rows, cols, bytes: usize| Packed::new(format, rows, cols, vec![0; bytes]).map(|_| ());
-    let length = |weights, expected, found| {
-        Err(QuantError::Length { format: Format::Q8_0, weights, expected, found })
-    };
+    let length =
+        |weights, expected, found| Err(QuantError::Length { format: Format::Q8_0, weights, expected, found });
     assert_eq!(new(Format::Q8_0, 2, 32, 68), Ok(()));
     assert_eq!(new(Format::Q8_0, 0, 32, 0), Ok(()));
     assert_eq!(new(Format::Q8_0, 2, 32, 67), length(64, 68, 67));
@@ -227,6 +249,9 @@ fn what_is_no_matrix_is_refused() {
         let mut bytes = vec![0; 20 * format.block_bytes()];
         let at = 18 * format.block_bytes() + scales(format)[0];
         bytes[at..at + 2].copy_from_slice(&half::f16::INFINITY.to_le_bytes());
-        assert_eq!(Packed::new(format, 20, cols, bytes).map(|_| ()), Err(QuantError::NotFinite { format, row: 18 }));
+        assert_eq!(
+            Packed::new(format, 20, cols, bytes).map(|_| ()),
+            Err(QuantError::NotFinite { format, row: 18 })
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! AVX-512 with VNNI: 16 rows to a register, `vpdpbusd` multiplies unsigned weights with signed activations.
 
-#![expect(clippy::undocumented_unsafe_blocks, reason = "the contract of `Simd` is all that the intrinsics ask")]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the contract of `Simd` is all that the intrinsics ask"
+)]
 
 use super::simd::Simd;
 use super::tiles::kernels;
@@ -35,6 +38,10 @@ impl Simd for Avx512 {
     type High = __m512i;
     type Six = __m512i;
 
+    type Masks = ();
+
+    #[inline(always)]
+    unsafe fn masks() {}
     #[inline(always)]
     unsafe fn ints(value: i32) -> __m512i {
         unsafe { _mm512_set1_epi32(value) }
@@ -82,25 +89,24 @@ impl Simd for Avx512 {
         unsafe { _mm512_xor_si512(load(bytes), _mm512_set1_epi8(-128)) }
     }
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8) -> (__m512i, __m512i) {
+    unsafe fn load_nibbles(bytes: *const u8, _: ()) -> (__m512i, __m512i) {
         unsafe {
             let (bytes, mask) = (load(bytes), _mm512_set1_epi8(0xF));
             (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask))
         }
     }
     #[inline(always)]
-    unsafe fn load_six(low: [*const u8; 2], high: *const u8) -> [__m512i; 4] {
+    unsafe fn load_six<const SECOND: bool>(low: *const u8, high: *const u8, _: ()) -> [__m512i; 2] {
         unsafe {
-            let (a0, a1) = Self::load_nibbles(low[0]);
-            let (b0, b1) = Self::load_nibbles(low[1]);
-            let (high, mask) = (load(high), _mm512_set1_epi8(0x30));
-            let upper = |bits: __m512i, low: __m512i| _mm512_or_si512(low, _mm512_and_si512(bits, mask));
-            [
-                upper(_mm512_slli_epi16::<4>(high), a0),
-                upper(_mm512_slli_epi16::<2>(high), b0),
-                upper(high, a1),
-                upper(_mm512_srli_epi16::<2>(high), b1),
-            ]
+            let (low, upper) = (Self::load_nibbles(low, ()), load(high));
+            let [first, third] = if SECOND {
+                [_mm512_slli_epi16::<2>(upper), _mm512_srli_epi16::<2>(upper)]
+            } else {
+                [_mm512_slli_epi16::<4>(upper), upper]
+            };
+            let mask = _mm512_set1_epi8(0x30);
+            let join = |low, high| _mm512_or_si512(low, _mm512_and_si512(high, mask));
+            [join(low.0, first), join(low.1, third)]
         }
     }
     #[inline(always)]
@@ -129,8 +135,12 @@ impl Simd for Avx512 {
         unsafe { _mm512_loadu_ps(bytes.cast()) }
     }
     #[inline(always)]
-    unsafe fn load_halves(bytes: *const u8) -> __m512 {
+    unsafe fn load_halves(bytes: *const u8, _: ()) -> __m512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bytes.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_finishing_halves(bytes: *const u8, masks: ()) -> __m512 {
+        unsafe { Self::load_halves(bytes, masks) }
     }
     #[inline(always)]
     unsafe fn to_floats(a: __m512i) -> __m512 {
@@ -154,5 +164,5 @@ impl Simd for Avx512 {
     }
 }
 
-kernels!(Avx512, [#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]],
-    integers: [8, 4, 2, 1], floats: [8, 4, 2, 1]);
+kernels!([#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]]
+    8: Avx512, 4: Avx512, 2: Avx512, 1: Avx512);

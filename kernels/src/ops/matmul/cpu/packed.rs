@@ -165,13 +165,7 @@ impl Packed {
 }
 
 /// One group of weights with `rows` rows of activations, as many at a time as there is a kernel for.
-fn multiply(
-    tiles: Tiles,
-    group: &[u8],
-    acts: &Acts<'_>,
-    rows: usize,
-    mut put: impl FnMut(usize, &Lanes),
-) {
+fn multiply(tiles: Tiles, group: &[u8], acts: &Acts<'_>, rows: usize, mut put: impl FnMut(usize, &Lanes)) {
     let mut lanes = [[0.0; GROUP]; WIDEST];
     let mut done = 0;
     for &(width, tile) in tiles {

@@ -7,6 +7,7 @@ pub(super) struct Plain;
 
 const ROWS: usize = 16;
 
+#[inline(always)]
 fn map(f: impl Fn(usize) -> i32) -> [i32; ROWS] {
     std::array::from_fn(f)
 }
@@ -35,92 +36,121 @@ impl Simd for Plain {
     type High = [u8; ROWS * 4];
     type Six = [u8; ROWS * 4];
 
+    type Masks = ();
+
+    #[inline(always)]
+    unsafe fn masks() {}
+    #[inline(always)]
     unsafe fn ints(value: i32) -> Self::Ints {
         [value; ROWS]
     }
+    #[inline(always)]
     unsafe fn unsigned(bytes: *const u8) -> Self::Ints {
         unsafe { bytes.cast::<[u8; ROWS]>().read() }.map(i32::from)
     }
+    #[inline(always)]
     unsafe fn signed_bytes(bytes: *const u8) -> Self::Ints {
         unsafe { bytes.cast::<[i8; ROWS]>().read() }.map(i32::from)
     }
+    #[inline(always)]
     unsafe fn add(a: Self::Ints, b: Self::Ints) -> Self::Ints {
         map(|r| a[r].wrapping_add(b[r]))
     }
+    #[inline(always)]
     unsafe fn mul(a: Self::Ints, b: Self::Ints) -> Self::Ints {
         map(|r| a[r].wrapping_mul(b[r]))
     }
+    #[inline(always)]
     unsafe fn bits<const SHIFT: u32>(a: Self::Ints, mask: i32) -> Self::Ints {
         a.map(|a| (a >> SHIFT) & mask)
     }
+    #[inline(always)]
     unsafe fn join(a: Self::Ints, b: Self::Ints) -> Self::Ints {
         map(|r| a[r] | (b[r] << 4))
     }
 
+    #[inline(always)]
     unsafe fn start_signed(_: i32) -> Self::Ints {
         [0; ROWS]
     }
+    #[inline(always)]
     unsafe fn start_nibbles(value: i32) -> Self::Ints {
         [value; ROWS]
     }
+    #[inline(always)]
     unsafe fn finish(sum: Self::Ints) -> Self::Ints {
         sum
     }
+    #[inline(always)]
     unsafe fn load_signed(bytes: *const u8) -> Self::Signed {
         unsafe { bytes.cast::<Self::Signed>().read() }
     }
-    unsafe fn load_nibbles(bytes: *const u8) -> (Self::Low, Self::High) {
+    #[inline(always)]
+    unsafe fn load_nibbles(bytes: *const u8, _: ()) -> (Self::Low, Self::High) {
         let bytes = unsafe { bytes.cast::<Self::Low>().read() };
         (bytes.map(|byte| byte & 0xF), bytes.map(|byte| byte >> 4))
     }
-    unsafe fn load_six(low: [*const u8; 2], high: *const u8) -> [Self::Six; 4] {
-        let [a, b, high] = [low[0], low[1], high].map(|bytes| unsafe { bytes.cast::<Self::Six>().read() });
-        let six = |run: usize| {
-            let low = if run % 2 == 0 { a } else { b };
-            std::array::from_fn(|i| {
-                ((low[i] >> (run / 2 * 4)) & 0xF) | (((high[i] >> (run * 2)) & 3) << 4)
-            })
-        };
-        [six(0), six(1), six(2), six(3)]
+    #[inline(always)]
+    unsafe fn load_six<const SECOND: bool>(low: *const u8, high: *const u8, _: ()) -> [Self::Six; 2] {
+        let [low, high] = [low, high].map(|bytes| unsafe { bytes.cast::<Self::Six>().read() });
+        let shift = if SECOND { 2 } else { 0 };
+        let first = std::array::from_fn(|i| (low[i] & 0xF) | (((high[i] >> shift) & 3) << 4));
+        [first, std::array::from_fn(|i| (low[i] >> 4) | (((high[i] >> (shift + 4)) & 3) << 4))]
     }
+    #[inline(always)]
     unsafe fn dot_signed(sum: Self::Ints, weights: Self::Signed, quad: *const u8) -> Self::Ints {
         unsafe { dot(sum, weights, quad, i32::from) }
     }
+    #[inline(always)]
     unsafe fn dot_low(sum: Self::Ints, weights: Self::Low, quad: *const u8) -> Self::Ints {
         unsafe { dot(sum, weights, quad, i32::from) }
     }
+    #[inline(always)]
     unsafe fn dot_high(sum: Self::Ints, weights: Self::High, quad: *const u8) -> Self::Ints {
         unsafe { dot(sum, weights, quad, i32::from) }
     }
+    #[inline(always)]
     unsafe fn dot_six(sum: Self::Ints, weights: Self::Six, quad: *const u8) -> Self::Ints {
         unsafe { dot(sum, weights, quad, i32::from) }
     }
 
+    #[inline(always)]
     unsafe fn floats(value: f32) -> Self::Floats {
         [value; ROWS]
     }
+    #[inline(always)]
     unsafe fn load_floats(bytes: *const u8) -> Self::Floats {
         unsafe { bytes.cast::<[[u8; 4]; ROWS]>().read() }.map(f32::from_le_bytes)
     }
-    unsafe fn load_halves(bytes: *const u8) -> Self::Floats {
+    #[inline(always)]
+    unsafe fn load_halves(bytes: *const u8, _: ()) -> Self::Floats {
         let halves = unsafe { bytes.cast::<[[u8; 2]; ROWS]>().read() };
         halves.map(|half| half::f16::from_le_bytes(half).to_f32())
     }
+    #[inline(always)]
+    unsafe fn load_finishing_halves(bytes: *const u8, masks: ()) -> Self::Floats {
+        unsafe { Self::load_halves(bytes, masks) }
+    }
+    #[inline(always)]
     unsafe fn to_floats(a: Self::Ints) -> Self::Floats {
         a.map(|a| a as f32)
     }
+    #[inline(always)]
     unsafe fn add_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
         std::array::from_fn(|r| a[r] + b[r])
     }
+    #[inline(always)]
     unsafe fn sub_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
         std::array::from_fn(|r| a[r] - b[r])
     }
+    #[inline(always)]
     unsafe fn mul_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats {
         std::array::from_fn(|r| a[r] * b[r])
     }
+    #[inline(always)]
     unsafe fn store(a: Self::Floats, to: *mut f32) {
         unsafe { to.cast::<Self::Floats>().write_unaligned(a) };
     }
 }
 
-kernels!(Plain, [], integers: [4, 1], floats: [4, 1]);
+kernels!([] 4: Plain, 1: Plain);

@@ -5,7 +5,7 @@
 /// # Safety
 /// All functions: the instruction set is there, and pointers are good for what is read through them.
 pub(super) trait Simd {
-    /// Rows of a vector, 8 or 16.
+    /// Rows of a vector, 8 or 16. More rows share each load of activations; fewer leave registers for more activations.
     const ROWS: usize;
     /// Bytes of four activations.
     const QUAD_BYTES: usize;
@@ -22,6 +22,10 @@ pub(super) trait Simd {
     /// Four weights of 6 bits per row.
     type Six: Copy;
 
+    /// What the loads below need in registers; made once per kernel.
+    type Masks: Copy;
+
+    unsafe fn masks() -> Self::Masks;
     /// The same integer in each lane.
     unsafe fn ints(value: i32) -> Self::Ints;
     /// Zero-extended bytes, one per row.
@@ -42,9 +46,14 @@ pub(super) trait Simd {
     /// What a sum from one of these two beginnings stands for.
     unsafe fn finish(sum: Self::Ints) -> Self::Ints;
     unsafe fn load_signed(bytes: *const u8) -> Self::Signed;
-    unsafe fn load_nibbles(bytes: *const u8) -> (Self::Low, Self::High);
-    /// Six-bit weights of the four runs of half a Q6_K block: two loads of lower bits, one of upper ones.
-    unsafe fn load_six(low: [*const u8; 2], high: *const u8) -> [Self::Six; 4];
+    unsafe fn load_nibbles(bytes: *const u8, masks: Self::Masks) -> (Self::Low, Self::High);
+    /// Six-bit weights of two of the four runs in half a Q6_K block, which share their bytes of lower bits: the first
+    /// and the third, or, if `SECOND`, the second and the fourth.
+    unsafe fn load_six<const SECOND: bool>(
+        low: *const u8,
+        high: *const u8,
+        masks: Self::Masks,
+    ) -> [Self::Six; 2];
     /// Adds to each lane the product of its four weights with the four activations at `quad`.
     unsafe fn dot_signed(sum: Self::Ints, weights: Self::Signed, quad: *const u8) -> Self::Ints;
     unsafe fn dot_low(sum: Self::Ints, weights: Self::Low, quad: *const u8) -> Self::Ints;
@@ -56,7 +65,9 @@ pub(super) trait Simd {
     unsafe fn floats(value: f32) -> Self::Floats;
     unsafe fn load_floats(bytes: *const u8) -> Self::Floats;
     /// Half floats (finite ones), widened.
-    unsafe fn load_halves(bytes: *const u8) -> Self::Floats;
+    unsafe fn load_halves(bytes: *const u8, masks: Self::Masks) -> Self::Floats;
+    /// Half floats, times what a sum of `dot_signed` or `dot_low` that is not finished lacks.
+    unsafe fn load_finishing_halves(bytes: *const u8, masks: Self::Masks) -> Self::Floats;
     /// To the nearest float, halves to even.
     unsafe fn to_floats(a: Self::Ints) -> Self::Floats;
     unsafe fn add_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats;

@@ -16,9 +16,6 @@ pub(super) type Tile = unsafe fn(group: &[u8], acts: &Acts<'_>, out: &mut [Lanes
 /// Kernels of one format and instruction set, for ever fewer rows at once, down to one.
 pub(super) type Tiles = &'static [(usize, Tile)];
 
-/// Vectors of a group: two of 8 rows, or one of 16 (the second is then not used).
-const HALVES: usize = 2;
-
 /// Checks every length that a kernel relies on; gives blocks per row.
 fn check<S: Simd>(format: Format, rows: usize, group: &[u8], acts: &Acts<'_>, out: &[Lanes]) -> usize {
     let blocks = acts.cols / format.block_len();
@@ -36,13 +33,12 @@ fn check<S: Simd>(format: Format, rows: usize, group: &[u8], acts: &Acts<'_>, ou
     blocks
 }
 
+/// Stores the outputs of the rows from `at` on.
 #[inline(always)]
-unsafe fn store<S: Simd, const T: usize>(sums: [[S::Floats; T]; HALVES], out: &mut [Lanes]) {
-    for half in 0..GROUP / S::ROWS {
-        for (row, out) in out.iter_mut().enumerate() {
-            // SAFETY: half · ROWS is below 16.
-            unsafe { S::store(sums[half][row], out.as_mut_ptr().add(half * S::ROWS)) };
-        }
+unsafe fn store<S: Simd, const T: usize>(total: [S::Floats; T], at: usize, out: &mut [Lanes]) {
+    for (total, out) in total.into_iter().zip(out) {
+        // SAFETY: `at` is a multiple of ROWS below 16.
+        unsafe { S::store(total, out.as_mut_ptr().add(at)) };
     }
 }
 
@@ -53,11 +49,11 @@ pub(super) unsafe fn q8_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
     let blocks = check::<S>(Format::Q8_0, T, group, acts, out);
     // SAFETY: `check` compared the lengths with what the indices below reach.
     unsafe {
-        let mut total = [[S::floats(0.0); T]; HALVES];
-        for block in 0..blocks {
-            let chunk = group.as_ptr().add(block * CHUNK);
-            for half in 0..GROUP / S::ROWS {
-                let at = half * S::ROWS;
+        let masks = S::masks();
+        for at in (0..GROUP).step_by(S::ROWS) {
+            let mut total = [S::floats(0.0); T];
+            for block in 0..blocks {
+                let chunk = group.as_ptr().add(block * CHUNK);
                 let mut sums = [S::ints(0); T];
                 for row in 0..T {
                     sums[row] = S::start_signed(*acts.sums.get_unchecked(row * blocks + block));
@@ -69,15 +65,15 @@ pub(super) unsafe fn q8_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                         sums[row] = S::dot_signed(sums[row], weights, acts.quads.as_ptr().add(a));
                     }
                 }
-                let d = S::load_halves(chunk.add(at * 2));
+                let d = S::load_finishing_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
-                    let scaled = S::mul_floats(S::to_floats(S::finish(sums[row])), d);
+                    let scaled = S::mul_floats(S::to_floats(sums[row]), d);
                     let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
-                    total[half][row] = S::add_floats(total[half][row], S::mul_floats(scaled, scale));
+                    total[row] = S::add_floats(total[row], S::mul_floats(scaled, scale));
                 }
             }
+            store::<S, T>(total, at, out);
         }
-        store::<S, T>(total, out);
     }
 }
 
@@ -88,17 +84,18 @@ pub(super) unsafe fn q4_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
     let blocks = check::<S>(Format::Q4_0, T, group, acts, out);
     // SAFETY: `check` compared the lengths with what the indices below reach.
     unsafe {
-        let mut total = [[S::floats(0.0); T]; HALVES];
-        for block in 0..blocks {
-            let chunk = group.as_ptr().add(block * CHUNK);
-            for half in 0..GROUP / S::ROWS {
-                let at = half * S::ROWS;
+        let masks = S::masks();
+        for at in (0..GROUP).step_by(S::ROWS) {
+            let mut total = [S::floats(0.0); T];
+            for block in 0..blocks {
+                let chunk = group.as_ptr().add(block * CHUNK);
                 let mut sums = [S::ints(0); T];
                 for row in 0..T {
                     sums[row] = S::start_nibbles(-8 * *acts.sums.get_unchecked(row * blocks + block));
                 }
                 for quad in 0..4 {
-                    let (low, high) = S::load_nibbles(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4));
+                    let (low, high) =
+                        S::load_nibbles(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4), masks);
                     for row in 0..T {
                         let a = (row * blocks * 8 + block * 8 + quad) * S::QUAD_BYTES;
                         let a = acts.quads.as_ptr().add(a);
@@ -106,15 +103,15 @@ pub(super) unsafe fn q4_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                         sums[row] = S::dot_high(sums[row], high, a.add(4 * S::QUAD_BYTES));
                     }
                 }
-                let d = S::load_halves(chunk.add(at * 2));
+                let d = S::load_finishing_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
-                    let scaled = S::mul_floats(S::to_floats(S::finish(sums[row])), d);
+                    let scaled = S::mul_floats(S::to_floats(sums[row]), d);
                     let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
-                    total[half][row] = S::add_floats(total[half][row], S::mul_floats(scaled, scale));
+                    total[row] = S::add_floats(total[row], S::mul_floats(scaled, scale));
                 }
             }
+            store::<S, T>(total, at, out);
         }
-        store::<S, T>(total, out);
     }
 }
 
@@ -140,17 +137,17 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
     let blocks = check::<S>(Format::Q4_K, T, group, acts, out);
     // SAFETY: `check` compared the lengths with what the indices below reach.
     unsafe {
-        let mut total = [[S::floats(0.0); T]; HALVES];
-        for block in 0..blocks {
-            let chunk = group.as_ptr().add(block * CHUNK);
-            for half in 0..GROUP / S::ROWS {
-                let at = half * S::ROWS;
+        let masks = S::masks();
+        for at in (0..GROUP).step_by(S::ROWS) {
+            let mut total = [S::floats(0.0); T];
+            for block in 0..blocks {
+                let chunk = group.as_ptr().add(block * CHUNK);
                 let (mut scaled, mut offset) = ([S::ints(0); T], [S::ints(0); T]);
                 for pair in 0..4 {
                     let (mut lows, mut highs) = ([S::start_nibbles(0); T], [S::start_nibbles(0); T]);
                     for quad in 0..8 {
                         let from = GROUP * 16 + (pair * 8 + quad) * GROUP * 4 + at * 4;
-                        let (low, high) = S::load_nibbles(chunk.add(from));
+                        let (low, high) = S::load_nibbles(chunk.add(from), masks);
                         for row in 0..T {
                             let a = ((row * blocks + block) * (K / 4) + pair * 16 + quad) * S::QUAD_BYTES;
                             let a = acts.quads.as_ptr().add(a);
@@ -168,17 +165,57 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                         }
                     }
                 }
-                let d = S::load_halves(chunk.add(at * 2));
-                let dmin = S::load_halves(chunk.add(GROUP * 2 + at * 2));
+                let d = S::load_halves(chunk.add(at * 2), masks);
+                let dmin = S::load_halves(chunk.add(GROUP * 2 + at * 2), masks);
                 for row in 0..T {
                     let scaled = S::mul_floats(S::to_floats(scaled[row]), d);
                     let value = S::sub_floats(scaled, S::mul_floats(S::to_floats(offset[row]), dmin));
                     let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
-                    total[half][row] = S::add_floats(total[half][row], S::mul_floats(value, scale));
+                    total[row] = S::add_floats(total[row], S::mul_floats(value, scale));
                 }
             }
+            store::<S, T>(total, at, out);
         }
-        store::<S, T>(total, out);
+    }
+}
+
+/// The part of [`q6_k`] that two runs of 32 weights have under one scale each: sixteen weights of each run.
+#[inline(always)]
+unsafe fn q6_k_part<S: Simd, const T: usize, const SECOND: bool>(
+    scaled: &mut [S::Ints; T],
+    (chunk, at): (*const u8, usize),
+    acts: &Acts<'_>,
+    block: usize,
+    (side, odd): (usize, usize),
+    masks: S::Masks,
+) {
+    let blocks = acts.cols / K;
+    let sub = side * 8 + 2 * usize::from(SECOND) + odd;
+    // SAFETY: the caller compared the lengths with what the indices below reach.
+    unsafe {
+        let (mut first, mut third) = ([S::ints(0); T], [S::ints(0); T]);
+        for row in 0..T {
+            let from = (row * blocks + block) * 16 + sub;
+            first[row] = S::ints(-32 * *acts.sums.get_unchecked(from));
+            third[row] = S::ints(-32 * *acts.sums.get_unchecked(from + 4));
+        }
+        for quad in 0..4 {
+            let units = chunk.add(GROUP * (18 + (side * 8 + odd * 4 + quad) * 12) + at * 4);
+            let low = units.add(GROUP * 4 * usize::from(SECOND));
+            let [a, c] = S::load_six::<SECOND>(low, units.add(GROUP * 8), masks);
+            for row in 0..T {
+                let quad = (row * blocks + block) * (K / 4) + sub * 4 + quad;
+                let quad = acts.quads.as_ptr().add(quad * S::QUAD_BYTES);
+                first[row] = S::dot_six(first[row], a, quad);
+                third[row] = S::dot_six(third[row], c, quad.add(16 * S::QUAD_BYTES));
+            }
+        }
+        let scales = chunk.add(GROUP * (2 + sub) + at);
+        let (one, three) = (S::signed_bytes(scales), S::signed_bytes(scales.add(GROUP * 4)));
+        for row in 0..T {
+            scaled[row] = S::add(scaled[row], S::mul(first[row], one));
+            scaled[row] = S::add(scaled[row], S::mul(third[row], three));
+        }
     }
 }
 
@@ -189,117 +226,88 @@ pub(super) unsafe fn q6_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
     let blocks = check::<S>(Format::Q6_K, T, group, acts, out);
     // SAFETY: `check` compared the lengths with what the indices below reach.
     unsafe {
-        let mut total = [[S::floats(0.0); T]; HALVES];
-        for block in 0..blocks {
-            let chunk = group.as_ptr().add(block * CHUNK);
-            for half in 0..GROUP / S::ROWS {
-                let at = half * S::ROWS;
+        let masks = S::masks();
+        for at in (0..GROUP).step_by(S::ROWS) {
+            let mut total = [S::floats(0.0); T];
+            for block in 0..blocks {
+                let chunk = group.as_ptr().add(block * CHUNK);
                 let mut scaled = [S::ints(0); T];
-                // Sixteen weights of each of the four runs of 32 in half a block have one scale per run.
-                for part in 0..4 {
-                    let (side, odd) = (part / 2, part % 2);
-                    let mut sums = [[S::ints(0); T]; 4];
-                    for (run, sums) in sums.iter_mut().enumerate() {
-                        for (row, sum) in sums.iter_mut().enumerate() {
-                            let from = (row * blocks + block) * 16 + side * 8 + run * 2 + odd;
-                            *sum = S::ints(-32 * *acts.sums.get_unchecked(from));
-                        }
-                    }
-                    for quad in odd * 4..odd * 4 + 4 {
-                        let bytes = |unit: usize| chunk.add(unit * GROUP * 4 + at * 4);
-                        let low = [bytes(side * 16 + quad), bytes(side * 16 + 8 + quad)];
-                        let weights = S::load_six(low, bytes(32 + side * 8 + quad));
-                        for run in 0..4 {
-                            for row in 0..T {
-                                let a = (row * blocks + block) * (K / 4) + side * 32 + run * 8 + quad;
-                                let a = acts.quads.as_ptr().add(a * S::QUAD_BYTES);
-                                sums[run][row] = S::dot_six(sums[run][row], weights[run], a);
-                            }
-                        }
-                    }
-                    for (run, sums) in sums.iter().enumerate() {
-                        let sub = side * 8 + run * 2 + odd;
-                        let scale = S::signed_bytes(chunk.add(GROUP * (192 + sub) + at));
-                        for row in 0..T {
-                            scaled[row] = S::add(scaled[row], S::mul(sums[row], scale));
-                        }
-                    }
+                for part in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    q6_k_part::<S, T, false>(&mut scaled, (chunk, at), acts, block, part, masks);
+                    q6_k_part::<S, T, true>(&mut scaled, (chunk, at), acts, block, part, masks);
                 }
-                let d = S::load_halves(chunk.add(GROUP * 208 + at * 2));
+                let d = S::load_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
                     let value = S::mul_floats(S::to_floats(scaled[row]), d);
                     let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
-                    total[half][row] = S::add_floats(total[half][row], S::mul_floats(value, scale));
+                    total[row] = S::add_floats(total[row], S::mul_floats(value, scale));
                 }
             }
+            store::<S, T>(total, at, out);
         }
-        store::<S, T>(total, out);
     }
 }
 
 /// Floats: even and odd columns have a sum each, so that additions need not wait for each other.
 #[inline(always)]
-unsafe fn float_tile<S: Simd, const T: usize>(
-    bytes: usize,
+unsafe fn floats<S: Simd, const T: usize, const HALVED: bool>(
     group: &[u8],
     acts: &Acts<'_>,
     out: &mut [Lanes],
-    load: unsafe fn(*const u8) -> S::Floats,
 ) {
-    // SAFETY: the caller compared the lengths with what the indices below reach.
+    let (format, bytes) = if HALVED { (Format::F16, 2) } else { (Format::F32, 4) };
+    let cols = check::<S>(format, T, group, acts, out);
+    // SAFETY: `check` compared the lengths with what the indices below reach.
     unsafe {
-        let mut total = [[S::floats(0.0); T]; HALVES];
-        for half in 0..GROUP / S::ROWS {
-            let mut sums = [[S::floats(0.0); T]; 2];
-            let mut step = |column: usize, parity: usize| {
-                let weights = load(group.as_ptr().add((column * GROUP + half * S::ROWS) * bytes));
+        let masks = S::masks();
+        for at in (0..GROUP).step_by(S::ROWS) {
+            let (mut even, mut odd) = ([S::floats(0.0); T], [S::floats(0.0); T]);
+            for column in 0..cols {
+                let from = group.as_ptr().add((column * GROUP + at) * bytes);
+                let weights = if HALVED { S::load_halves(from, masks) } else { S::load_floats(from) };
+                // What was odd becomes even: one body for both, without a branch.
+                let next = odd;
+                odd = even;
+                even = next;
                 for row in 0..T {
-                    let x = S::floats(*acts.floats.get_unchecked(row * acts.cols + column));
-                    sums[parity][row] = S::add_floats(sums[parity][row], S::mul_floats(weights, x));
+                    let x = S::floats(*acts.floats.get_unchecked(row * cols + column));
+                    odd[row] = S::add_floats(odd[row], S::mul_floats(weights, x));
                 }
-            };
-            for pair in 0..acts.cols / 2 {
-                step(2 * pair, 0);
-                step(2 * pair + 1, 1);
-            }
-            if acts.cols % 2 == 1 {
-                step(acts.cols - 1, 0);
             }
             for row in 0..T {
-                total[half][row] = S::add_floats(sums[0][row], sums[1][row]);
+                even[row] = S::add_floats(even[row], odd[row]);
             }
+            store::<S, T>(even, at, out);
         }
-        store::<S, T>(total, out);
     }
 }
 
 #[inline(always)]
 pub(super) unsafe fn f32<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>, out: &mut [Lanes]) {
-    check::<S>(Format::F32, T, group, acts, out);
-    // SAFETY: lengths are checked; `load_floats` reads ROWS · 4 bytes.
-    unsafe { float_tile::<S, T>(4, group, acts, out, S::load_floats) }
+    // SAFETY: the caller's promise is all that it asks.
+    unsafe { floats::<S, T, false>(group, acts, out) }
 }
 
 #[inline(always)]
 pub(super) unsafe fn f16<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>, out: &mut [Lanes]) {
-    check::<S>(Format::F16, T, group, acts, out);
-    // SAFETY: lengths are checked; `load_halves` reads ROWS · 2 bytes.
-    unsafe { float_tile::<S, T>(2, group, acts, out, S::load_halves) }
+    // SAFETY: the caller's promise is all that it asks.
+    unsafe { floats::<S, T, true>(group, acts, out) }
 }
 
-/// `pub(super) fn tiles(Format) -> Tiles` of one instruction set, each kernel compiled for it.
+/// `pub(super) fn tiles(Format) -> Tiles` of one instruction set, each kernel compiled for it: for so many rows of
+/// activations, with such vectors.
 macro_rules! kernels {
-    ($simd:ty, [$($feature:tt)*], integers: [$($int:literal),*], floats: [$($float:literal),*]) => {
+    ([$($feature:tt)*] $($rows:literal: $simd:ty),*) => {
         /// The kernels of `format`; of floats, where it has none.
         pub(super) fn tiles(format: crate::quant::Format) -> crate::ops::matmul::cpu::tiles::Tiles {
-            use crate::ops::matmul::cpu::{Lanes, activations::Acts, tiles};
+            use crate::ops::matmul::cpu::{Lanes, activations::Acts, simd::Simd, tiles};
             use crate::quant::Format;
             macro_rules! compiled {
                 ($name:ident) => {
                     $($feature)*
-                    unsafe fn $name<const T: usize>(group: &[u8], acts: &Acts<'_>, out: &mut [Lanes]) {
+                    unsafe fn $name<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>, out: &mut [Lanes]) {
                         // SAFETY: the caller's promise, the instruction set, is all that it asks.
-                        unsafe { tiles::$name::<$simd, T>(group, acts, out) }
+                        unsafe { tiles::$name::<S, T>(group, acts, out) }
                     }
                 };
             }
@@ -310,12 +318,12 @@ macro_rules! kernels {
             compiled!(f32);
             compiled!(f16);
             match format {
-                Format::Q8_0 => &[$(($int, q8_0::<$int>)),*],
-                Format::Q4_0 => &[$(($int, q4_0::<$int>)),*],
-                Format::Q4_K => &[$(($int, q4_k::<$int>)),*],
-                Format::Q6_K => &[$(($int, q6_k::<$int>)),*],
-                Format::F16 => &[$(($float, f16::<$float>)),*],
-                _ => &[$(($float, f32::<$float>)),*],
+                Format::Q8_0 => &[$(($rows, q8_0::<$simd, $rows>)),*],
+                Format::Q4_0 => &[$(($rows, q4_0::<$simd, $rows>)),*],
+                Format::Q4_K => &[$(($rows, q4_k::<$simd, $rows>)),*],
+                Format::Q6_K => &[$(($rows, q6_k::<$simd, $rows>)),*],
+                Format::F16 => &[$(($rows, f16::<$simd, $rows>)),*],
+                _ => &[$(($rows, f32::<$simd, $rows>)),*],
             }
         }
     };

@@ -1,35 +1,53 @@
-//! WebAssembly's 128 bits: 8 rows in two registers. Its widest integer product is of pairs of 16 bits, so activations
+//! WebAssembly's 128 bits. Its widest integer product is of pairs of 16 bits, so activations
 //! come as i16, and a word of weights is taken apart into its even and its odd byte, see `activations::widen`.
 
-#![expect(clippy::undocumented_unsafe_blocks, reason = "the contract of `Simd` is all that the intrinsics ask")]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the contract of `Simd` is all that the intrinsics ask"
+)]
 
 use super::simd::Simd;
 use super::tiles::kernels;
 use std::arch::wasm32::*;
 
-pub(super) struct Wasm;
+/// `N` registers of four rows.
+pub(super) struct Wasm<const N: usize>;
 
-/// Two registers of four rows.
-type Pair = [v128; 2];
-
-#[inline(always)]
-unsafe fn load(bytes: *const u8) -> Pair {
-    unsafe { [v128_load(bytes.cast()), v128_load(bytes.add(16).cast())] }
+/// What is kept in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Masks {
+    /// Each nibble of a word but the topmost.
+    nibbles: [v128; 3],
+    /// The even byte of a word.
+    even: v128,
+    /// The lower half of a byte.
+    low: v128,
+    /// Where the upper bits of six go.
+    upper: v128,
+    /// Sign, and the exponent and fraction of a half, of an f32.
+    half: v128,
+    /// 2^112: between the exponents of half and f32.
+    bias: v128,
 }
 
 #[inline(always)]
-fn both(a: Pair, f: impl Fn(v128) -> v128) -> Pair {
-    [f(a[0]), f(a[1])]
+unsafe fn load<const N: usize>(bytes: *const u8) -> [v128; N] {
+    std::array::from_fn(|i| unsafe { v128_load(bytes.add(16 * i).cast()) })
 }
 
 #[inline(always)]
-fn zip(a: Pair, b: Pair, f: impl Fn(v128, v128) -> v128) -> Pair {
-    [f(a[0], b[0]), f(a[1], b[1])]
+fn each<const N: usize>(a: [v128; N], f: impl Fn(v128) -> v128) -> [v128; N] {
+    a.map(f)
+}
+
+#[inline(always)]
+fn zip<const N: usize>(a: [v128; N], b: [v128; N], f: impl Fn(v128, v128) -> v128) -> [v128; N] {
+    std::array::from_fn(|i| f(a[i], b[i]))
 }
 
 /// Even and odd weights of each word, times the activations that belong to them.
 #[inline(always)]
-unsafe fn dot(sum: Pair, [even, odd]: [Pair; 2], quad: *const u8) -> Pair {
+unsafe fn dot<const N: usize>(sum: [v128; N], [even, odd]: [[v128; N]; 2], quad: *const u8) -> [v128; N] {
     unsafe {
         let (a, b) = (v128_load32_splat(quad.cast()), v128_load32_splat(quad.add(4).cast()));
         let sum = zip(sum, even, |sum, even| i32x4_add(sum, i32x4_dot_i16x8(even, a)));
@@ -37,148 +55,177 @@ unsafe fn dot(sum: Pair, [even, odd]: [Pair; 2], quad: *const u8) -> Pair {
     }
 }
 
-impl Simd for Wasm {
-    const ROWS: usize = 8;
+impl<const N: usize> Simd for Wasm<N> {
+    const ROWS: usize = 4 * N;
     const QUAD_BYTES: usize = 8;
-    type Ints = Pair;
-    type Floats = Pair;
-    type Signed = [Pair; 2];
-    type Low = [Pair; 2];
-    type High = [Pair; 2];
-    type Six = [Pair; 2];
+    type Ints = [v128; N];
+    type Floats = [v128; N];
+    type Signed = [[v128; N]; 2];
+    type Low = [[v128; N]; 2];
+    type High = [[v128; N]; 2];
+    type Six = [[v128; N]; 2];
+
+    type Masks = Masks;
 
     #[inline(always)]
-    unsafe fn ints(value: i32) -> Pair {
-        [i32x4_splat(value); 2]
+    unsafe fn masks() -> Masks {
+        static MASKS: [u32; 8] = [
+            0x000F_000F,
+            0x00F0_00F0,
+            0x0F00_0F00,
+            0x00FF_00FF,
+            0x0F0F_0F0F,
+            0x3030_3030,
+            0x8FFF_FFFF,
+            (127 + 112) << 23,
+        ];
+        // Volatile, so that the compiler cannot see that these are constants: it would put them where they are used,
+        // and engines make a constant anew each time, in three instructions.
+        let mask = |i: usize| u32x4_splat(unsafe { (&raw const MASKS[i]).read_volatile() });
+        Masks {
+            nibbles: [mask(0), mask(1), mask(2)],
+            even: mask(3),
+            low: mask(4),
+            upper: mask(5),
+            half: mask(6),
+            bias: mask(7),
+        }
     }
     #[inline(always)]
-    unsafe fn unsigned(bytes: *const u8) -> Pair {
-        let words = unsafe { u16x8_load_extend_u8x8(bytes) };
-        [u32x4_extend_low_u16x8(words), u32x4_extend_high_u16x8(words)]
+    unsafe fn ints(value: i32) -> [v128; N] {
+        [i32x4_splat(value); N]
     }
     #[inline(always)]
-    unsafe fn signed_bytes(bytes: *const u8) -> Pair {
-        let words = unsafe { i16x8_load_extend_i8x8(bytes.cast()) };
-        [i32x4_extend_low_i16x8(words), i32x4_extend_high_i16x8(words)]
+    unsafe fn unsigned(bytes: *const u8) -> [v128; N] {
+        let four = |i: usize| unsafe { v128_load32_zero(bytes.add(4 * i).cast()) };
+        std::array::from_fn(|i| u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(four(i))))
     }
     #[inline(always)]
-    unsafe fn add(a: Pair, b: Pair) -> Pair {
-        zip(a, b, i32x4_add)
+    unsafe fn signed_bytes(bytes: *const u8) -> [v128; N] {
+        let four = |i: usize| unsafe { v128_load32_zero(bytes.add(4 * i).cast()) };
+        std::array::from_fn(|i| i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(four(i))))
     }
     #[inline(always)]
-    unsafe fn mul(a: Pair, b: Pair) -> Pair {
-        zip(a, b, i32x4_mul)
+    unsafe fn add(a: [v128; N], b: [v128; N]) -> [v128; N] {
+        zip(a, b, |a, b| i32x4_add(a, b))
     }
     #[inline(always)]
-    unsafe fn bits<const SHIFT: u32>(a: Pair, mask: i32) -> Pair {
-        both(a, |a| v128_and(u32x4_shr(a, SHIFT), i32x4_splat(mask)))
+    unsafe fn mul(a: [v128; N], b: [v128; N]) -> [v128; N] {
+        zip(a, b, |a, b| i32x4_mul(a, b))
     }
     #[inline(always)]
-    unsafe fn join(a: Pair, b: Pair) -> Pair {
+    unsafe fn bits<const SHIFT: u32>(a: [v128; N], mask: i32) -> [v128; N] {
+        each(a, |a| v128_and(u32x4_shr(a, SHIFT), i32x4_splat(mask)))
+    }
+    #[inline(always)]
+    unsafe fn join(a: [v128; N], b: [v128; N]) -> [v128; N] {
         zip(a, b, |a, b| v128_or(a, i32x4_shl(b, 4)))
     }
 
     #[inline(always)]
-    unsafe fn start_signed(_: i32) -> Pair {
-        [i32x4_splat(0); 2]
+    unsafe fn start_signed(_: i32) -> [v128; N] {
+        [i32x4_splat(0); N]
     }
     #[inline(always)]
-    unsafe fn start_nibbles(value: i32) -> Pair {
-        [i32x4_splat(value << 8); 2]
+    unsafe fn start_nibbles(value: i32) -> [v128; N] {
+        [i32x4_splat(value << 8); N]
     }
     #[inline(always)]
-    unsafe fn finish(sum: Pair) -> Pair {
-        both(sum, |sum| i32x4_shr(sum, 8))
+    unsafe fn finish(sum: [v128; N]) -> [v128; N] {
+        each(sum, |sum| i32x4_shr(sum, 8))
     }
     /// The even byte in the upper half of its word, the odd one in the lower.
     #[inline(always)]
-    unsafe fn load_signed(bytes: *const u8) -> [Pair; 2] {
+    unsafe fn load_signed(bytes: *const u8) -> [[v128; N]; 2] {
         let words = unsafe { load(bytes) };
-        [both(words, |words| i16x8_shl(words, 8)), both(words, |words| i16x8_shr(words, 8))]
+        [each(words, |words| i16x8_shl(words, 8)), each(words, |words| i16x8_shr(words, 8))]
     }
     /// The four nibbles of a word where they are, except for the topmost, which would be a sign.
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8) -> ([Pair; 2], [Pair; 2]) {
+    unsafe fn load_nibbles(bytes: *const u8, masks: Masks) -> ([[v128; N]; 2], [[v128; N]; 2]) {
         let words = unsafe { load(bytes) };
-        let masked = |mask: u16| both(words, |words| v128_and(words, u16x8_splat(mask)));
-        ([masked(0x000F), masked(0x0F00)], [masked(0x00F0), both(words, |words| u16x8_shr(words, 12))])
+        let masked = |i: usize| each(words, |words| v128_and(words, masks.nibbles[i]));
+        ([masked(0), masked(2)], [masked(1), each(words, |words| u16x8_shr(words, 12))])
     }
     #[inline(always)]
-    unsafe fn load_six(low: [*const u8; 2], high: *const u8) -> [[Pair; 2]; 4] {
-        let [a, b, high] = unsafe { [load(low[0]), load(low[1]), load(high)] };
-        let (nibble, upper) = (u8x16_splat(0xF), u8x16_splat(0x30));
-        let bytes = [
-            zip(a, high, |a, h| v128_or(v128_and(a, nibble), v128_and(u16x8_shl(h, 4), upper))),
-            zip(b, high, |b, h| v128_or(v128_and(b, nibble), v128_and(u16x8_shl(h, 2), upper))),
-            zip(a, high, |a, h| v128_or(v128_and(u16x8_shr(a, 4), nibble), v128_and(h, upper))),
-            zip(b, high, |b, h| {
-                v128_or(v128_and(u16x8_shr(b, 4), nibble), v128_and(u16x8_shr(h, 2), upper))
-            }),
-        ];
-        let even = |words: v128| v128_and(words, u16x8_splat(0x00FF));
-        bytes.map(|words| [both(words, even), both(words, |words| u16x8_shr(words, 8))])
+    unsafe fn load_six<const SECOND: bool>(
+        low: *const u8,
+        high: *const u8,
+        masks: Masks,
+    ) -> [[[v128; N]; 2]; 2] {
+        let [low, high] = unsafe { [load(low), load(high)] };
+        let join = |low, high| v128_or(v128_and(low, masks.low), v128_and(high, masks.upper));
+        let split = |words: [v128; N]| {
+            [each(words, |words| v128_and(words, masks.even)), each(words, |words| u16x8_shr(words, 8))]
+        };
+        let shift = if SECOND { 2 } else { 4 };
+        let first = zip(low, high, |low, high| join(low, u16x8_shl(high, shift)));
+        let third = zip(low, high, |low, high| {
+            join(u16x8_shr(low, 4), if SECOND { u16x8_shr(high, 2) } else { high })
+        });
+        [split(first), split(third)]
     }
     #[inline(always)]
-    unsafe fn dot_signed(sum: Pair, weights: [Pair; 2], quad: *const u8) -> Pair {
+    unsafe fn dot_signed(sum: [v128; N], weights: [[v128; N]; 2], quad: *const u8) -> [v128; N] {
         unsafe { dot(sum, weights, quad) }
     }
     #[inline(always)]
-    unsafe fn dot_low(sum: Pair, weights: [Pair; 2], quad: *const u8) -> Pair {
+    unsafe fn dot_low(sum: [v128; N], weights: [[v128; N]; 2], quad: *const u8) -> [v128; N] {
         unsafe { dot(sum, weights, quad) }
     }
     #[inline(always)]
-    unsafe fn dot_high(sum: Pair, weights: [Pair; 2], quad: *const u8) -> Pair {
+    unsafe fn dot_high(sum: [v128; N], weights: [[v128; N]; 2], quad: *const u8) -> [v128; N] {
         unsafe { dot(sum, weights, quad) }
     }
     #[inline(always)]
-    unsafe fn dot_six(sum: Pair, weights: [Pair; 2], quad: *const u8) -> Pair {
+    unsafe fn dot_six(sum: [v128; N], weights: [[v128; N]; 2], quad: *const u8) -> [v128; N] {
         unsafe { dot(sum, weights, quad) }
     }
 
     #[inline(always)]
-    unsafe fn floats(value: f32) -> Pair {
-        [f32x4_splat(value); 2]
+    unsafe fn floats(value: f32) -> [v128; N] {
+        [f32x4_splat(value); N]
     }
     #[inline(always)]
-    unsafe fn load_floats(bytes: *const u8) -> Pair {
+    unsafe fn load_floats(bytes: *const u8) -> [v128; N] {
         unsafe { load(bytes) }
     }
     /// Exponent and fraction are moved to where an f32 has them, and the bias is made up for by a multiplication,
     /// which gets subnormal numbers right too. Infinities are refused on loading.
     #[inline(always)]
-    unsafe fn load_halves(bytes: *const u8) -> Pair {
-        let halves = unsafe { v128_load(bytes.cast()) };
-        let widen = |half: v128| {
-            let magnitude = u32x4_shl(v128_and(half, u32x4_splat(0x7FFF)), 13);
-            let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
-            let two_to_the_112 = f32x4_splat(f32::from_bits((127 + 112) << 23));
-            v128_or(f32x4_mul(magnitude, two_to_the_112), sign)
-        };
-        [widen(u32x4_extend_low_u16x8(halves)), widen(u32x4_extend_high_u16x8(halves))]
+    unsafe fn load_halves(bytes: *const u8, masks: Masks) -> [v128; N] {
+        let four = |i: usize| unsafe { i32x4_load_extend_i16x4(bytes.add(8 * i).cast()) };
+        std::array::from_fn(|i| f32x4_mul(v128_and(i32x4_shl(four(i), 13), masks.half), masks.bias))
+    }
+    /// The sums are 256 times what they stand for. That goes into the bias, where it costs nothing and, being a
+    /// power of two, changes no bit.
+    #[inline(always)]
+    unsafe fn load_finishing_halves(bytes: *const u8, masks: Masks) -> [v128; N] {
+        let bias = u32x4_sub(masks.bias, u32x4_splat(8 << 23));
+        unsafe { Self::load_halves(bytes, Masks { bias, ..masks }) }
     }
     #[inline(always)]
-    unsafe fn to_floats(a: Pair) -> Pair {
-        both(a, f32x4_convert_i32x4)
+    unsafe fn to_floats(a: [v128; N]) -> [v128; N] {
+        each(a, |a| f32x4_convert_i32x4(a))
     }
     #[inline(always)]
-    unsafe fn add_floats(a: Pair, b: Pair) -> Pair {
-        zip(a, b, f32x4_add)
+    unsafe fn add_floats(a: [v128; N], b: [v128; N]) -> [v128; N] {
+        zip(a, b, |a, b| f32x4_add(a, b))
     }
     #[inline(always)]
-    unsafe fn sub_floats(a: Pair, b: Pair) -> Pair {
-        zip(a, b, f32x4_sub)
+    unsafe fn sub_floats(a: [v128; N], b: [v128; N]) -> [v128; N] {
+        zip(a, b, |a, b| f32x4_sub(a, b))
     }
     #[inline(always)]
-    unsafe fn mul_floats(a: Pair, b: Pair) -> Pair {
-        zip(a, b, f32x4_mul)
+    unsafe fn mul_floats(a: [v128; N], b: [v128; N]) -> [v128; N] {
+        zip(a, b, |a, b| f32x4_mul(a, b))
     }
     #[inline(always)]
-    unsafe fn store(a: Pair, to: *mut f32) {
-        unsafe {
-            v128_store(to.cast(), a[0]);
-            v128_store(to.add(4).cast(), a[1]);
+    unsafe fn store(a: [v128; N], to: *mut f32) {
+        for (i, a) in a.into_iter().enumerate() {
+            unsafe { v128_store(to.add(4 * i).cast(), a) };
         }
     }
 }
 
-kernels!(Wasm, [], integers: [4, 2, 1], floats: [4, 2, 1]);
+kernels!([] 4: Wasm<2>, 2: Wasm<2>, 1: Wasm<4>);
