@@ -43,6 +43,7 @@ impl<const N: usize> Simd for Avx2<N> {
     type Floats = [__m256; N];
     /// Magnitudes, and the weights for their signs.
     type Signed = ([__m256i; N], [__m256i; N]);
+    type Pairs = [__m256i; N];
     type Low = [__m256i; N];
     type High = [__m256i; N];
     type Six = [__m256i; N];
@@ -100,17 +101,22 @@ impl<const N: usize> Simd for Avx2<N> {
         (weights.map(|weights| unsafe { _mm256_abs_epi8(weights) }), weights)
     }
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8, _: ()) -> ([__m256i; N], [__m256i; N]) {
-        unsafe {
-            let (bytes, mask) = (load(bytes), _mm256_set1_epi8(0xF));
-            let low = bytes.map(|bytes| _mm256_and_si256(bytes, mask));
-            (low, bytes.map(|bytes| _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), mask)))
-        }
+    unsafe fn load_pairs(bytes: *const u8) -> Self::Pairs {
+        unsafe { load(bytes) }
+    }
+    #[inline(always)]
+    unsafe fn low(pairs: Self::Pairs, _: ()) -> Self::Low {
+        pairs.map(|pairs| unsafe { _mm256_and_si256(pairs, _mm256_set1_epi8(0xF)) })
+    }
+    #[inline(always)]
+    unsafe fn high(pairs: Self::Pairs, _: ()) -> Self::High {
+        pairs.map(|pairs| unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(pairs), _mm256_set1_epi8(0xF)) })
     }
     #[inline(always)]
     unsafe fn load_six<const SECOND: bool>(low: *const u8, high: *const u8, _: ()) -> [[__m256i; N]; 2] {
         unsafe {
-            let (low, upper) = (Self::load_nibbles(low, ()), load::<N>(high));
+            let (pairs, upper) = (load(low), load::<N>(high));
+            let low = (Self::low(pairs, ()), Self::high(pairs, ()));
             let mask = _mm256_set1_epi8(0x30);
             let join = |low, high| _mm256_or_si256(low, _mm256_and_si256(high, mask));
             if SECOND {

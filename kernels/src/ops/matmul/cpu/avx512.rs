@@ -34,6 +34,7 @@ impl Simd for Avx512 {
     type Ints = __m512i;
     type Floats = __m512;
     type Signed = __m512i;
+    type Pairs = __m512i;
     type Low = __m512i;
     type High = __m512i;
     type Six = __m512i;
@@ -89,16 +90,22 @@ impl Simd for Avx512 {
         unsafe { _mm512_xor_si512(load(bytes), _mm512_set1_epi8(-128)) }
     }
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8, _: ()) -> (__m512i, __m512i) {
-        unsafe {
-            let (bytes, mask) = (load(bytes), _mm512_set1_epi8(0xF));
-            (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask))
-        }
+    unsafe fn load_pairs(bytes: *const u8) -> Self::Pairs {
+        unsafe { load(bytes) }
+    }
+    #[inline(always)]
+    unsafe fn low(pairs: Self::Pairs, _: ()) -> Self::Low {
+        unsafe { _mm512_and_si512(pairs, _mm512_set1_epi8(0xF)) }
+    }
+    #[inline(always)]
+    unsafe fn high(pairs: Self::Pairs, _: ()) -> Self::High {
+        unsafe { _mm512_and_si512(_mm512_srli_epi16::<4>(pairs), _mm512_set1_epi8(0xF)) }
     }
     #[inline(always)]
     unsafe fn load_six<const SECOND: bool>(low: *const u8, high: *const u8, _: ()) -> [__m512i; 2] {
         unsafe {
-            let (low, upper) = (Self::load_nibbles(low, ()), load(high));
+            let (pairs, upper) = (load(low), load(high));
+            let low = (Self::low(pairs, ()), Self::high(pairs, ()));
             let [first, third] = if SECOND {
                 [_mm512_slli_epi16::<2>(upper), _mm512_srli_epi16::<2>(upper)]
             } else {

@@ -32,6 +32,7 @@ impl Simd for Plain {
     type Ints = [i32; ROWS];
     type Floats = [f32; ROWS];
     type Signed = [i8; ROWS * 4];
+    type Pairs = [u8; ROWS * 4];
     type Low = [u8; ROWS * 4];
     type High = [u8; ROWS * 4];
     type Six = [u8; ROWS * 4];
@@ -86,9 +87,16 @@ impl Simd for Plain {
         unsafe { bytes.cast::<Self::Signed>().read() }
     }
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8, _: ()) -> (Self::Low, Self::High) {
-        let bytes = unsafe { bytes.cast::<Self::Low>().read() };
-        (bytes.map(|byte| byte & 0xF), bytes.map(|byte| byte >> 4))
+    unsafe fn load_pairs(bytes: *const u8) -> Self::Pairs {
+        unsafe { bytes.cast::<Self::Pairs>().read() }
+    }
+    #[inline(always)]
+    unsafe fn low(pairs: Self::Pairs, _: ()) -> Self::Low {
+        pairs.map(|byte| byte & 0xF)
+    }
+    #[inline(always)]
+    unsafe fn high(pairs: Self::Pairs, _: ()) -> Self::High {
+        pairs.map(|byte| byte >> 4)
     }
     #[inline(always)]
     unsafe fn load_six<const SECOND: bool>(low: *const u8, high: *const u8, _: ()) -> [Self::Six; 2] {

@@ -15,6 +15,8 @@ pub(super) trait Simd {
     type Floats: Copy;
     /// Four signed weights per row.
     type Signed: Copy;
+    /// Four pairs of weights of 4 bits per row.
+    type Pairs: Copy;
     /// Four weights of 4 bits per row, from the lower halves of their bytes.
     type Low: Copy;
     /// The same from the upper halves.
@@ -46,7 +48,10 @@ pub(super) trait Simd {
     /// What a sum from one of these two beginnings stands for.
     unsafe fn finish(sum: Self::Ints) -> Self::Ints;
     unsafe fn load_signed(bytes: *const u8) -> Self::Signed;
-    unsafe fn load_nibbles(bytes: *const u8, masks: Self::Masks) -> (Self::Low, Self::High);
+    /// Two weights to a byte.
+    unsafe fn load_pairs(bytes: *const u8) -> Self::Pairs;
+    unsafe fn low(pairs: Self::Pairs, masks: Self::Masks) -> Self::Low;
+    unsafe fn high(pairs: Self::Pairs, masks: Self::Masks) -> Self::High;
     /// Six-bit weights of two of the four runs in half a Q6_K block, which share their bytes of lower bits: the first
     /// and the third, or, if `SECOND`, the second and the fourth.
     unsafe fn load_six<const SECOND: bool>(

@@ -94,13 +94,18 @@ pub(super) unsafe fn q4_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                     sums[row] = S::start_nibbles(-8 * *acts.sums.get_unchecked(row * blocks + block));
                 }
                 for quad in 0..4 {
-                    let (low, high) =
-                        S::load_nibbles(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4), masks);
+                    let pairs = S::load_pairs(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4));
+                    let a = |row: usize, quad: usize| {
+                        acts.quads.as_ptr().add((row * blocks * 8 + block * 8 + quad) * S::QUAD_BYTES)
+                    };
+                    // One half after the other: registers for both are more than wasm has.
+                    let low = S::low(pairs, masks);
                     for row in 0..T {
-                        let a = (row * blocks * 8 + block * 8 + quad) * S::QUAD_BYTES;
-                        let a = acts.quads.as_ptr().add(a);
-                        sums[row] = S::dot_low(sums[row], low, a);
-                        sums[row] = S::dot_high(sums[row], high, a.add(4 * S::QUAD_BYTES));
+                        sums[row] = S::dot_low(sums[row], low, a(row, quad));
+                    }
+                    let high = S::high(pairs, masks);
+                    for row in 0..T {
+                        sums[row] = S::dot_high(sums[row], high, a(row, quad + 4));
                     }
                 }
                 let d = S::load_finishing_halves(chunk.add(at * 2), masks);
@@ -147,12 +152,18 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                     let (mut lows, mut highs) = ([S::start_nibbles(0); T], [S::start_nibbles(0); T]);
                     for quad in 0..8 {
                         let from = GROUP * 16 + (pair * 8 + quad) * GROUP * 4 + at * 4;
-                        let (low, high) = S::load_nibbles(chunk.add(from), masks);
+                        let pairs = S::load_pairs(chunk.add(from));
+                        let a = |row: usize, quad: usize| {
+                            let quad = (row * blocks + block) * (K / 4) + pair * 16 + quad;
+                            acts.quads.as_ptr().add(quad * S::QUAD_BYTES)
+                        };
+                        let low = S::low(pairs, masks);
                         for row in 0..T {
-                            let a = ((row * blocks + block) * (K / 4) + pair * 16 + quad) * S::QUAD_BYTES;
-                            let a = acts.quads.as_ptr().add(a);
-                            lows[row] = S::dot_low(lows[row], low, a);
-                            highs[row] = S::dot_high(highs[row], high, a.add(8 * S::QUAD_BYTES));
+                            lows[row] = S::dot_low(lows[row], low, a(row, quad));
+                        }
+                        let high = S::high(pairs, masks);
+                        for row in 0..T {
+                            highs[row] = S::dot_high(highs[row], high, a(row, quad + 8));
                         }
                     }
                     for (odd, sums) in [lows, highs].into_iter().enumerate() {

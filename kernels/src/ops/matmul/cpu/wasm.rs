@@ -61,6 +61,7 @@ impl<const N: usize> Simd for Wasm<N> {
     type Ints = [v128; N];
     type Floats = [v128; N];
     type Signed = [[v128; N]; 2];
+    type Pairs = [v128; N];
     type Low = [[v128; N]; 2];
     type High = [[v128; N]; 2];
     type Six = [[v128; N]; 2];
@@ -140,12 +141,19 @@ impl<const N: usize> Simd for Wasm<N> {
         let words = unsafe { load(bytes) };
         [each(words, |words| i16x8_shl(words, 8)), each(words, |words| i16x8_shr(words, 8))]
     }
-    /// The four nibbles of a word where they are, except for the topmost, which would be a sign.
     #[inline(always)]
-    unsafe fn load_nibbles(bytes: *const u8, masks: Masks) -> ([[v128; N]; 2], [[v128; N]; 2]) {
-        let words = unsafe { load(bytes) };
-        let masked = |i: usize| each(words, |words| v128_and(words, masks.nibbles[i]));
-        ([masked(0), masked(2)], [masked(1), each(words, |words| u16x8_shr(words, 12))])
+    unsafe fn load_pairs(bytes: *const u8) -> Self::Pairs {
+        unsafe { load(bytes) }
+    }
+    /// The nibbles of a word stay where they are, except for the topmost, which would be a sign.
+    #[inline(always)]
+    unsafe fn low(pairs: Self::Pairs, masks: Masks) -> Self::Low {
+        let [low, _, high] = masks.nibbles;
+        [each(pairs, |words| v128_and(words, low)), each(pairs, |words| v128_and(words, high))]
+    }
+    #[inline(always)]
+    unsafe fn high(pairs: Self::Pairs, masks: Masks) -> Self::High {
+        [each(pairs, |words| v128_and(words, masks.nibbles[1])), each(pairs, |words| u16x8_shr(words, 12))]
     }
     #[inline(always)]
     unsafe fn load_six<const SECOND: bool>(
