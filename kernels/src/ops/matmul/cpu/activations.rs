@@ -1,6 +1,7 @@
 //! Activations as 8-bit integers, one scale per block, made once per product.
 
 use super::Isa;
+use crate::ops::wide::wide;
 use crate::quant::{Format, K};
 
 /// Memory that products reuse, so that a token allocates nothing.
@@ -69,20 +70,20 @@ impl Scratch {
         x: &'a [f32],
         cols: usize,
     ) -> (Acts<'a>, &'a mut Vec<f32>) {
-        let Self { quants, wide, scales, sums, decoded } = self;
+        let Self { quants, wide: wider, scales, sums, decoded } = self;
         let (block, sub) = blocking(format).unwrap_or((1, 1));
         let integers = if blocking(format).is_some() { x.len() } else { 0 };
         quants.resize(integers, 0);
         scales.resize(integers / block, 0.0);
         sums.resize(integers / sub, 0);
         if integers > 0 {
-            isa.quantise(x, block, quants, scales);
-            isa.sum(quants, sub, sums);
+            wide(|| quantise(x, block, quants, scales));
+            wide(|| sum(quants, sub, sums));
         }
         let quads = if isa.widens() {
-            wide.resize(integers, 0);
-            widen(format, quants, wide);
-            bytes_of_wide(wide)
+            wider.resize(integers, 0);
+            widen(format, quants, wider);
+            bytes_of_wide(wider)
         } else {
             bytes_of(quants)
         };
@@ -105,7 +106,7 @@ fn bytes_of_wide(values: &[i16]) -> &[u8] {
 ///
 /// A block with an infinity or a NaN gets a scale that is not finite, so that it cannot pass unseen.
 #[inline(always)]
-pub(super) fn quantise(x: &[f32], block: usize, quants: &mut [i8], scales: &mut [f32]) {
+fn quantise(x: &[f32], block: usize, quants: &mut [i8], scales: &mut [f32]) {
     let blocks = x.chunks_exact(block).zip(quants.chunks_exact_mut(block));
     for ((x, quants), scale) in blocks.zip(scales) {
         // As integers, magnitudes order like floats, with infinity and then NaN above all.
@@ -121,7 +122,7 @@ pub(super) fn quantise(x: &[f32], block: usize, quants: &mut [i8], scales: &mut 
 }
 
 #[inline(always)]
-pub(super) fn sum(quants: &[i8], sub: usize, sums: &mut [i32]) {
+fn sum(quants: &[i8], sub: usize, sums: &mut [i32]) {
     for (quants, sum) in quants.chunks_exact(sub).zip(sums) {
         *sum = quants.iter().map(|&quant| i32::from(quant)).sum();
     }

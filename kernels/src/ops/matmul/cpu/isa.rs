@@ -1,6 +1,5 @@
 //! Which instructions this machine has.
 
-use super::activations;
 use super::tiles::Tiles;
 use crate::quant::Format;
 
@@ -69,37 +68,5 @@ impl Isa {
         return self.0 == Kind::Wasm;
         #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         false
-    }
-
-    /// [`activations::quantise`], compiled for what the machine has.
-    pub(super) fn quantise(self, x: &[f32], block: usize, quants: &mut [i8], scales: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn wide(x: &[f32], block: usize, quants: &mut [i8], scales: &mut [f32]) {
-                activations::quantise(x, block, quants, scales);
-            }
-            if self.0 != Kind::Plain {
-                // SAFETY: both other kinds exist only where AVX2 does.
-                return unsafe { wide(x, block, quants, scales) };
-            }
-        }
-        activations::quantise(x, block, quants, scales);
-    }
-
-    /// [`activations::sum`], compiled for what the machine has.
-    pub(super) fn sum(self, quants: &[i8], sub: usize, sums: &mut [i32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn wide(quants: &[i8], sub: usize, sums: &mut [i32]) {
-                activations::sum(quants, sub, sums);
-            }
-            if self.0 != Kind::Plain {
-                // SAFETY: both other kinds exist only where AVX2 does.
-                return unsafe { wide(quants, sub, sums) };
-            }
-        }
-        activations::sum(quants, sub, sums);
     }
 }

@@ -35,7 +35,7 @@ impl Packed {
         if cols == 0 {
             return Err(QuantError::Columns { format, cols, block: format.block_len() });
         }
-        let expected = row_bytes.checked_mul(rows).unwrap_or(usize::MAX);
+        let expected = row_bytes.saturating_mul(rows);
         if bytes.len() != expected {
             let (weights, found) = (rows.saturating_mul(cols), bytes.len());
             return Err(QuantError::Length { format, weights, expected, found });
