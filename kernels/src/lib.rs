@@ -15,6 +15,8 @@ mod error;
 pub mod limits;
 pub mod llm;
 mod model_id;
+pub mod ops;
+pub mod quant;
 pub mod random;
 pub mod tokenizer;
 #[cfg(feature = "train")]

@@ -1,0 +1,149 @@
+//! Over slices, with a running softmax (Milakov and Gimelshein 2018): scores exist for 32 positions at a time.
+//!
+//! The 32 are always the same ones, from a multiple of 32 on, so that a row's bits do not depend on where a pass begins.
+
+use super::Shape;
+use crate::ops::math::{dot, exp, tanh};
+use crate::ops::wide::wide;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// Positions whose scores exist at once.
+const CHUNK: usize = 32;
+
+/// A number as a cache holds it.
+pub trait Cached: Copy + Default {
+    /// Copies numbers into a cache.
+    fn write(from: &[f32], to: &mut [Self]);
+    /// Numbers of the cache as floats, in `room` if they are not floats already.
+    fn read<'a>(held: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+impl Cached for f32 {
+    fn write(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+    #[inline(always)]
+    fn read<'a>(held: &'a [Self], _: &'a mut Vec<f32>) -> &'a [f32] {
+        held
+    }
+}
+
+impl Cached for f16 {
+    fn write(from: &[f32], to: &mut [Self]) {
+        to.convert_from_f32_slice(from);
+    }
+    #[inline(always)]
+    fn read<'a>(held: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32] {
+        room.resize(held.len(), 0.0);
+        held.convert_to_f32_slice(room);
+        room
+    }
+}
+
+/// The running softmax of one head.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    largest: f32,
+    whole: f32,
+}
+
+/// Memory that passes reuse.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    running: Vec<Running>,
+}
+
+/// Attention of rows at positions from `at` on; their own keys and values are in the cache already.
+///
+/// # Shapes
+/// - `queries`, `out`: `[rows, heads, head_dim]`
+/// - `keys`, `values`: `[kv_heads, capacity, head_dim]`
+///
+/// # Panics
+/// If the slices have other lengths, or the rows end beyond the capacity.
+pub fn attention<C: Cached>(
+    shape: &Shape,
+    at: usize,
+    queries: &[f32],
+    keys: &[C],
+    values: &[C],
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let (row, held) = (shape.heads * shape.head_dim, shape.kv_heads * shape.capacity * shape.head_dim);
+    assert!(row > 0 && shape.kv_heads > 0 && shape.heads.is_multiple_of(shape.kv_heads), "{shape:?}");
+    assert!(queries.len().is_multiple_of(row) && queries.len() == out.len(), "queries and out differ");
+    assert!(at + queries.len() / row <= shape.capacity, "rows from {at} on do not fit {}", shape.capacity);
+    assert!(keys.len() == held && values.len() == held, "keys and values must have {held} numbers");
+    let each = shape.capacity * shape.head_dim;
+    let heads = shape.head_dim * (shape.heads / shape.kv_heads);
+    for (kv_head, (keys, values)) in keys.chunks_exact(each).zip(values.chunks_exact(each)).enumerate() {
+        for (number, (queries, out)) in queries.chunks_exact(row).zip(out.chunks_exact_mut(row)).enumerate() {
+            let here = kv_head * heads..(kv_head + 1) * heads;
+            let (queries, out) = (&queries[here.clone()], &mut out[here]);
+            wide(|| attend(shape, at + number, queries, keys, values, out, scratch));
+        }
+    }
+}
+
+/// The heads of one row that share keys and values.
+#[inline(always)]
+fn attend<C: Cached>(
+    shape: &Shape,
+    position: usize,
+    queries: &[f32],
+    keys: &[C],
+    values: &[C],
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let head_dim = shape.head_dim;
+    let Scratch { keys: key_room, values: value_room, running } = scratch;
+    running.clear();
+    running.resize(queries.len() / head_dim, Running { largest: f32::NEG_INFINITY, whole: 0.0 });
+    out.fill(0.0);
+    let mut from = shape.first_seen(position);
+    while from <= position {
+        let to = (from / CHUNK * CHUNK + CHUNK).min(position + 1);
+        let keys = C::read(&keys[from * head_dim..to * head_dim], key_room);
+        let values = C::read(&values[from * head_dim..to * head_dim], value_room);
+        let heads =
+            queries.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).zip(running.iter_mut());
+        for ((query, out), running) in heads {
+            mix(shape, query, keys, values, out, running);
+        }
+        from = to;
+    }
+    for (out, running) in out.chunks_exact_mut(head_dim).zip(running) {
+        out.iter_mut().for_each(|out| *out /= running.whole);
+    }
+}
+
+/// Adds the positions of one chunk to what a head has so far.
+#[inline(always)]
+fn mix(shape: &Shape, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32], running: &mut Running) {
+    let mut scores = [f32::NEG_INFINITY; CHUNK];
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(shape.head_dim)) {
+        *score = dot(query, key) * shape.scale;
+    }
+    let seen = keys.len() / shape.head_dim;
+    if let Some(cap) = shape.soft_cap {
+        scores[..seen].iter_mut().for_each(|score| *score = cap * tanh(*score / cap));
+    }
+    let largest = scores.iter().fold(running.largest, |a, &b| if b > a { b } else { a });
+    // Before the first chunk there is nothing to correct, and −∞ − −∞ would be NaN.
+    let correction = if running.whole == 0.0 { 0.0 } else { exp(running.largest - largest) };
+    scores.iter_mut().for_each(|score| *score = exp(*score - largest));
+    out.iter_mut().for_each(|out| *out *= correction);
+    running.whole *= correction;
+    running.largest = largest;
+    for (weight, value) in scores[..seen].iter().zip(values.chunks_exact(shape.head_dim)) {
+        running.whole += weight;
+        for (out, value) in out.iter_mut().zip(value) {
+            *out += weight * value;
+        }
+    }
+}

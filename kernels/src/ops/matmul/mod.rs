@@ -1,0 +1,4 @@
+//! `y = x · Wᵀ`, where `W` stays in the blocks of its file.
+
+pub mod cpu;
+pub mod reference;

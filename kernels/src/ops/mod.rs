@@ -1,0 +1,14 @@
+//! What a model computes, one operation per folder: a plain reference, CPU kernels over slices, and WGSL.
+//!
+//! CPU kernels give a row the same bits whatever other rows are computed with it, and on every instruction set: sums
+//! have a fixed order, nothing is fused, and exponentials are our own (see [`math`]). So a stage that was lost and is
+//! rebuilt, on another machine and from one long prompt, writes the same text.
+
+pub mod attention;
+pub mod math;
+pub mod matmul;
+pub mod pick;
+pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
+mod wide;

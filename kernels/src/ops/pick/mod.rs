@@ -1,0 +1,4 @@
+//! Choosing among scores.
+
+pub mod cpu;
+pub mod reference;
