@@ -1,0 +1,3 @@
+//! The best-scored tokens of a row of scores.
+
+pub mod gpu;
