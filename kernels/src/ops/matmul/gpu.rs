@@ -204,9 +204,12 @@ struct Tile {
 impl Tile {
     fn of(layout: &Layout, rows: usize) -> Self {
         let steps = layout.cols / layout.chunk;
-        // Two steps or more for each, where there are enough.
-        let lanes = (steps / 2).clamp(1, 16);
-        Self { lanes: 1 << lanes.ilog2(), sums: 4, batch: if rows == 1 { 1 } else { 4 } }
+        // As many as leave each four steps or more, and few of them idle in the last one.
+        let even = |lanes: usize| 4 * lanes <= steps && 3 * steps.next_multiple_of(lanes) <= 4 * steps;
+        let lanes = [32, 16, 8, 4, 2].into_iter().find(|lanes| even(*lanes)).unwrap_or(1);
+        // More sums save reading x again, until they no longer fit the registers.
+        let (sums, batch) = if rows == 1 { (8, 1) } else { (4, 4) };
+        Self { lanes, sums, batch }
     }
 
     const fn groups(&self) -> usize {

@@ -81,10 +81,21 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
 #end
 #end
 #end
+#if SCALED
+#for m BATCH
+        var zero_$m = 0.0f;
+#end
+#end
 #for p PARTS
         let column_$p = column(step, $pu);
 #for m BATCH
+#if SCALED
+        let x_$p_$m = x[at_$m + column_$p] * UNIT_$p;
+        zero_$m += dot(x_$p_$m, ZERO_$p);
+#end
+#if UNSCALED
         let x_$p_$m = x[at_$m + column_$p];
+#end
 #end
 #for r ROWS
         let w_$p_$r = part_$p(raw_$r);
@@ -101,7 +112,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
 #if SCALED
 #for r ROWS
 #for m BATCH
-        sum_$r_$m = fma(raw_$r.scale, part_sum_$r_$m, sum_$r_$m);
+        sum_$r_$m = fma(raw_$r.scale, part_sum_$r_$m - zero_$m, sum_$r_$m);
 #end
 #end
 #end

@@ -32,7 +32,7 @@ impl Layout {
             Format::F32 if cols.is_multiple_of(16) => (16, 32, false),
             Format::F32 => (4, 32, false),
             Format::F16 | Format::BF16 => (8, 16, false),
-            Format::Q8_0 => (16, 8, true),
+            Format::Q8_0 => (32, 8, true),
             Format::Q4_0 => (32, 4, true),
             Format::Q4_K => (32, 4, false),
             Format::Q6_K => (64, 6, true),
@@ -64,14 +64,16 @@ impl Layout {
     /// Whole rows of the file as (quants, scales).
     pub(super) fn repack(&self, rows: &[u8]) -> (Vec<u8>, Vec<u8>) {
         match self.format {
-            Format::Q8_0 | Format::Q4_0 => self.split(rows, 0),
-            Format::Q6_K => self.split(rows, 208),
+            Format::Q8_0 => self.split(rows, 0, 0x0080_8080),
+            Format::Q4_0 => self.split(rows, 0, 0x8000_0000),
+            Format::Q6_K => self.split(rows, 208, 0),
             _ => (rows.to_vec(), Vec::new()),
         }
     }
 
-    /// Takes the two bytes of its scale, at `scale`, out of each block.
-    fn split(&self, rows: &[u8], scale: usize) -> (Vec<u8>, Vec<u8>) {
+    /// Takes the two bytes of its scale, at `scale`, out of each block, and flips the bits of `flipped` in each word
+    /// of the rest: the shader then converts without shifts (see the formats' WGSL).
+    fn split(&self, rows: &[u8], scale: usize, flipped: u32) -> (Vec<u8>, Vec<u8>) {
         let count = rows.len() / self.file_bytes();
         let mut all = Vec::with_capacity(count * self.row_bytes());
         let mut scales = Vec::with_capacity(count * self.scale_words * 4);
@@ -84,6 +86,8 @@ impl Layout {
             // A row begins with a word of its own.
             scales.resize(scales.len().next_multiple_of(4), 0);
         }
+        let flipped = flipped.to_le_bytes();
+        all.iter_mut().enumerate().for_each(|(at, byte)| *byte ^= flipped[at % 4]);
         (all, scales)
     }
 }

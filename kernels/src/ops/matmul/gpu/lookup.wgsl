@@ -12,7 +12,7 @@ fn main(@builtin(global_invocation_id) place: vec3<u32>) {
     let raw = load(row - info[1], step);
 #for p PARTS
 #if SCALED
-    y[token * $QUADSu + column(step, $pu)] = vec4<f32>($FACTOR * raw.scale) * part_$p(raw);
+    y[token * $QUADSu + column(step, $pu)] = vec4<f32>($FACTOR * raw.scale) * ((part_$p(raw) - ZERO_$p) * UNIT_$p);
 #end
 #if UNSCALED
     y[token * $QUADSu + column(step, $pu)] = vec4<f32>($FACTOR) * part_$p(raw);

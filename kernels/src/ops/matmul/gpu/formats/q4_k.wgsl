@@ -34,9 +34,11 @@ fn column(step: u32, part: u32) -> u32 {
 
 #for p 8
 fn part_$p(raw: Raw) -> vec4<f32> {
-    let shift = vec4<u32>(0u, 8u, 16u, 24u) + vec4<u32>($pu / 4u * 4u);
-    let nibbles = (vec4<u32>(raw.q[$p % 4]) >> shift) & vec4<u32>(15u);
+    // Converted where they lie, as in Q8_0; the high nibbles are moved first, all of a word at once.
+    let word = select(raw.q[$p % 4], raw.q[$p % 4] >> 4u, $pu >= 4u);
+    let nibbles = vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(word) & vec4<u32>(0xfu, 0xf00u, 0xf0000u, 0xf000000u)));
     let scale = select(raw.low, raw.high, $pu >= 4u);
-    return fma(vec4<f32>(scale.x), vec4<f32>(nibbles), vec4<f32>(-scale.y));
+    let unit = vec4<f32>(scale.x) * vec4<f32>(1.0f, 0x1p-8f, 0x1p-16f, 0x1p-24f);
+    return fma(unit, nibbles, vec4<f32>(-scale.y));
 }
 #end
