@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod math;
+pub mod gpu;
 pub mod matmul;
 pub mod pick;
 pub mod rms_norm;

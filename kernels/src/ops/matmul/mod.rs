@@ -1,4 +1,5 @@
 //! `y = x · Wᵀ`, where `W` stays in the blocks of its file.
 
 pub mod cpu;
+pub mod gpu;
 pub mod reference;

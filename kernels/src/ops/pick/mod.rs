@@ -1,4 +1,5 @@
 //! Choosing among scores.
 
 pub mod cpu;
+pub mod gpu;
 pub mod reference;

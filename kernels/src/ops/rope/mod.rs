@@ -2,4 +2,5 @@
 //! half of a head turns with channel `i` of the second, `a' = a·cos − b·sin`, `b' = b·cos + a·sin`.
 
 pub mod cpu;
+pub mod gpu;
 pub mod reference;

@@ -1,0 +1,127 @@
+//! What a token costs: launches, bytes read back; and how a product compares with burn's.
+
+use crate::common::{Bench, Random, gpu, read, tensor};
+use burn::tensor::{Int, Tensor, TensorData};
+use futures::executor::block_on;
+use kernels::ops::attention::gpu::{Cache, CacheShape, Mix, Places};
+use kernels::ops::matmul::gpu::{Finish, Gate, Packed};
+use kernels::ops::pick::gpu::pick;
+use kernels::ops::rms_norm::gpu::norm;
+use kernels::ops::rope::gpu::{Pairs, Turn};
+use kernels::quant::Format;
+use std::time::{Duration, Instant};
+
+struct Layer {
+    norms: [Tensor<1>; 2],
+    qkv: Packed,
+    output: Packed,
+    gate_up: Packed,
+    down: Packed,
+    cache: Cache,
+    turn: Turn,
+    mix: Mix,
+}
+
+const WIDTH: usize = 256;
+const EPS: f32 = 1e-5;
+
+impl Layer {
+    fn random(bench: &Bench, random: &mut Random) -> Self {
+        let (heads, kv_heads, head_dim, ff) = (8, 4, 32, 512);
+        let mut packed = |rows: usize, cols: usize| {
+            let bytes = random.blocks(Format::Q8_0, rows * cols);
+            Packed::new(&bench.gpu, Format::Q8_0, rows, cols, &bytes).expect("it fits")
+        };
+        let shape = CacheShape { slots: 1, kv_heads, capacity: 64, head_dim, half: false };
+        let table = tensor(&vec![0.7; 64 * head_dim], [64, head_dim], &bench.device);
+        let weight = || tensor(&[1.0; WIDTH], [WIDTH], &bench.device);
+        Self {
+            norms: [weight(), weight()],
+            qkv: packed((heads + 2 * kv_heads) * head_dim, WIDTH),
+            output: packed(WIDTH, heads * head_dim),
+            gate_up: packed(2 * ff, WIDTH),
+            down: packed(WIDTH, ff),
+            cache: Cache::new(&bench.gpu, shape).expect("room"),
+            turn: Turn { heads, pairs: Pairs::Halves, table, norm: None },
+            mix: Mix { heads, scale: 0.2, window: None, cap: None },
+        }
+    }
+
+    /// A Llama block: eight launches.
+    fn forward(&self, bench: &Bench, x: Tensor<2>, places: &Places) -> Tensor<2> {
+        let add = |x: Tensor<2>| Finish { residual: Some(x), ..Finish::default() };
+        let normed = norm(&bench.gpu, x.clone(), self.norms[0].clone(), EPS);
+        let queries = self.cache.turn(self.qkv.product(normed, Finish::default()), places, &self.turn);
+        let h = self.output.product(self.cache.attend(queries, places, &self.mix), add(x));
+        let normed = norm(&bench.gpu, h.clone(), self.norms[1].clone(), EPS);
+        self.down.product(self.gate_up.gated(normed, Gate::Silu), add(h))
+    }
+}
+
+#[test]
+fn a_token_costs_eight_launches_per_layer_and_one_small_readback() {
+    let Some(bench) = gpu() else { return };
+    let mut random = Random(41);
+    let layers: Vec<Layer> = (0..3).map(|_| Layer::random(&bench, &mut random)).collect();
+    let vocabulary = 1024;
+    let bytes = random.blocks(Format::Q8_0, vocabulary * WIDTH);
+    let embedding = Packed::new(&bench.gpu, Format::Q8_0, vocabulary, WIDTH, &bytes).expect("it fits");
+    let weight = tensor(&[1.0; WIDTH], [WIDTH], &bench.device);
+    let ids = Tensor::<1, Int>::from_data(TensorData::new(vec![5], [1]), &bench.device);
+
+    let before = bench.gpu.counters();
+    let places = Places::new(&bench.gpu, &[(0, 0)]);
+    let mut x = embedding.lookup(ids, 1.0);
+    for layer in &layers {
+        x = layer.forward(&bench, x, &places);
+    }
+    let scores = embedding.product(norm(&bench.gpu, x, weight, EPS), Finish::default());
+    let picked = block_on(pick(&bench.gpu, scores, 40, 1.0).expect("40 of 1024").read()).expect("read");
+    let cost = bench.gpu.counters().since(before);
+
+    assert_eq!(picked[0].best.len(), 40);
+    // Around the layers: the embedding, the last norm, the head, one round of picking.
+    assert_eq!(cost.launches, 8 * layers.len() as u64 + 4);
+    assert_eq!(cost.bytes_read, 8 + 8 * 40);
+    assert_eq!(cost.bytes_written, 8);
+}
+
+/// Best of several, each of `times` products with one readback.
+fn best(times: u32, mut run: impl FnMut() -> Tensor<2>) -> Duration {
+    read(run());
+    let once = |_| {
+        let start = Instant::now();
+        let last = (0..times).map(|_| run()).last().expect("at least one");
+        read(last);
+        start.elapsed() / times
+    };
+    (0..5).map(once).min().expect("five")
+}
+
+/// Ignored: a measurement, to be run alone. `cargo test … --test ops_gpu -- --ignored --nocapture gemv`
+#[test]
+#[ignore = "a measurement"]
+fn gemv_against_burns_matmul() {
+    let Some(bench) = gpu() else { return };
+    let mut random = Random(42);
+    for (rows, cols) in [(576, 576), (1536, 576), (1024, 1024), (2048, 2048), (576, 1536), (49_152, 576)] {
+        let w = random.reals(rows * cols);
+        let x = tensor(&random.reals(cols), [1, cols], &bench.device);
+        let stock = tensor(&w, [rows, cols], &bench.device).transpose();
+        let burn = best(3, || x.clone().matmul(stock.clone()));
+        let straight = tensor(&w, [cols, rows], &bench.device);
+        let burn_straight = best(3, || x.clone().matmul(straight.clone()));
+        print!("{rows}×{cols}: burn {burn:.2?} as a view, {burn_straight:.2?} as [in, out];");
+        for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K] {
+            if !cols.is_multiple_of(format.block_len()) {
+                continue;
+            }
+            let bytes = random.blocks(format, rows * cols);
+            let packed = Packed::new(&bench.gpu, format, rows, cols, &bytes).expect("it fits");
+            let own = best(10, || packed.product(x.clone(), Finish::default()));
+            let ratio = burn.min(burn_straight).as_secs_f64() / own.as_secs_f64();
+            print!(" {format:?} {own:.2?} ({ratio:.1}×)");
+        }
+        println!();
+    }
+}
