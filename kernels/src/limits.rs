@@ -42,3 +42,12 @@ pub const STOPS: usize = 16;
 pub const STOP_BYTES: usize = 256;
 /// Bytes of one text to encode. Source: guess; a long book chapter.
 pub const TEXT_BYTES: usize = 1 << 20;
+/// Bytes of a chat template. Source: guess; the longest well-known ones, with tools, have about 20 KB.
+pub const TEMPLATE_BYTES: usize = 64 << 10;
+/// Instructions of one rendering. Source: guess; a hundred turns with tools take about 50,000.
+pub const CHAT_FUEL: u64 = 1_000_000;
+/// Bytes of text that a template may work on in one rendering, each time that it does something with them. Source:
+/// guess; a conversation of [`TEXT_BYTES`] is looked at a few dozen times.
+pub const CHAT_WORK: usize = 64 << 20;
+/// Macros that call each other. Source: guess; tool schemas nest about ten deep, and every level takes stack.
+pub const CHAT_DEPTH: usize = 100;

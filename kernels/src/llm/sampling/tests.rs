@@ -229,14 +229,14 @@ fn stop_texts_end_an_answer_and_never_show() {
     ];
     for (texts, pieces, shown, stopped, why) in rows {
         let mut stops = Stops::new(texts.iter().map(|&text| text.to_owned()).collect()).unwrap();
+        let mut ended = false;
         for (piece, expected) in pieces.iter().zip(shown) {
+            assert!(!ended, "{why}: it stopped before {piece:?}");
             let stopping = stops.push(piece);
             assert_eq!(stopping.text, *expected, "{why}, at {piece:?}");
-            if stopping.stopped {
-                assert!(stopped, "{why}");
-                break;
-            }
+            ended = stopping.stopped;
         }
+        assert_eq!(ended, stopped, "{why}");
     }
     let mut stops = Stops::new(vec!["###".into()]).unwrap();
     assert_eq!(stops.push("a##").text + &stops.finish(), "a##", "an answer that ends by itself is whole");
