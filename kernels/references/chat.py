@@ -193,6 +193,8 @@ TEMPLATES = {
     {%- endif %}
 {%- endif %}""",
     "everything": """{#- a comment -#}
+{%- set long = "one \\
+line" %}{{ long }} {{ "it's" }} {{ 'say "so"' }} {{ "tab\\tü\\u00e9" }}
 {%- macro turn(role, text='nothing') -%}
 [{{ role | upper }}: {{ text.replace('\\n', ' / ') | trim }}]
 {%- endmacro -%}

@@ -39,7 +39,8 @@ fn templates_write_what_transformers_writes() {
         let template = Template::new(golden["templates"][name].as_str().unwrap(), &MARKS).expect(name);
         match (template.render(&conversation(case)), case["expected"].as_str()) {
             (Ok(found), Some(expected)) if found == expected => {}
-            (Err(found), None) if found.to_string().contains(case["expected"]["error"].as_str().unwrap()) => {}
+            (Err(found), None) if found.to_string().contains(case["expected"]["error"].as_str().unwrap()) => {
+            }
             (found, _) => wrong.push(format!("{what}\n expected {}\n found    {found:?}", case["expected"])),
         }
     }
@@ -48,7 +49,11 @@ fn templates_write_what_transformers_writes() {
 
 fn render(source: &str) -> Result<String, kernels::Error> {
     let messages = vec![Message::new("user", "hi")];
-    Template::new(source, &MARKS)?.render(&Conversation { messages, now: 1_721_988_306, ..Conversation::default() })
+    Template::new(source, &MARKS)?.render(&Conversation {
+        messages,
+        now: 1_721_988_306,
+        ..Conversation::default()
+    })
 }
 
 /// Rows: source, why it would hurt. Each has to fail soon, and without filling the memory.
@@ -56,28 +61,67 @@ fn render(source: &str) -> Result<String, kernels::Error> {
 fn hostile_templates_are_an_error() {
     let rows = [
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "hangs"),
-        ("{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "doubles"),
-        ("{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}", "doubles"),
-        ("{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}", "a tree"),
-        ("{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}", "a list"),
+        (
+            "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+            "doubles",
+        ),
+        (
+            "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+            "doubles",
+        ),
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}",
+            "a tree",
+        ),
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+            "a list",
+        ),
         ("{% set n = namespace() %}{% set n.x = n %}{{ n }}", "holds itself"),
         ("{% set n = namespace() %}{% set n.x = [n] %}{{ n }}", "holds itself in a list"),
         ("{% set a = 'x' * 99999999 %}{{ a }}", "a long text"),
         ("{{ [0] * 99999999 }}", "a long list"),
         ("{{ 'x' * 90000000 ~ 'x' * 90000000 }}", "two long texts"),
-        ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x | replace('a', n.x) %}{% endfor %}", "replaces"),
-        ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', n.x) %}{% endfor %}", "replaces"),
-        ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] | join(n.x) %}{% endfor %}", "joins"),
-        ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x.join([n.x, n.x]) %}{% endfor %}", "joins"),
-        ("{% macro f(x, n) %}{% if n %}{{ f(x ~ x, n - 1) }}{% endif %}{% endmacro %}{{ f('ab', 60) }}", "recurses"),
+        (
+            "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x | replace('a', n.x) %}{% endfor %}",
+            "replaces",
+        ),
+        (
+            "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', n.x) %}{% endfor %}",
+            "replaces",
+        ),
+        (
+            "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] | join(n.x) %}{% endfor %}",
+            "joins",
+        ),
+        (
+            "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x.join([n.x, n.x]) %}{% endfor %}",
+            "joins",
+        ),
+        (
+            "{% macro f(x, n) %}{% if n %}{{ f(x ~ x, n - 1) }}{% endif %}{% endmacro %}{{ f('ab', 60) }}",
+            "recurses",
+        ),
         ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "recurses for ever"),
-        ("{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% else %}0123456789{% endif %}{% endmacro %}{{ f(40) }}", "a tree of calls"),
-        ("{% for i in range(99999) %}{% for j in range(9) %}0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789{% endfor %}{% endfor %}", "writes"),
-        ("{% set x %}{% for i in range(99999) %}{% for j in range(9) %}0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789{% endfor %}{% endfor %}{% endset %}", "keeps"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% else %}0123456789{% endif %}{% endmacro %}{{ f(40) }}",
+            "a tree of calls",
+        ),
+        (
+            "{% for i in range(99999) %}{% for j in range(9) %}0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789{% endfor %}{% endfor %}",
+            "writes",
+        ),
+        (
+            "{% set x %}{% for i in range(99999) %}{% for j in range(9) %}0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789{% endfor %}{% endfor %}{% endset %}",
+            "keeps",
+        ),
         ("{{ '%999999999d' | format(1) }}", "pads"),
         ("{{ '{:999999999}'.format(1) }}", "pads"),
         ("{{ [1] | batch(999999999, 'x') | list }}", "fills"),
-        ("{% for i in range(99999) %}{% set x = messages | tojson | tojson | tojson | tojson %}{% endfor %}", "works"),
+        (
+            "{% for i in range(99999) %}{% set x = messages | tojson | tojson | tojson | tojson %}{% endfor %}",
+            "works",
+        ),
         ("{{ __weigh('x') }}", "names what counts"),
         ("{% include 'x' %}", "includes"),
         ("{% extends 'x' %}", "extends"),
@@ -102,7 +146,8 @@ fn hostile_templates_are_an_error() {
 fn errors_say_what_the_template_says() {
     let error = render("{{ raise_exception('Roles must alternate') }}").unwrap_err().to_string();
     assert!(error.contains("Roles must alternate"), "{error}");
-    let error = render("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}").unwrap_err();
+    let error =
+        render("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}").unwrap_err();
     assert!(error.to_string().contains("too many steps"), "{error}");
 }
 

@@ -28,7 +28,8 @@ impl Meter {
         let meter = self.clone();
         environment.add_function(format!("{RESERVED}_inner"), move |value: Value| meter.value(value, false));
         let meter = self.clone();
-        environment.add_function(format!("{RESERVED}_product"), move |a: Value, b: Value| meter.product(&a, &b));
+        environment
+            .add_function(format!("{RESERVED}_product"), move |a: Value, b: Value| meter.product(&a, &b));
         let meter = self.clone();
         environment.set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value| {
             meter.write(out, value)
@@ -44,9 +45,12 @@ impl Meter {
     /// Filters and methods that make a long text of short ones.
     fn install_texts(&self, environment: &mut Environment<'_>) {
         let meter = self.clone();
-        environment.add_filter("replace", move |text: String, old: String, new: String, count: Option<i64>| {
-            meter.replace(&text, &old, &new, count)
-        });
+        environment.add_filter(
+            "replace",
+            move |text: String, old: String, new: String, count: Option<i64>| {
+                meter.replace(&text, &old, &new, count)
+            },
+        );
         let meter = self.clone();
         environment.add_filter("join", move |list: Value, between: Option<String>, kwargs: Kwargs| {
             let attribute: Option<String> = kwargs.get("attribute")?;
@@ -59,17 +63,19 @@ impl Meter {
         }
         environment.remove_global("debug");
         let meter = self.clone();
-        environment.set_unknown_method_callback(move |state, value, method, args| match (value.as_str(), method) {
-            (Some(text), "replace") => {
-                let (old, new, count): (&str, &str, Option<i64>) = from_args(args)?;
-                meter.replace(text, old, new, count).map(Value::from)
+        environment.set_unknown_method_callback(move |state, value, method, args| {
+            match (value.as_str(), method) {
+                (Some(text), "replace") => {
+                    let (old, new, count): (&str, &str, Option<i64>) = from_args(args)?;
+                    meter.replace(text, old, new, count).map(Value::from)
+                }
+                (Some(between), "join") => {
+                    let (list,): (Value,) = from_args(args)?;
+                    meter.join(&list, between, None).map(Value::from)
+                }
+                (Some(_), "format") => Err(refused("str.format is not available")),
+                _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args),
             }
-            (Some(between), "join") => {
-                let (list,): (Value,) = from_args(args)?;
-                meter.join(&list, between, None).map(Value::from)
-            }
-            (Some(_), "format") => Err(refused("str.format is not available")),
-            _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args),
         });
     }
 

@@ -68,10 +68,15 @@ impl Template {
     /// [`Error::Chat`] if it is too long, or not Jinja as chat templates use it.
     pub fn new(source: &str, marks: &[(&str, &str)]) -> Result<Self, Error> {
         if source.len() > limits::TEMPLATE_BYTES || source.contains(print::RESERVED) {
-            let reason = format!("{} bytes, {} at most, without {}", source.len(), limits::TEMPLATE_BYTES, print::RESERVED);
+            let reason = format!(
+                "{} bytes, {} at most, without {}",
+                source.len(),
+                limits::TEMPLATE_BYTES,
+                print::RESERVED
+            );
             return Err(Error::Chat(reason));
         }
-        let source = without_generation_tags(source);
+        let source = prepared(source);
         // As in transformers.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         let syntax = syntax.map_err(|error| told(&error))?;
@@ -111,9 +116,15 @@ impl Template {
         environment.add_function("raise_exception", raise);
         let now = conversation.now;
         environment.add_function("strftime_now", move |format: String| clock::strftime(&format, now));
-        let text = environment.render_str(&self.metered, self.context(conversation)?).map_err(|error| told(&error))?;
+        let text = environment
+            .render_str(&self.metered, self.context(conversation)?)
+            .map_err(|error| told(&error))?;
         if text.len() > limits::TEXT_BYTES {
-            return Err(Error::Chat(format!("it wrote {} bytes, {} at most", text.len(), limits::TEXT_BYTES)));
+            return Err(Error::Chat(format!(
+                "it wrote {} bytes, {} at most",
+                text.len(),
+                limits::TEXT_BYTES
+            )));
         }
         Ok(text)
     }
@@ -124,7 +135,8 @@ impl Template {
             self.marks.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect();
         context.insert("messages".into(), Value::from(messages));
         context.insert("add_generation_prompt".into(), conversation.add_generation_prompt.into());
-        context.insert("tools".into(), conversation.tools.as_deref().map_or(Ok(Value::from(())), json_value)?);
+        context
+            .insert("tools".into(), conversation.tools.as_deref().map_or(Ok(Value::from(())), json_value)?);
         for (name, json) in &conversation.variables {
             context.insert(name.clone(), json_value(json)?);
         }
@@ -137,7 +149,8 @@ fn message(message: &Message) -> Result<Value, Error> {
     if json_value(more)?.kind() != ValueKind::Map {
         return Err(Error::Chat("the further fields of a message are no JSON object".into()));
     }
-    let [role, content] = [&message.role, &message.content].map(|text| serde_json::Value::from(text.as_str()));
+    let [role, content] =
+        [&message.role, &message.content].map(|text| serde_json::Value::from(text.as_str()));
     let more = more[1..more.len() - 1].trim();
     let comma = if more.is_empty() { "" } else { ", " };
     // Written and read again, because that keeps the order of the fields, which templates may print.
@@ -146,7 +159,8 @@ fn message(message: &Message) -> Result<Value, Error> {
 
 /// JSON with its fields in their order.
 fn json_value(json: &str) -> Result<Value, Error> {
-    serde_json::from_str(json).map_err(|error| Error::Chat(format!("tools, fields or variables are no JSON: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| Error::Chat(format!("tools, fields or variables are no JSON: {error}")))
 }
 
 fn raise(message: String) -> Result<Value, minijinja::Error> {
@@ -160,24 +174,21 @@ fn told(error: &minijinja::Error) -> Error {
     Error::Chat(format!("{}{limit}{line}", error.detail().map_or(error.kind().to_string(), str::to_owned)))
 }
 
-/// `{% generation %}` marks what a model is trained on; for writing it does nothing.
-fn without_generation_tags(source: &str) -> String {
+/// The source in the dialect that minijinja reads. `{% generation %}` marks what a model is trained on, and does nothing
+/// in writing; a backslash at the end of a line joins a text with the next line, as in Python.
+fn prepared(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let (tag, end) = (&rest[start + 2..start + length], start + length + 2);
-        let word = tag.trim_matches(['-', '+']).trim();
-        let statement = match word {
-            "generation" => Some(tag.replace(word, "if true")),
-            "endgeneration" => Some(tag.replace(word, "endif")),
-            _ => None,
+    while let Some(start) = rest.find("{%").into_iter().chain(rest.find("{{")).min() {
+        let closing = if rest[start..].starts_with("{%") { "%}" } else { "}}" };
+        let Some(length) = rest[start..].find(closing) else { break };
+        let (tag, end) = (rest[start + 2..start + length].replace("\\\n", ""), start + length + 2);
+        let tag = match tag.trim_matches(['-', '+']).trim() {
+            "generation" if closing == "%}" => tag.replace("generation", "if true"),
+            "endgeneration" if closing == "%}" => tag.replace("endgeneration", "endif"),
+            _ => tag,
         };
-        out.push_str(&rest[..start]);
-        match statement {
-            Some(statement) => out.extend(["{%", &statement, "%}"]),
-            None => out.push_str(&rest[start..end]),
-        }
+        out.extend([&rest[..start + 2], &tag, closing]);
         rest = &rest[end..];
     }
     out + rest

@@ -15,8 +15,10 @@ pub(super) const RESERVED: &str = "__weigh";
 /// Operands of one chain of additions. Source: guess; each is copied once per operand after it.
 const CHAIN: usize = 256;
 /// Filters and methods that take a value of any size in no time.
-const LIGHT: [&str; 13] =
-    ["length", "count", "first", "last", "default", "d", "items", "get", "keys", "values", "cycle", "changed", "list"];
+const LIGHT: [&str; 13] = [
+    "length", "count", "first", "last", "default", "d", "items", "get", "keys", "values", "cycle", "changed",
+    "list",
+];
 
 /// The printed form of a parsed template.
 ///
@@ -49,17 +51,23 @@ impl Printer {
             Stmt::ForLoop(each) => {
                 let filter = option(" if ", each.filter_expr.as_ref())?;
                 let recursive = if each.recursive { " recursive" } else { "" };
-                let head = format!("for {} in {}{filter}{recursive}", target(&each.target)?, weighed(&each.iter)?);
+                let head =
+                    format!("for {} in {}{filter}{recursive}", target(&each.target)?, weighed(&each.iter)?);
                 self.block(&head, &each.body, Some(&each.else_body), "endfor")?;
             }
             Stmt::WithBlock(with) => {
-                let pair = |(name, value): &(Expr<'_>, Expr<'_>)| Ok(format!("{} = {}", target(name)?, weighed(value)?));
+                let pair = |(name, value): &(Expr<'_>, Expr<'_>)| {
+                    Ok(format!("{} = {}", target(name)?, weighed(value)?))
+                };
                 let pairs: Vec<String> = with.assignments.iter().map(pair).collect::<Result<_, Error>>()?;
                 self.block(&format!("with {}", pairs.join(", ")), &with.body, None, "endwith")?;
             }
-            Stmt::Set(set) => self.tag(&format!("set {} = {}", target(&set.target)?, stored(&set.target, &set.expr)?)),
+            Stmt::Set(set) => {
+                self.tag(&format!("set {} = {}", target(&set.target)?, stored(&set.target, &set.expr)?))
+            }
             Stmt::SetBlock(set) => {
-                let filter = set.filter.as_ref().map(chain).transpose()?.map_or(String::new(), |f| format!(" | {f}"));
+                let filter =
+                    set.filter.as_ref().map(chain).transpose()?.map_or(String::new(), |f| format!(" | {f}"));
                 self.block(&format!("set {}{filter}", target(&set.target)?), &set.body, None, "endset")?;
             }
             Stmt::FilterBlock(block) => {
@@ -69,7 +77,12 @@ impl Printer {
             Stmt::AutoEscape(block) => self.body(&block.body)?,
             Stmt::Block(block) => self.body(&block.body)?,
             Stmt::Macro(makro) => {
-                self.block(&format!("macro {}{}", makro.name, parameters(makro)?), &makro.body, None, "endmacro")?;
+                self.block(
+                    &format!("macro {}{}", makro.name, parameters(makro)?),
+                    &makro.body,
+                    None,
+                    "endmacro",
+                )?;
             }
             Stmt::CallBlock(block) => {
                 let call = call(&block.call.expr, &block.call.args)?;
@@ -94,7 +107,13 @@ impl Printer {
         let _ = write!(self.out, "{{% {text} %}}");
     }
 
-    fn block(&mut self, head: &str, body: &[Stmt<'_>], other: Option<&[Stmt<'_>]>, end: &str) -> Result<(), Error> {
+    fn block(
+        &mut self,
+        head: &str,
+        body: &[Stmt<'_>],
+        other: Option<&[Stmt<'_>]>,
+        end: &str,
+    ) -> Result<(), Error> {
         self.tag(head);
         self.body(body)?;
         if let Some(other) = other.filter(|other| !other.is_empty()) {
@@ -324,7 +343,8 @@ fn constant(value: &Value) -> Result<String, Error> {
     if value.is_none() {
         return Ok("none".into());
     }
-    serde_json::to_string(value).map_err(|error| Error::Chat(format!("it has a constant without a form: {error}")))
+    serde_json::to_string(value)
+        .map_err(|error| Error::Chat(format!("it has a constant without a form: {error}")))
 }
 
 /// A text as JSON writes it, which Jinja reads.
