@@ -53,6 +53,9 @@ pub enum Error {
     /// `tokenizer.json` cannot be read or used.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A chat template cannot be read, or refuses the conversation. Cure: what it says, or another template.
+    #[error("chat template: {0}")]
+    Chat(String),
     /// Sampling settings out of their ranges.
     #[error("sampling settings: {0}")]
     Sampling(String),

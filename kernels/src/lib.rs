@@ -9,6 +9,7 @@
 //!  bytes ─► tokenizer::Tokenizer ─► ids ─────────┘     device::open ──────┘
 //! ```
 
+pub mod chat;
 pub mod device;
 pub mod engine;
 mod error;

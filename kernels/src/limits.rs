@@ -27,7 +27,27 @@ pub const PASS_ROWS: usize = 512;
 pub const CACHE_BLOCK: usize = 128;
 /// Sessions with caches at a time. Source: twice what the coordinator opens.
 pub const SESSIONS: usize = 16;
-/// Bytes of sampling settings. Source: five small fields, with room for later ones.
-pub const SAMPLING_BYTES: usize = 64;
+/// Bytes of sampling settings. Source: [`BIASES`] entries of 9 bytes at most and some small fields; the coordinator
+/// carries as many.
+pub const SAMPLING_BYTES: usize = 1024;
+/// Tokens whose scores one job may change. Source: guess; OpenAI allows 300, of which people use a handful.
+pub const BIASES: usize = 64;
+/// Tokens that penalties look back at. Source: four times llama.cpp's default.
+pub const RECENT: usize = 256;
+/// Tokens whose log-probabilities are reported. Source: what OpenAI's interface allows.
+pub const REPORTED: usize = 20;
+/// Texts that end an answer. Source: guess; four are usual.
+pub const STOPS: usize = 16;
+/// Bytes of one of them. Source: guess; a short line.
+pub const STOP_BYTES: usize = 256;
 /// Bytes of one text to encode. Source: guess; a long book chapter.
 pub const TEXT_BYTES: usize = 1 << 20;
+/// Bytes of a chat template. Source: guess; the longest well-known ones, with tools, have about 20 KB.
+pub const TEMPLATE_BYTES: usize = 64 << 10;
+/// Instructions of one rendering. Source: guess; a hundred turns with tools take about 50,000.
+pub const CHAT_FUEL: u64 = 1_000_000;
+/// Bytes of text that a template may work on in one rendering, each time that it does something with them. Source:
+/// guess; a conversation of [`TEXT_BYTES`] is looked at a few dozen times.
+pub const CHAT_WORK: usize = 64 << 20;
+/// Macros that call each other. Source: guess; tool schemas nest about ten deep, and every level takes stack.
+pub const CHAT_DEPTH: usize = 100;

@@ -23,4 +23,4 @@ pub use load::ranges;
 pub use model::Model;
 pub use names::{Needed, needed};
 pub use rope::Rope;
-pub use sampling::Sampling;
+pub use sampling::{Drawn, Recent, Sampling, Scratch, Stopping, Stops};
