@@ -9,16 +9,16 @@ pub enum Error {
     #[error("config.json: {0}")]
     Config(String),
     /// The configuration names a model family that this crate does not know.
-    #[error("config.json names the architecture {found:?}; known here: {}", .known.join(", "))]
+    #[error("the model names the architecture {found:?}; known here: {}", .known.join(", "))]
     Architecture {
         /// What the file says.
         found: String,
         /// What would have worked.
         known: &'static [&'static str],
     },
-    /// The head of a safetensors file is damaged. Cure: download it again.
+    /// The head of a safetensors or GGUF file is damaged. Cure: download it again.
     #[error(
-        "safetensors header, at byte {offset}: {reason}; the file is damaged or not safetensors, download it again"
+        "header of the weights, at byte {offset}: {reason}; the file is damaged or of another format, download it again"
     )]
     Header {
         /// Where in the file.
@@ -26,6 +26,9 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
+    /// A file of the model cannot be read.
+    #[error("{0}")]
+    Source(String),
     /// One tensor cannot be used.
     #[error("tensor {tensor}: {reason}")]
     Tensor {

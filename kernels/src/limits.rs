@@ -6,6 +6,21 @@ pub const CONFIG_BYTES: usize = 1 << 20;
 pub const TOKENIZER_BYTES: usize = 128 << 20;
 /// Bytes of a safetensors header. Source: guess; the format itself stops at 100 MB, checkpoints stay below 1 MB.
 pub const HEADER_BYTES: u64 = 64 << 20;
+/// Bytes of a `model.safetensors.index.json`. Source: guess; those of the largest models have about 10 MB.
+pub const INDEX_BYTES: usize = 32 << 20;
+/// Files of one checkpoint. Source: guess; the largest models have about 200.
+pub const SHARDS: usize = 1024;
+/// Tensors that a GGUF file lists. Source: guess; the largest models have a few thousand.
+pub const GGUF_TENSORS: u64 = 1 << 17;
+/// Pairs of metadata of a GGUF file. Source: guess; real files have below 100.
+pub const GGUF_PAIRS: u64 = 1 << 16;
+/// Bytes of a name in a GGUF file. Source: keys end at 65,535 bytes there; none is longer than 100.
+pub const GGUF_NAME_BYTES: u64 = 1 << 10;
+/// Experts of one layer. Source: the largest open models have 512.
+pub const EXPERTS: usize = 1024;
+/// Bytes that are on the way to a device at a time while weights are loaded. Source: a quarter of the 64 MB that loading
+/// may take beside the weights: they lie as bytes, as f32 and in the device's own buffer for a moment.
+pub const PIECE_BYTES: u64 = 16 << 20;
 /// Bytes of one tensor. Source: what one ArrayBuffer and half of wasm's 4 GiB can hold beside everything else.
 pub const TENSOR_BYTES: u64 = 1 << 30;
 /// Channels of a hidden state or of a feed-forward layer. Source: the largest open models have 53,248.

@@ -8,7 +8,7 @@ use kernels::device::Opened;
 use kernels::engine::{Engine, Input, Step, StepOut};
 use kernels::llm::{Cache, Layers, Model, Sampling};
 
-const FOLDERS: [&str; 2] = ["lm/llama", "lm/llama-tied"];
+const FOLDERS: [&str; 5] = ["lm/llama", "lm/llama-tied", "lm/qwen2", "lm/qwen3", "lm/mixtral"];
 const CONFIGS: [&str; 2] = ["config.json", "config.v4.json"];
 const ROWS: usize = 40;
 

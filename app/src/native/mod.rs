@@ -1,5 +1,6 @@
 //! The native faces: a headless peer, and a story in the terminal.
 
+mod eval;
 mod generate;
 mod peer;
 
@@ -27,6 +28,8 @@ struct Line {
 enum Command {
     /// Join a room and compute for it, without a window, until interrupted.
     Peer(peer::Options),
+    /// Compute a model's scores for given ids, to compare them with another program's.
+    Eval(eval::Options),
     /// Write a story: alone on this machine, or with a room.
     Generate(generate::Options),
 }
@@ -71,6 +74,7 @@ pub fn main() -> Result<()> {
     local.block_on(&runtime, async {
         match line.command {
             Command::Peer(options) => peer::run(options).await,
+            Command::Eval(options) => eval::run(options).await,
             Command::Generate(options) => generate::run(options).await,
         }
     })

@@ -38,7 +38,7 @@ impl<K: Ord + Clone> Engine<K> {
         let config = Config { layers: CHAIN, ..self.config().clone() };
         let mut model = Model::empty(&config, device);
         // One layer's weights, used again and again: they are read from memory each time all the same.
-        model.blocks = vec![Some(Block::init(&config, device)); CHAIN];
+        model.blocks = vec![Some(Block::init(&config, 0, device)); CHAIN];
         let rows = |rows| Tensor::<3>::ones([1, rows, config.width], device);
         let token_micros = micros_per_row(&model, rows(1)).await?;
         // Where one token takes that long already, nobody waits for many.

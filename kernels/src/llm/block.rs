@@ -2,62 +2,55 @@
 
 use crate::llm::attention::Pass;
 use crate::llm::cache::Slot;
-use crate::llm::{Attention, Config, model};
+use crate::llm::{Attention, Config, Feed, RmsNorm};
 use burn::module::Module;
-use burn::nn::{Linear, RmsNorm, RmsNormConfig};
-use burn::tensor::{Device, Tensor, activation::silu};
+use burn::tensor::{Device, Tensor};
 
-/// `h = x + attention(norm(x))`, then `h + feed_forward(norm(h))`.
+/// `h = x + attention(norm(x))`, then `h + feed(norm(h))`; some families normalise what is added once more.
 #[derive(Module, Debug)]
 pub struct Block {
     /// Before attention.
     pub attention_norm: RmsNorm,
     /// Self-attention.
     pub attention: Attention,
+    /// After attention, where the model has it.
+    pub attention_post: Option<RmsNorm>,
     /// Before the feed-forward layer.
     pub ff_norm: RmsNorm,
-    /// The feed-forward layer.
-    pub ff: FeedForward,
-}
-
-/// SwiGLU (Shazeer 2020): `(silu(x·G) ∘ x·U)·D`. `G` and `U` are one product.
-#[derive(Module, Debug)]
-pub struct FeedForward {
-    /// `[width, 2 · ff_width]`: gate, up.
-    pub gate_up: Linear,
-    /// `[ff_width, width]`
-    pub down: Linear,
+    /// The feed-forward layer, or the experts.
+    pub ff: Feed,
+    /// After it, where the model has it.
+    pub ff_post: Option<RmsNorm>,
 }
 
 impl Block {
-    /// Random weights, to be trained.
-    pub(crate) fn init(config: &Config, device: &Device) -> Self {
-        let norm = RmsNormConfig::new(config.width).with_epsilon(config.norm_eps);
-        let gate_up = model::random(config.width, 2 * config.ff_width, model::SPREAD, device);
-        let down = model::random(config.ff_width, config.width, model::residual_spread(config), device);
+    /// `layer` with random weights, to be trained.
+    pub(crate) fn init(config: &Config, layer: usize, device: &Device) -> Self {
+        let norm = || RmsNorm::init(config.width, config.norm_eps, device);
+        let post = || config.post_norms.then(norm);
         Self {
-            attention_norm: norm.init(device),
-            attention: Attention::init(config, device),
-            ff_norm: norm.init(device),
-            ff: FeedForward { gate_up, down },
+            attention_norm: norm(),
+            attention: Attention::init(config, layer, device),
+            attention_post: post(),
+            ff_norm: norm(),
+            ff: Feed::init(config, layer, device),
+            ff_post: post(),
         }
     }
 
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
     pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
-        let h = self.attention.forward(self.attention_norm.forward(x.clone()), pass, cache) + x;
-        self.ff.forward(self.ff_norm.forward(h.clone())) + h
+        let attended = self.attention.forward(self.attention_norm.forward(x.clone()), pass, cache);
+        let h = after(self.attention_post.as_ref(), attended) + x;
+        let fed = self.ff.forward(self.ff_norm.forward(h.clone()));
+        after(self.ff_post.as_ref(), fed) + h
     }
 }
 
-impl FeedForward {
-    /// # Shapes
-    /// - `x` and the result: `[batch, rows, width]`
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let both = self.gate_up.forward(x);
-        let half = both.dims()[2] / 2;
-        let gate = silu(both.clone().narrow(2, 0, half));
-        self.down.forward(gate * both.narrow(2, half, half))
+fn after(norm: Option<&RmsNorm>, x: Tensor<3>) -> Tensor<3> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
     }
 }

@@ -1,7 +1,7 @@
 //! Keys and values of the rows that a session has seen.
 
 use crate::limits::CACHE_BLOCK;
-use crate::llm::Layers;
+use crate::llm::{Layers, Rope};
 use burn::tensor::{Tensor, s};
 
 /// The caches of one session for a range of layers.
@@ -10,6 +10,7 @@ pub struct Cache {
     layers: Layers,
     rows: usize,
     slots: Vec<Slot>,
+    pub(super) rope: Option<Rope>,
 }
 
 /// One layer's keys and values.
@@ -27,7 +28,12 @@ impl Cache {
     /// Empty caches for `layers`; memory is taken as rows come.
     #[must_use]
     pub fn new(layers: Layers) -> Self {
-        Self { layers, rows: 0, slots: layers.range().map(|_| Slot::default()).collect() }
+        Self { layers, rows: 0, slots: layers.range().map(|_| Slot::default()).collect(), rope: None }
+    }
+
+    /// Where the sequence's length decides how far its positions turn: tables of its own.
+    pub(super) fn with_rope(self, rope: Option<Rope>) -> Self {
+        Self { rope, ..self }
     }
 
     /// The layers that it belongs to.

@@ -1,9 +1,8 @@
 //! From a model back to the tensors of a checkpoint.
 
 use crate::error::Error;
-use crate::llm::names::{self, BlockNames, Needed};
-use crate::llm::{Block, Model};
-use burn::nn::Linear;
+use crate::llm::names::{self, BlockNames, FeedForwardNames, FeedNames, Needed, ProductNames};
+use crate::llm::{Block, Feed, FeedForward, Model, Product, RmsNorm};
 use burn::tensor::Tensor;
 
 /// One tensor as a checkpoint holds it.
@@ -24,53 +23,102 @@ impl Model {
     /// [`Error::Device`] if the device cannot be read.
     pub async fn export(&self) -> Result<Vec<Exported>, Error> {
         let config = self.config();
-        let mut all = Vec::new();
+        let mut export = Export { all: Vec::new(), offset: config.norm_offset };
         if let Some(embedding) = &self.embedding {
-            all.push(read(names::embedding(config), embedding.weight.val()).await?);
+            export.tensor(names::embedding(config), embedding.weight.val()).await?;
         }
         for (layer, block) in self.blocks.iter().enumerate() {
             if let Some(block) = block {
-                all.extend(export_block(BlockNames::new(config, layer), block).await?);
+                export.block(BlockNames::new(config, layer), block).await?;
             }
         }
         if let Some(norm) = &self.norm {
-            all.push(read(names::norm(config), norm.gamma.val()).await?);
+            export.norm(names::norm(config), norm).await?;
         }
         if let Some(head) = self.head.as_ref().filter(|_| !config.tied) {
-            all.extend(export_product([names::head(config)], head).await?);
+            export.product(names::head(config), head).await?;
         }
-        Ok(all)
+        Ok(export.all)
     }
 }
 
-async fn export_block(names: BlockNames, block: &Block) -> Result<Vec<Exported>, Error> {
-    let mut all = vec![read(names.attention_norm, block.attention_norm.gamma.val()).await?];
-    all.extend(export_product(names.qkv, &block.attention.qkv).await?);
-    all.extend(export_product(names.output, &block.attention.output).await?);
-    all.push(read(names.ff_norm, block.ff_norm.gamma.val()).await?);
-    all.extend(export_product(names.gate_up, &block.ff.gate_up).await?);
-    all.extend(export_product(names.down, &block.ff.down).await?);
-    Ok(all)
+struct Export {
+    all: Vec<Exported>,
+    /// What was added to the norms' weights.
+    offset: f32,
 }
 
-/// Takes apart what [`Model::load`] puts together.
-async fn export_product<const N: usize>(
-    names: [Needed; N],
-    product: &Linear,
-) -> Result<Vec<Exported>, Error> {
-    let rows = product.weight.val().transpose();
-    let (mut all, mut from) = (Vec::with_capacity(N), 0);
-    for needed in names {
-        let count = needed.shape[0];
-        all.push(read(needed, rows.clone().narrow(0, from, count)).await?);
-        from += count;
+impl Export {
+    async fn block(&mut self, names: BlockNames, block: &Block) -> Result<(), Error> {
+        self.norm(names.attention_norm, &block.attention_norm).await?;
+        self.product(names.qkv, &block.attention.qkv).await?;
+        self.product(names.output, &block.attention.output).await?;
+        self.optional_norm(names.query_norm, block.attention.query_norm.as_ref()).await?;
+        self.optional_norm(names.key_norm, block.attention.key_norm.as_ref()).await?;
+        self.optional_norm(names.attention_post, block.attention_post.as_ref()).await?;
+        self.norm(names.ff_norm, &block.ff_norm).await?;
+        self.feed(names.ff, &block.ff).await?;
+        self.optional_norm(names.ff_post, block.ff_post.as_ref()).await
     }
-    Ok(all)
-}
 
-async fn read<const D: usize>(needed: Needed, tensor: Tensor<D>) -> Result<Exported, Error> {
-    let values = read_back(tensor).await?;
-    Ok(Exported { name: needed.name, shape: needed.shape, values })
+    async fn feed(&mut self, names: FeedNames, feed: &Feed) -> Result<(), Error> {
+        match (names, feed) {
+            (FeedNames::Dense(names), Feed::Dense(layer)) => self.feed_forward(names, layer).await,
+            (FeedNames::Experts(names), Feed::Experts(mixture)) => {
+                self.product(names.router, &mixture.router).await?;
+                for (names, expert) in names.experts.into_iter().zip(&mixture.experts) {
+                    self.feed_forward(names, expert).await?;
+                }
+                if let (Some((names, gate)), Some(shared)) = (names.shared, &mixture.shared) {
+                    self.feed_forward(names, &shared.expert).await?;
+                    self.product(gate, &shared.gate).await?;
+                }
+                Ok(())
+            }
+            _ => unreachable!("a layer is built from its names"),
+        }
+    }
+
+    async fn feed_forward(&mut self, names: FeedForwardNames, layer: &FeedForward) -> Result<(), Error> {
+        self.product(names.gate_up, &layer.gate_up).await?;
+        self.product(names.down, &layer.down).await
+    }
+
+    async fn optional_norm(&mut self, needed: Option<Needed>, norm: Option<&RmsNorm>) -> Result<(), Error> {
+        match (needed, norm) {
+            (Some(needed), Some(norm)) => self.norm(needed, norm).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn norm(&mut self, needed: Needed, norm: &RmsNorm) -> Result<(), Error> {
+        self.tensor(needed, norm.gamma.val() - self.offset).await
+    }
+
+    /// Takes apart what [`Model::load`] puts together.
+    async fn product(&mut self, names: ProductNames, product: &Product) -> Result<(), Error> {
+        let (rows, mut from) = (product.rows(), 0);
+        for needed in names.weights {
+            let count = needed.shape[0];
+            self.tensor(needed, rows.clone().narrow(0, from, count)).await?;
+            from += count;
+        }
+        let mut from = 0;
+        for (needed, bias) in names.biases.into_iter().zip(std::iter::repeat(product.bias())) {
+            let count = needed.shape[0];
+            if let Some(bias) = bias {
+                self.tensor(needed, bias.narrow(0, from, count)).await?;
+            }
+            from += count;
+        }
+        Ok(())
+    }
+
+    async fn tensor<const D: usize>(&mut self, needed: Needed, tensor: Tensor<D>) -> Result<(), Error> {
+        let values = read_back(tensor).await?;
+        self.all.push(Exported { name: needed.name, shape: needed.shape, values });
+        Ok(())
+    }
 }
 
 /// The only way of reading a tensor that a browser allows.

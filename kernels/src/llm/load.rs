@@ -1,12 +1,14 @@
 //! From the bytes of a checkpoint to a model, tensor by tensor.
 
 use crate::error::Error;
-use crate::llm::names::{self, BlockNames, Needed};
-use crate::llm::{Attention, Block, Config, FeedForward, Layers, Model};
-use crate::weights::{ByteRange, Header};
-use burn::module::Param;
-use burn::nn::{Embedding, Linear, RmsNorm};
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::limits;
+use crate::llm::experts::SharedExpert;
+use crate::llm::names::{self, BlockNames, ExpertsNames, FeedForwardNames, FeedNames, Needed, ProductNames};
+use crate::llm::product::{self, Builder, Product, param, place};
+use crate::llm::{Attention, Block, Config, Feed, FeedForward, Layers, Mixture, Model, RmsNorm};
+use crate::weights::{ByteRange, Header, Rows};
+use burn::nn::Embedding;
+use burn::tensor::{Device, TensorData};
 
 /// Where the bytes of `layers` lie in the checkpoint, in the order in which [`Model::load`] asks for them.
 ///
@@ -22,8 +24,8 @@ pub fn ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<By
 impl Model {
     /// Adds those of `layers` that are not in memory yet, with their ends.
     ///
-    /// `source` is asked for one range of bytes at a time, so that never more than one product is on the way. What it
-    /// answers is checked for its length only: compare hashes before calling this.
+    /// `source` is asked for one range of bytes at a time, of [`limits::PIECE_BYTES`] or one row at most, so that never
+    /// more than that is on the way. What it answers is checked for its length only: compare hashes before calling this.
     ///
     /// # Errors
     /// As [`ranges`]; [`Error::Tensor`] if `source` fails or answers with too little. Layers that were complete
@@ -40,106 +42,137 @@ impl Model {
     {
         // Everything is checked before the first byte is asked for.
         ranges(self.config(), header, layers)?;
-        let config = self.config().clone();
-        let mut loader = Loader { header, device, source };
+        let config = &self.config().clone();
+        let mut loader = Loader { config, header, device, source };
         if layers.start == 0 && self.embedding.is_none() {
-            let weight = param(loader.matrix(&names::embedding(&config)).await?);
-            self.embedding = Some(Embedding { weight });
+            self.embedding = Some(loader.embedding(&names::embedding(config)).await?);
         }
         for layer in layers.range() {
             if self.blocks[layer].is_none() {
-                self.blocks[layer] = Some(loader.block(&config, layer).await?);
+                self.blocks[layer] = Some(loader.block(layer).await?);
             }
         }
         if layers.end == config.layers && self.norm.is_none() {
             // Where a tied model is trained, its two ends have to stay one parameter.
             let one = config.tied && device.is_autodiff() && self.embedding.is_some();
             if !one {
-                self.head = Some(loader.product(&[names::head(&config)]).await?);
+                self.head = Some(loader.product(&names::head(config)).await?);
             }
-            self.norm = Some(loader.norm(&config, &names::norm(&config)).await?);
+            self.norm = Some(loader.norm(&names::norm(config)).await?);
         }
         Ok(())
     }
 }
 
 struct Loader<'a, S> {
+    config: &'a Config,
     header: &'a Header,
     device: &'a Device,
     source: S,
 }
 
 impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
-    async fn block(&mut self, config: &Config, layer: usize) -> Result<Block, Error> {
-        let names = BlockNames::new(config, layer);
+    async fn block(&mut self, layer: usize) -> Result<Block, Error> {
+        let names = BlockNames::new(self.config, layer);
         Ok(Block {
-            attention_norm: self.norm(config, &names.attention_norm).await?,
-            attention: Attention::new(
-                config,
-                self.product(&names.qkv).await?,
-                self.product(&names.output).await?,
-            ),
-            ff_norm: self.norm(config, &names.ff_norm).await?,
-            ff: FeedForward {
-                gate_up: self.product(&names.gate_up).await?,
-                down: self.product(&names.down).await?,
-            },
+            attention_norm: self.norm(&names.attention_norm).await?,
+            attention: self.attention(layer, &names).await?,
+            attention_post: self.optional_norm(names.attention_post.as_ref()).await?,
+            ff_norm: self.norm(&names.ff_norm).await?,
+            ff: self.feed(layer, &names.ff).await?,
+            ff_post: self.optional_norm(names.ff_post.as_ref()).await?,
         })
     }
 
-    async fn norm(&mut self, config: &Config, needed: &Needed) -> Result<RmsNorm, Error> {
-        let values = self.values(needed).await?;
-        let gamma = param(self.place(TensorData::new(values, [config.width])));
-        Ok(RmsNorm { gamma, epsilon: config.norm_eps })
+    async fn attention(&mut self, layer: usize, names: &BlockNames) -> Result<Attention, Error> {
+        let products = [self.product(&names.qkv).await?, self.product(&names.output).await?];
+        let query_norm = self.optional_norm(names.query_norm.as_ref()).await?;
+        let key_norm = self.optional_norm(names.key_norm.as_ref()).await?;
+        Ok(Attention::new(self.config, layer, products, [query_norm, key_norm]))
     }
 
-    async fn matrix(&mut self, needed: &Needed) -> Result<Tensor<2>, Error> {
-        let values = self.values(needed).await?;
-        Ok(self.place(TensorData::new(values, [needed.shape[0], needed.shape[1]])))
-    }
-
-    /// Matrices beside one another. `[output, input]` in the file become `[input, sum of outputs]` here, in memory
-    /// too: as a mere view of the former a token took three times as long on the CPU.
-    async fn product(&mut self, parts: &[Needed]) -> Result<Linear, Error> {
-        let (input, all) = (parts[0].shape[1], parts.iter().map(|part| part.shape[0]).sum::<usize>());
-        let mut weight = vec![0.0; input * all];
-        let mut from = 0;
-        for needed in parts {
-            turn(&self.values(needed).await?, input, &mut weight[from..], all);
-            from += needed.shape[0];
+    async fn feed(&mut self, layer: usize, names: &FeedNames) -> Result<Feed, Error> {
+        match names {
+            FeedNames::Dense(names) => self.feed_forward(names).await.map(Feed::Dense),
+            FeedNames::Experts(names) => self.experts(layer, names).await.map(Feed::Experts),
         }
-        Ok(Linear { weight: param(self.place(TensorData::new(weight, [input, all]))), bias: None })
     }
 
-    /// Weights stay for long: told so, the GPU's allocator gives them memory of their own size.
-    fn place<const D: usize>(&self, data: TensorData) -> Tensor<D> {
-        // Not through `self`, whose source need not be shared between threads.
-        let device = self.device;
-        device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device))
+    async fn feed_forward(&mut self, names: &FeedForwardNames) -> Result<FeedForward, Error> {
+        let (gate_up, down) = (self.product(&names.gate_up).await?, self.product(&names.down).await?);
+        Ok(FeedForward::new(gate_up, down, self.config.activation))
+    }
+
+    async fn experts(&mut self, layer: usize, names: &ExpertsNames) -> Result<Mixture, Error> {
+        let Some(config) = self.config.experts_of(layer) else {
+            unreachable!("a layer has names of experts only if it has experts");
+        };
+        let router = self.product(&names.router).await?;
+        let mut experts = Vec::with_capacity(names.experts.len());
+        for expert in &names.experts {
+            experts.push(self.feed_forward(expert).await?);
+        }
+        let shared = match &names.shared {
+            Some((expert, gate)) => {
+                let expert = self.feed_forward(expert).await?;
+                Some(SharedExpert { expert, gate: self.product(gate).await? })
+            }
+            None => None,
+        };
+        Ok(Mixture::new(config, router, experts, shared))
+    }
+
+    async fn optional_norm(&mut self, needed: Option<&Needed>) -> Result<Option<RmsNorm>, Error> {
+        match needed {
+            Some(needed) => self.norm(needed).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn norm(&mut self, needed: &Needed) -> Result<RmsNorm, Error> {
+        let (mut values, offset) = (self.values(needed).await?, self.config.norm_offset);
+        values.iter_mut().for_each(|value| *value += offset);
+        let gamma = param(place(TensorData::new(values, [needed.shape[0]]), self.device));
+        Ok(RmsNorm::new(gamma, self.config.norm_eps))
+    }
+
+    async fn embedding(&mut self, needed: &Needed) -> Result<Embedding, Error> {
+        let values = self.values(needed).await?;
+        let data = TensorData::new(values, [needed.shape[0], needed.shape[1]]);
+        Ok(Embedding { weight: param(place(data, self.device)) })
+    }
+
+    /// Matrices beside one another.
+    async fn product(&mut self, names: &ProductNames) -> Result<Product, Error> {
+        let mut builder = Builder::new(names.input(), names.output());
+        for needed in &names.weights {
+            for piece in self.pieces(needed)? {
+                let rows = self.rows(&piece).await?;
+                let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
+                builder.push(&rows).map_err(failed)?;
+            }
+        }
+        let mut bias = Vec::new();
+        for needed in &names.biases {
+            bias.extend(self.values(needed).await?);
+        }
+        Ok(builder.finish((!bias.is_empty()).then_some(bias), self.device))
     }
 
     async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {
-        let range = self.header.range(&needed.name, &needed.shape)?;
-        let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
-        let bytes = (self.source)(&range).await.map_err(failed)?;
-        range.to_f32(&bytes)
-    }
-}
-
-/// Writes rows of `width` numbers as columns of a matrix whose rows are `pitch` apart.
-fn turn(rows: &[f32], width: usize, columns: &mut [f32], pitch: usize) {
-    // As many rows at a time as fit a cache line of the other matrix, so that no line is fetched more than once.
-    const TILE: usize = 16;
-    for (tile, rows) in rows.chunks(TILE * width).enumerate() {
-        for column in 0..width {
-            for (row, value) in rows[column..].iter().step_by(width).enumerate() {
-                columns[column * pitch + tile * TILE + row] = *value;
-            }
+        let mut all = Vec::with_capacity(needed.shape.iter().product());
+        for piece in self.pieces(needed)? {
+            all.extend(product::values(&needed.name, &self.rows(&piece).await?)?);
         }
+        Ok(all)
     }
-}
 
-fn param<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
-    // Not `initialized`: on an autodiff device what was loaded can be trained on.
-    Param::from_tensor(value)
+    fn pieces(&self, needed: &Needed) -> Result<Vec<ByteRange>, Error> {
+        Ok(self.header.range(&needed.name, &needed.shape)?.pieces(limits::PIECE_BYTES))
+    }
+
+    async fn rows(&mut self, piece: &ByteRange) -> Result<Rows, Error> {
+        let failed = |reason| Error::Tensor { tensor: piece.tensor.clone(), reason };
+        piece.rows((self.source)(piece).await.map_err(failed)?)
+    }
 }

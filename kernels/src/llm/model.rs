@@ -1,15 +1,13 @@
 //! The model: any subset of its layers, whole for training, a stage for a room.
 
 use crate::llm::attention::Pass;
-use crate::llm::{Block, Cache, Config, Layers, Rope};
+use crate::llm::product::SPREAD;
+use crate::llm::{Block, Cache, Config, Layers, Product, RmsNorm, Rope, ops};
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{Embedding, EmbeddingConfig, Initializer};
 use burn::tensor::{Device, Int, Tensor};
 
-/// Standard deviation of random weights (Radford et al. 2019).
-pub(super) const SPREAD: f64 = 0.02;
-
-/// A Llama-style decoder, of which any layers may be absent.
+/// A decoder, of which any layers may be absent.
 ///
 /// ```text
 /// ids ─► embed ─► forward(layers, …) ─► … ─► forward(layers, …) ─► logits
@@ -23,7 +21,7 @@ pub struct Model {
     /// Present with the last layer.
     pub norm: Option<RmsNorm>,
     /// Present with the last layer. Absent while a tied model is trained: then the embedding is the head.
-    pub head: Option<Linear>,
+    pub head: Option<Product>,
     #[module(skip)]
     config: Config,
     rope: Rope,
@@ -50,9 +48,9 @@ impl Model {
         let embedding = EmbeddingConfig::new(config.vocabulary, config.width).with_initializer(spread);
         Self {
             embedding: Some(embedding.init(device)),
-            blocks: (0..config.layers).map(|_| Some(Block::init(config, device))).collect(),
-            norm: Some(RmsNormConfig::new(config.width).with_epsilon(config.norm_eps).init(device)),
-            head: (!config.tied).then(|| random(config.width, config.vocabulary, SPREAD, device)),
+            blocks: (0..config.layers).map(|layer| Some(Block::init(config, layer, device))).collect(),
+            norm: Some(RmsNorm::init(config.width, config.norm_eps, device)),
+            head: (!config.tied).then(|| Product::random(config.width, config.vocabulary, SPREAD, device)),
             ..Self::empty(config, device)
         }
     }
@@ -96,7 +94,24 @@ impl Model {
     /// If layer 0 is not in memory.
     #[must_use]
     pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.embedding.as_ref().expect("layer 0 is loaded").forward(ids)
+        let embedded = self.embedding.as_ref().expect("layer 0 is loaded").forward(ids);
+        match self.config.embedding_scale {
+            1.0 => embedded,
+            scale => embedded * scale,
+        }
+    }
+
+    /// Empty caches for `layers` of a sequence that will reach `length` tokens: with that known, it may grow up to
+    /// [`Config::longest`].
+    #[must_use]
+    pub fn cache(&self, layers: Layers, length: usize, device: &Device) -> Cache {
+        Cache::new(layers).with_rope(self.rope_for(length, device))
+    }
+
+    /// Tables of its own for a sequence whose length decides how far its positions turn.
+    fn rope_for(&self, length: usize, device: &Device) -> Option<Rope> {
+        let bound = self.config.rope_scaling.bound()?;
+        (length > bound.min(self.config.context)).then(|| Rope::new(&self.config, length, device))
     }
 
     /// Runs `layers`. With a cache the rows continue it, without one they are a whole sequence.
@@ -110,7 +125,12 @@ impl Model {
     pub fn forward(&self, layers: Layers, mut x: Tensor<3>, mut cache: Option<&mut Cache>) -> Tensor<3> {
         let [_, rows, _] = x.dims();
         let at = cache.as_ref().map_or(0, |cache| cache.rows());
-        let pass = Pass::new(at, rows, self.rope.rotation(at, rows), &x.device());
+        let own = match &cache {
+            Some(cache) => cache.rope.clone(),
+            None => self.rope_for(rows, &x.device()),
+        };
+        let rope = own.as_ref().unwrap_or(&self.rope);
+        let pass = Pass::new(at, rows, &self.config, rope, &x.device());
         for layer in layers.range() {
             let block = self.blocks[layer].as_ref().expect("the layer is loaded");
             x = block.forward(x, &pass, cache.as_mut().map(|cache| cache.slot(layer)));
@@ -132,21 +152,11 @@ impl Model {
     #[must_use]
     pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
         let x = self.norm.as_ref().expect("the last layer is loaded").forward(x);
-        match (&self.head, &self.embedding) {
+        let scores = match (&self.head, &self.embedding) {
             (Some(head), _) => head.forward(x),
             (None, Some(tied)) => burn::tensor::module::linear(x, tied.weight.val().transpose(), None),
             (None, None) => unreachable!("the last layer comes with a head or with the embedding"),
-        }
+        };
+        ops::soft_cap(scores, self.config.logit_cap)
     }
-}
-
-/// A product with random weights.
-pub(super) fn random(input: usize, output: usize, std: f64, device: &Device) -> Linear {
-    let initializer = Initializer::Normal { mean: 0.0, std };
-    LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device)
-}
-
-/// Products that add to the residual start smaller, so that its size does not depend on depth (Radford et al. 2019).
-pub(super) fn residual_spread(config: &Config) -> f64 {
-    SPREAD / (2.0 * config.layers as f64).sqrt()
 }

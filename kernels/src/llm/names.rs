@@ -1,6 +1,7 @@
-//! What Hugging Face calls the tensors of a Llama checkpoint, and their shapes there.
+//! What Hugging Face calls the tensors of a checkpoint, and their shapes there.
 
-use crate::llm::{Config, Layers};
+use crate::llm::config::Bias;
+use crate::llm::{Config, Family, Layers};
 
 /// A tensor that a range of layers needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub fn needed(config: &Config, layers: Layers) -> Vec<Needed> {
         all.extend(BlockNames::new(config, layer).into_all());
     }
     if layers.end == config.layers {
-        all.push(head(config));
+        all.extend(head(config).into_all());
         all.push(norm(config));
     }
     all
@@ -39,49 +40,194 @@ impl Config {
     }
 }
 
-/// The tensors of one layer; those of one array are held as one product.
+/// Matrices that are held as one product, and their biases: as many, or none.
+#[derive(Debug, Clone)]
+pub(super) struct ProductNames {
+    pub weights: Vec<Needed>,
+    pub biases: Vec<Needed>,
+}
+
+/// The tensors of one layer.
 pub(super) struct BlockNames {
     pub attention_norm: Needed,
-    pub qkv: [Needed; 3],
-    pub output: [Needed; 1],
+    pub qkv: ProductNames,
+    pub output: ProductNames,
+    pub query_norm: Option<Needed>,
+    pub key_norm: Option<Needed>,
+    pub attention_post: Option<Needed>,
     pub ff_norm: Needed,
-    pub gate_up: [Needed; 2],
-    pub down: [Needed; 1],
+    pub ff: FeedNames,
+    pub ff_post: Option<Needed>,
+}
+
+/// The tensors of what follows attention.
+pub(super) enum FeedNames {
+    Dense(FeedForwardNames),
+    Experts(ExpertsNames),
+}
+
+pub(super) struct FeedForwardNames {
+    pub gate_up: ProductNames,
+    pub down: ProductNames,
+}
+
+pub(super) struct ExpertsNames {
+    pub router: ProductNames,
+    pub experts: Vec<FeedForwardNames>,
+    pub shared: Option<(FeedForwardNames, ProductNames)>,
+}
+
+impl ProductNames {
+    /// `prefix` + `.weight` of `[output, input]`, for each of `parts`.
+    fn new<const N: usize>(parts: [(String, usize); N], input: usize, bias: bool) -> Self {
+        let weight = |(prefix, output): &(String, usize)| Needed {
+            name: format!("{prefix}.weight"),
+            shape: vec![*output, input],
+        };
+        let biases = |(prefix, output): &(String, usize)| Needed {
+            name: format!("{prefix}.bias"),
+            shape: vec![*output],
+        };
+        Self {
+            weights: parts.iter().map(weight).collect(),
+            biases: parts.iter().filter(|_| bias).map(biases).collect(),
+        }
+    }
+
+    /// Numbers of one row.
+    pub fn input(&self) -> usize {
+        self.weights.iter().map(|part| part.shape[1]).next().unwrap_or(0)
+    }
+
+    /// Rows of all parts together.
+    pub fn output(&self) -> usize {
+        self.weights.iter().map(|part| part.shape[0]).sum()
+    }
+
+    fn into_all(self) -> impl Iterator<Item = Needed> {
+        self.weights.into_iter().chain(self.biases)
+    }
 }
 
 impl BlockNames {
     pub fn new(config: &Config, layer: usize) -> Self {
-        let named = |part: &str, shape: Vec<usize>| Needed {
-            name: format!("model.layers.{layer}.{part}.weight"),
-            shape,
+        let of = |part: &str| format!("model.layers.{layer}.{part}");
+        let (width, head_dim) = (config.width, config.head_dim);
+        let norm = |part: &str, width: usize| Needed { name: of(part) + ".weight", shape: vec![width] };
+        let head_norm = |part: &str| config.head_norms.then(|| norm(part, head_dim));
+        // With norms on both sides, "post_attention" is what it says; otherwise it is what comes before the next part.
+        let (after, before) = if config.post_norms {
+            (Some("post_attention_layernorm"), "pre_feedforward_layernorm")
+        } else {
+            (None, "post_attention_layernorm")
         };
-        let (width, ff_width) = (config.width, config.ff_width);
-        let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let channels = config.heads * head_dim;
+        let output_bias = config.attention_bias == Bias::All;
         Self {
-            attention_norm: named("input_layernorm", vec![width]),
-            qkv: [
-                named("self_attn.q_proj", vec![queries, width]),
-                named("self_attn.k_proj", vec![keys, width]),
-                named("self_attn.v_proj", vec![keys, width]),
-            ],
-            output: [named("self_attn.o_proj", vec![width, queries])],
-            ff_norm: named("post_attention_layernorm", vec![width]),
-            gate_up: [
-                named("mlp.gate_proj", vec![ff_width, width]),
-                named("mlp.up_proj", vec![ff_width, width]),
-            ],
-            down: [named("mlp.down_proj", vec![width, ff_width])],
+            attention_norm: norm("input_layernorm", width),
+            qkv: qkv(config, layer),
+            output: ProductNames::new([(of("self_attn.o_proj"), width)], channels, output_bias),
+            query_norm: head_norm("self_attn.q_norm"),
+            key_norm: head_norm("self_attn.k_norm"),
+            attention_post: after.map(|part| norm(part, width)),
+            ff_norm: norm(before, width),
+            ff: FeedNames::new(config, layer),
+            ff_post: after.map(|_| norm("post_feedforward_layernorm", width)),
         }
     }
 
     fn into_all(self) -> Vec<Needed> {
         let mut all = vec![self.attention_norm];
-        all.extend(self.qkv);
-        all.extend(self.output);
+        all.extend(self.qkv.into_all());
+        all.extend(self.output.into_all());
+        all.extend(self.query_norm);
+        all.extend(self.key_norm);
+        all.extend(self.attention_post);
         all.push(self.ff_norm);
-        all.extend(self.gate_up);
-        all.extend(self.down);
+        self.ff.add_to(&mut all);
+        all.extend(self.ff_post);
         all
+    }
+}
+
+fn qkv(config: &Config, layer: usize) -> ProductNames {
+    let of = |part: &str| format!("model.layers.{layer}.self_attn.{part}");
+    let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+    let bias = config.attention_bias != Bias::None;
+    if config.family == Family::Phi3 {
+        return ProductNames::new([(of("qkv_proj"), queries + 2 * keys)], config.width, bias);
+    }
+    let parts = [(of("q_proj"), queries), (of("k_proj"), keys), (of("v_proj"), keys)];
+    ProductNames::new(parts, config.width, bias)
+}
+
+impl FeedNames {
+    fn new(config: &Config, layer: usize) -> Self {
+        let prefix = format!("model.layers.{layer}");
+        let Some(experts) = config.experts_of(layer) else {
+            return Self::Dense(FeedForwardNames::new(config, &format!("{prefix}.mlp"), config.ff_width));
+        };
+        let mixtral = config.family == Family::Mixtral;
+        let block = if mixtral { format!("{prefix}.block_sparse_moe") } else { format!("{prefix}.mlp") };
+        let single = |part: &str, output| ProductNames::new([(format!("{block}.{part}"), output)], config.width, false);
+        let expert = |index: usize| {
+            let prefix = format!("{block}.experts.{index}");
+            let names = if mixtral { ["w1", "w3", "w2"] } else { PARTS };
+            FeedForwardNames::of(config, &prefix, names, experts.width)
+        };
+        let shared = experts.shared.map(|width| {
+            let names = FeedForwardNames::new(config, &format!("{block}.shared_expert"), width);
+            (names, single("shared_expert_gate", 1))
+        });
+        Self::Experts(ExpertsNames {
+            router: single("gate", experts.count),
+            experts: (0..experts.count).map(expert).collect(),
+            shared,
+        })
+    }
+
+    fn add_to(self, all: &mut Vec<Needed>) {
+        match self {
+            Self::Dense(names) => names.add_to(all),
+            Self::Experts(names) => {
+                all.extend(names.router.into_all());
+                names.experts.into_iter().for_each(|expert| expert.add_to(all));
+                if let Some((shared, gate)) = names.shared {
+                    shared.add_to(all);
+                    all.extend(gate.into_all());
+                }
+            }
+        }
+    }
+}
+
+/// Gate, up, down.
+const PARTS: [&str; 3] = ["gate_proj", "up_proj", "down_proj"];
+
+impl FeedForwardNames {
+    fn new(config: &Config, prefix: &str, width: usize) -> Self {
+        if config.family == Family::Phi3 {
+            let gate_up = [(format!("{prefix}.gate_up_proj"), 2 * width)];
+            return Self {
+                gate_up: ProductNames::new(gate_up, config.width, false),
+                down: ProductNames::new([(format!("{prefix}.down_proj"), config.width)], width, false),
+            };
+        }
+        Self::of(config, prefix, PARTS, width)
+    }
+
+    fn of(config: &Config, prefix: &str, [gate, up, down]: [&str; 3], width: usize) -> Self {
+        let gate_up = [(format!("{prefix}.{gate}"), width), (format!("{prefix}.{up}"), width)];
+        let down = [(format!("{prefix}.{down}"), config.width)];
+        Self {
+            gate_up: ProductNames::new(gate_up, config.width, config.mlp_bias),
+            down: ProductNames::new(down, width, config.mlp_bias),
+        }
+    }
+
+    fn add_to(self, all: &mut Vec<Needed>) {
+        all.extend(self.gate_up.into_all());
+        all.extend(self.down.into_all());
     }
 }
 
@@ -93,9 +239,9 @@ pub(super) fn norm(config: &Config) -> Needed {
     Needed { name: "model.norm.weight".into(), shape: vec![config.width] }
 }
 
-pub(super) fn head(config: &Config) -> Needed {
+pub(super) fn head(config: &Config) -> ProductNames {
     if config.tied {
-        return embedding(config);
+        return ProductNames { weights: vec![embedding(config)], biases: Vec::new() };
     }
-    Needed { name: "lm_head.weight".into(), shape: vec![config.vocabulary, config.width] }
+    ProductNames::new([("lm_head".into(), config.vocabulary)], config.width, false)
 }

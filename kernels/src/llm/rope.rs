@@ -5,20 +5,26 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::f64::consts::TAU;
 
-/// Cosines and sines of every position up to the context, made once and shared by all layers.
-///
+/// Cosines and sines of every position, made once and shared by all layers.
+#[derive(Module, Debug)]
+pub struct Rope {
+    global: Table,
+    /// Of layers with a window, where those turn in another way.
+    local: Option<Table>,
+}
+
 /// A head's channels are two halves `a`, `b`; channel `i` of the first turns with channel `i` of the second:
 /// `a' = a·cos − b·sin`, `b' = b·cos + a·sin`. With the halves on an axis of their own that is
 /// `x' = x·cos + flip(x)·[−sin, sin]`: four operations for all query and key heads at once.
 #[derive(Module, Debug)]
-pub struct Rope {
-    /// `[1, context, 1, 1, head_dim / 2]`
+struct Table {
+    /// `[1, positions, 1, 1, pairs]`
     cos: Tensor<5>,
-    /// `[1, context, 1, 2, head_dim / 2]`, the first half negative.
+    /// `[1, positions, 1, 2, pairs]`, the first half negative.
     sin: Tensor<5>,
 }
 
-/// The rows of [`Rope`] that one pass needs.
+/// The rows of a [`Rope`] that one pass needs.
 #[derive(Debug, Clone)]
 pub struct Rotation {
     cos: Tensor<5>,
@@ -26,66 +32,123 @@ pub struct Rotation {
 }
 
 impl Rope {
-    /// The tables of `config` for positions `0..context`.
+    /// The tables of `config` for sequences that reach `length` tokens: positions `0..length`.
     #[must_use]
-    pub fn new(config: &Config, context: usize, device: &Device) -> Self {
-        let frequencies = frequencies(config);
-        let half = frequencies.len();
-        let mut cos = Vec::with_capacity(context * half);
-        let mut sin = Vec::with_capacity(context * half * 2);
-        for position in 0..context {
-            // Computed in f64, so that position 8000 is as exact as position 1.
-            let angles = || frequencies.iter().map(|frequency| position as f64 * frequency);
-            cos.extend(angles().map(|angle| angle.cos() as f32));
-            sin.extend(angles().map(|angle| -angle.sin() as f32));
-            sin.extend(angles().map(|angle| angle.sin() as f32));
-        }
-        Self {
-            cos: Tensor::from_data(TensorData::new(cos, [1, context, 1, 1, half]), device),
-            sin: Tensor::from_data(TensorData::new(sin, [1, context, 1, 2, half]), device),
-        }
+    pub fn new(config: &Config, length: usize, device: &Device) -> Self {
+        let (frequencies, attention) = frequencies(config, length);
+        let theta = config.window.as_ref().and_then(|window| window.rope_theta);
+        let local = theta.map(|theta| Table::new(&plain(config, theta), 1.0, length, device));
+        Self { global: Table::new(&frequencies, attention, length, device), local }
     }
 
-    /// What positions `start..start + rows` turn by.
+    /// What positions `start..start + rows` turn by, in layers with a window (`local`) or without.
     ///
     /// # Panics
-    /// If they are beyond the context that the tables were made for.
+    /// If they are beyond the length that the tables were made for.
     #[must_use]
-    pub fn rotation(&self, start: usize, rows: usize) -> Rotation {
+    pub fn rotation(&self, start: usize, rows: usize, local: bool) -> Rotation {
+        let table = self.local.as_ref().filter(|_| local).unwrap_or(&self.global);
         let take = |table: &Tensor<5>| table.clone().narrow(1, start, rows);
-        Rotation { cos: take(&self.cos), sin: take(&self.sin) }
+        Rotation { cos: take(&table.cos), sin: take(&table.sin) }
+    }
+}
+
+impl Table {
+    /// `attention` is what queries and keys are multiplied by while they turn.
+    fn new(frequencies: &[f64], attention: f64, length: usize, device: &Device) -> Self {
+        let pairs = frequencies.len();
+        let mut cos = Vec::with_capacity(length * pairs);
+        let mut sin = Vec::with_capacity(length * pairs * 2);
+        for position in 0..length {
+            // Computed in f64, so that position 8000 is as exact as position 1.
+            let angles = || frequencies.iter().map(|frequency| position as f64 * frequency);
+            cos.extend(angles().map(|angle| (attention * angle.cos()) as f32));
+            sin.extend(angles().map(|angle| (-attention * angle.sin()) as f32));
+            sin.extend(angles().map(|angle| (attention * angle.sin()) as f32));
+        }
+        Self {
+            cos: Tensor::from_data(TensorData::new(cos, [1, length, 1, 1, pairs]), device),
+            sin: Tensor::from_data(TensorData::new(sin, [1, length, 1, 2, pairs]), device),
+        }
     }
 }
 
 impl Rotation {
+    /// Pairs of channels that turn.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        self.cos.dims()[4]
+    }
+
     /// Turns every head of `x` by its row's position.
     ///
     /// # Shapes
-    /// - `x` and the result: `[batch, rows, heads, 2, head_dim / 2]`
+    /// - `x` and the result: `[batch, rows, heads, 2, pairs]`
     #[must_use]
     pub fn apply(&self, x: Tensor<5>) -> Tensor<5> {
         x.clone() * self.cos.clone() + x.flip([3]) * self.sin.clone()
     }
 }
 
-/// Radians per position of each channel pair: `theta^(−2i / head_dim)`, then stretched.
-fn frequencies(config: &Config) -> Vec<f64> {
-    let pairs = config.head_dim / 2;
-    let plain = |i: usize| config.rope_theta.powf(-(i as f64) / pairs as f64);
-    (0..pairs).map(|i| stretch(plain(i), config.rope_scaling)).collect()
+/// Radians per position of each pair: `theta^(−2i / channels)`.
+fn plain(config: &Config, theta: f64) -> Vec<f64> {
+    let pairs = config.rotary_channels() / 2;
+    (0..pairs).map(|i| theta.powf(-(i as f64) / pairs as f64)).collect()
 }
 
-/// Llama 3.1's rule is that of transformers' `_compute_llama3_parameters`.
-fn stretch(frequency: f64, scaling: RopeScaling) -> f64 {
-    match scaling {
-        RopeScaling::None => frequency,
-        RopeScaling::Linear { factor } => frequency / factor,
-        RopeScaling::Llama3 { factor, low, high, original } => {
-            let turns = original * frequency / TAU;
-            let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-            frequency * keep + frequency / factor * (1.0 - keep)
+/// Stretched frequencies for sequences of `length` tokens, and what queries and keys are multiplied by.
+/// The rules are those of transformers' `modeling_rope_utils.py`.
+fn frequencies(config: &Config, length: usize) -> (Vec<f64>, f64) {
+    let plain = |theta| plain(config, theta);
+    let each = |rule: &dyn Fn(f64) -> f64| plain(config.rope_theta).into_iter().map(rule).collect();
+    let divided = |by: &[f64]| plain(config.rope_theta).iter().zip(by).map(|(f, by)| f / by).collect();
+    match &config.rope_scaling {
+        RopeScaling::None => (plain(config.rope_theta), 1.0),
+        RopeScaling::Linear { factor } => (each(&|f| f / factor), 1.0),
+        RopeScaling::Dynamic { factor, original } => {
+            let longer = length.max(*original) as f64 / *original as f64;
+            let channels = config.rotary_channels() as f64;
+            // Two channels have one frequency, which no base changes.
+            let power = if channels > 2.0 { channels / (channels - 2.0) } else { 0.0 };
+            (plain(config.rope_theta * (factor * longer - (factor - 1.0)).powf(power)), 1.0)
         }
+        RopeScaling::LongRope { short, long, original, attention, .. } => {
+            (divided(if length > *original { long } else { short }), *attention)
+        }
+        RopeScaling::Factors(factors) => (divided(factors), 1.0),
+        RopeScaling::Llama3 { factor, low, high, original } => {
+            (each(&|f| llama3(f, *factor, [*low, *high], *original)), 1.0)
+        }
+        RopeScaling::Yarn { attention, .. } => (yarn(config), *attention),
     }
+}
+
+fn llama3(frequency: f64, factor: f64, [low, high]: [f64; 2], original: f64) -> f64 {
+    let turns = original * frequency / TAU;
+    let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+    frequency * keep + frequency / factor * (1.0 - keep)
+}
+
+/// Pairs up to that which turns `fast` times in the original context are kept, from that which turns `slow` times on
+/// they are divided by the factor.
+fn yarn(config: &Config) -> Vec<f64> {
+    let plain = plain(config, config.rope_theta);
+    let RopeScaling::Yarn { factor, original, fast, slow, truncate, .. } = config.rope_scaling else {
+        return plain;
+    };
+    let channels = config.rotary_channels() as f64;
+    let pair_of = |turns: f64| channels * (original / (turns * TAU)).ln() / (2.0 * config.rope_theta.ln());
+    let (mut first, mut last) = (pair_of(fast), pair_of(slow));
+    if truncate {
+        (first, last) = (first.floor(), last.ceil());
+    }
+    (first, last) = (first.max(0.0), last.min(channels - 1.0));
+    let span = if first == last { 0.001 } else { last - first };
+    let blend = |(i, frequency): (usize, f64)| {
+        let divided = ((i as f64 - first) / span).clamp(0.0, 1.0);
+        frequency / factor * divided + frequency * (1.0 - divided)
+    };
+    plain.into_iter().enumerate().map(blend).collect()
 }
 
 #[cfg(test)]
@@ -95,7 +158,7 @@ mod tests {
     /// Rows: frequency, what it becomes under Llama 3.1's published parameters, why.
     #[test]
     fn llama3_stretches_low_frequencies_only() {
-        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+        let stretch = |frequency| llama3(frequency, 8.0, [1.0, 4.0], 8192.0);
         let turning = |turns: f64| turns * TAU / 8192.0;
         let rows = [
             (1.0, 1.0, "the highest frequency is left alone"),
@@ -105,7 +168,7 @@ mod tests {
             (turning(2.5), turning(2.5) * (0.5 + 0.5 / 8.0), "half way is half of each"),
         ];
         for (frequency, expected, why) in rows {
-            assert!((stretch(frequency, scaling) - expected).abs() < 1e-12, "{why}");
+            assert!((stretch(frequency) - expected).abs() < 1e-12, "{why}");
         }
     }
 }

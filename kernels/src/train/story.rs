@@ -74,6 +74,7 @@ pub fn story_config() -> Config {
         tied: true,
         bos: Some(BEGIN_ID),
         eos: vec![END_ID],
+        ..Config::default()
     }
 }
 

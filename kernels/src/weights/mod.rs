@@ -1,5 +1,19 @@
-//! Files of weights: which bytes of them a tensor is, and what numbers those bytes are.
+//! Files of weights: which bytes of which file a tensor is, and what numbers those bytes are.
+//!
+//! ```text
+//!  safetensors (one file, or shards with an index) ─┐
+//!                                                   ├─► Header ─► ByteRange ─► source ─► Rows ─► model
+//!  GGUF (metadata, then tensors) ───────────────────┘
+//! ```
+//!
+//! Nothing here does I/O: whoever calls fetches the bytes, a header first, then the ranges of whatever is needed.
 
+mod checkpoint;
+pub mod gguf;
+mod header;
 mod safetensors;
+mod shards;
 
-pub use safetensors::{ByteRange, Header, Number};
+pub use checkpoint::{Checkpoint, Files};
+pub use header::{ByteRange, Header, Rows};
+pub use shards::shards;

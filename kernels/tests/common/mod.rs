@@ -6,8 +6,10 @@ use kernels::Error;
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Engine;
 use kernels::llm::{Config, Layers, Model};
-use kernels::weights::{ByteRange, Header};
+use kernels::weights::{ByteRange, Files, Header};
 use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -21,6 +23,28 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
         println!("skipped: shared test data {path} is not here");
     }
     bytes
+}
+
+/// A file of this repository's own reference models, which `references/make.py` made.
+pub fn own(path: &str) -> Vec<u8> {
+    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path);
+    std::fs::read(&full).unwrap_or_else(|error| panic!("{}: {error}", full.display()))
+}
+
+/// Files in memory, by name.
+#[derive(Default)]
+pub struct Memory(pub BTreeMap<String, Vec<u8>>);
+
+impl Files for Memory {
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        self.0.get(name).map(|file| file.len() as u64).ok_or_else(|| format!("{name} is not here"))
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let file = self.0.get(name).ok_or_else(|| format!("{name} is not here"))?;
+        let part = file.get(range.start as usize..range.end as usize);
+        part.map(<[u8]>::to_vec).ok_or_else(|| format!("{name} ends at {}", file.len()))
+    }
 }
 
 /// The devices to test on: the CPU always, a GPU where there is one. Opened once, not by every test at a time.
@@ -49,9 +73,27 @@ impl Checkpoint {
     /// `folder` holds `model.safetensors` and `config`.
     pub fn open(folder: &str, config: &str) -> Option<Self> {
         let bytes = shared(&format!("{folder}/model.safetensors"))?;
-        let config = Config::from_json(&shared(&format!("{folder}/{config}"))?).unwrap();
+        Some(Self::of(&shared(&format!("{folder}/{config}"))?, bytes))
+    }
+
+    /// One of this repository's own reference models.
+    pub fn own(folder: &str, config: &str) -> Self {
+        Self::of(&own(&format!("{folder}/{config}")), own(&format!("{folder}/model.safetensors")))
+    }
+
+    /// From `config.json` and `model.safetensors`.
+    pub fn of(config: &[u8], bytes: Vec<u8>) -> Self {
+        let config = Config::from_json(config).unwrap();
         let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
-        Some(Self { config, header, bytes })
+        Self { config, header, bytes }
+    }
+
+    /// From a GGUF file.
+    pub fn gguf(bytes: Vec<u8>) -> Self {
+        let files = Memory(BTreeMap::from([("model.gguf".to_owned(), bytes)]));
+        let read = block_on(kernels::weights::Checkpoint::of_gguf(&files, "model.gguf")).unwrap();
+        let bytes = files.0.into_values().next().unwrap();
+        Self { config: read.config, header: read.header, bytes }
     }
 
     pub fn all(&self) -> Layers {
@@ -85,6 +127,10 @@ impl Reference {
         let tensor = tensors.tensor(name).unwrap();
         assert_eq!(tensor.dtype(), Dtype::F32);
         tensor.data().as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        SafeTensors::deserialize(&self.0).unwrap().tensor(name).is_ok()
     }
 
     pub fn ids(&self, name: &str) -> Vec<u32> {

@@ -1,0 +1,228 @@
+//! `manyhands eval`: a model's scores for given ids, to compare with those of other programs.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use kernels::device::{self, Kind, Opened, Prefer};
+use kernels::engine::Input;
+use kernels::llm::{Cache, Layers, Stage, StageOut};
+use kernels::weights::{ByteRange, Checkpoint, Files};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub struct Options {
+    /// A folder with config.json and model.safetensors (or shards with their index), or a GGUF file.
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    model: PathBuf,
+    /// A safetensors file with input_ids, `[sequences, tokens]`.
+    #[arg(long, value_name = "FILE")]
+    inputs: PathBuf,
+    /// Where logits, `[sequences, tokens, vocabulary]` f32, are written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Load these ranges of layers apart and pass bytes between them, such as 0..2,2..4.
+    #[arg(long, value_name = "RANGES", value_delimiter = ',', value_parser = layers)]
+    stages: Vec<Layers>,
+    /// Feed one token at a time through the cache.
+    #[arg(long)]
+    step: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    Cpu,
+    Gpu,
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let ids = Ids::read(&options.inputs)?;
+    let (folder, name) = options.place()?;
+    let checkpoint = match &name {
+        Some(name) => Checkpoint::of_gguf(&folder, name).await?,
+        None => Checkpoint::of_folder(&folder).await?,
+    };
+    let opened = options.open().await?;
+    let pipeline = Pipeline::load(&checkpoint, &folder, &options.ranges(checkpoint.config.layers)?, &opened).await?;
+    let mut logits = Vec::new();
+    for sequence in &ids.sequences {
+        logits.extend(pipeline.logits(sequence, options.step).await?);
+    }
+    let shape = vec![ids.sequences.len(), ids.tokens, checkpoint.config.vocabulary];
+    write(&options.out, shape, &logits)?;
+    eprintln!("{} sequences of {} tokens on {}", ids.sequences.len(), ids.tokens, opened.adapter);
+    Ok(())
+}
+
+impl Options {
+    /// Where the model's files lie, and the name of its one file if that is GGUF.
+    fn place(&self) -> Result<(Folder, Option<String>)> {
+        let path = &self.model;
+        if path.is_dir() {
+            return Ok((Folder(path.clone()), None));
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        match name.filter(|_| gguf && path.is_file()) {
+            Some(name) => {
+                let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                Ok((Folder(folder), Some(name.to_owned())))
+            }
+            None => bail!("{} is neither a folder with config.json nor a GGUF file", path.display()),
+        }
+    }
+
+    async fn open(&self) -> Result<Opened> {
+        let prefer = match self.device {
+            Device::Cpu => Prefer::Cpu,
+            Device::Gpu => Prefer::Gpu,
+        };
+        let opened = device::open(prefer).await;
+        // Scores that were asked for from a GPU and come from elsewhere would be compared with the wrong thing.
+        if prefer == Prefer::Gpu && opened.kind != Kind::Gpu {
+            bail!("--device gpu: {}", opened.notice.unwrap_or_default());
+        }
+        Ok(opened)
+    }
+
+    /// The ranges asked for, which have to be the whole model in order; all of it if none were.
+    fn ranges(&self, count: usize) -> Result<Vec<Layers>> {
+        if self.stages.is_empty() {
+            return Ok(vec![Layers::new(0, count)]);
+        }
+        let mut at = 0;
+        for stage in &self.stages {
+            if stage.start != at || stage.end <= at {
+                bail!("--stages: {stage} does not follow layer {at}");
+            }
+            at = stage.end;
+        }
+        if at != count {
+            bail!("--stages end at layer {at}, the model has {count}");
+        }
+        Ok(self.stages.clone())
+    }
+}
+
+/// `start..end`.
+fn layers(text: &str) -> Result<Layers, String> {
+    let ends = text.trim().split_once("..");
+    let ends = ends.and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
+    ends.map(|(start, end)| Layers::new(start, end)).ok_or_else(|| format!("{text:?} is not a range such as 0..2"))
+}
+
+/// Stages in a row, each loaded by itself.
+struct Pipeline(Vec<Stage>);
+
+impl Pipeline {
+    async fn load(
+        checkpoint: &Checkpoint,
+        folder: &Folder,
+        ranges: &[Layers],
+        opened: &Opened,
+    ) -> Result<Self> {
+        let mut stages = Vec::new();
+        for layers in ranges {
+            let read = async |range: &ByteRange| folder.read(&range.file, range.range.clone()).await;
+            stages.push(Stage::load(&checkpoint.config, &checkpoint.header, *layers, opened, read).await?);
+        }
+        Ok(Self(stages))
+    }
+
+    /// Scores after every token of one sequence.
+    async fn logits(&self, tokens: &[u32], step: bool) -> Result<Vec<f32>> {
+        if !step {
+            return self.pass(tokens, &mut []).await;
+        }
+        let mut caches: Vec<Cache> = self.0.iter().map(|stage| stage.cache(tokens.len())).collect();
+        let mut logits = Vec::new();
+        for token in tokens {
+            logits.extend(self.pass(&[*token], &mut caches).await?);
+        }
+        Ok(logits)
+    }
+
+    /// One pass: with as many caches as stages, or without.
+    async fn pass(&self, tokens: &[u32], caches: &mut [Cache]) -> Result<Vec<f32>> {
+        let (mut hidden, mut caches) = (Vec::new(), caches.iter_mut());
+        for (index, stage) in self.0.iter().enumerate() {
+            let input = if index == 0 { Input::Tokens(tokens) } else { Input::Hidden(&hidden) };
+            match stage.pass(input, caches.next()).await? {
+                StageOut::Hidden(bytes) => hidden = bytes,
+                StageOut::Logits(logits) => return Ok(logits),
+            }
+        }
+        bail!("the last stage has no head")
+    }
+}
+
+/// `input_ids`.
+struct Ids {
+    sequences: Vec<Vec<u32>>,
+    tokens: usize,
+}
+
+impl Ids {
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&bytes).with_context(|| format!("{}", path.display()))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let file = SafeTensors::deserialize(bytes).context("not a safetensors file")?;
+        let tensor = file.tensor("input_ids").context("no tensor input_ids")?;
+        let (count, tokens) = match tensor.shape() {
+            [count, tokens] => (*count, *tokens),
+            [tokens] => (1, *tokens),
+            shape => bail!("input_ids has shape {shape:?}, [sequences, tokens] is expected"),
+        };
+        let data = tensor.data();
+        let ids: Vec<i64> = match tensor.dtype() {
+            Dtype::I64 => data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+            Dtype::I32 => {
+                data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect()
+            }
+            other => bail!("input_ids are {other:?}, I64 or I32 is expected"),
+        };
+        if count == 0 || tokens == 0 {
+            bail!("input_ids holds no ids");
+        }
+        let ids: Result<Vec<u32>, _> = ids.into_iter().map(u32::try_from).collect();
+        let ids = ids.context("input_ids holds a negative or too large id")?;
+        Ok(Self { sequences: ids.chunks(tokens).map(<[u32]>::to_vec).collect(), tokens })
+    }
+}
+
+fn write(path: &Path, shape: Vec<usize>, logits: &[f32]) -> Result<()> {
+    let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, shape, &bytes)?;
+    safetensors::serialize_to_file([("logits", view)], None, path)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Files of a folder on disk.
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        let path = self.0.join(name);
+        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+        length.map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let path = self.0.join(name);
+        let read = || {
+            let mut file = std::fs::File::open(&path)?;
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
+            file.seek(SeekFrom::Start(range.start))?;
+            file.read_exact(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a layer computes beside its products, each behind one function.
+
+use crate::llm::config::Activation;
+use crate::llm::rope::Rotation;
+use burn::tensor::activation::{gelu_approximate, silu, softmax};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// `x / √(mean(x²) + ε) ∘ γ` over the last dimension.
+///
+/// # Shapes
+/// - `x` and the result: `[…, width]`
+/// - `gamma`: `[width]`
+pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let root = (x.clone().square().mean_dim(D - 1) + epsilon).sqrt();
+    (x / root) * gamma.unsqueeze()
+}
+
+/// Turns every head by its row's position, in Hugging Face's half-split layout: channel `i` of the first half of
+/// the channels that turn goes with channel `i` of their second half. Channels behind those stay.
+///
+/// # Shapes
+/// - `x` and the result: `[batch, rows, heads, head_dim]`
+pub(super) fn rope(x: Tensor<4>, rotation: &Rotation) -> Tensor<4> {
+    let [batch, rows, heads, head_dim] = x.dims();
+    let half = rotation.pairs();
+    let turn = |x: Tensor<4>| -> Tensor<4> {
+        let halves = x.reshape([batch, rows, heads, 2, half]);
+        rotation.apply(halves).reshape([batch, rows, heads, 2 * half])
+    };
+    if 2 * half == head_dim {
+        return turn(x);
+    }
+    let still = x.clone().narrow(3, 2 * half, head_dim - 2 * half);
+    Tensor::cat(vec![turn(x.narrow(3, 0, 2 * half)), still], 3)
+}
+
+/// How rows look at those before them.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    /// Added to the scores, `[1, 1, rows, at + rows]`; none where every row sees everything.
+    pub mask: Option<Tensor<4>>,
+}
+
+impl View {
+    /// Of `rows` rows, the first of which is at position `at`. Each sees `window` rows, itself included, or all before it.
+    pub fn new(at: usize, rows: usize, window: Option<usize>, device: &Device) -> Self {
+        let all = rows == 1 && window.is_none_or(|window| at < window);
+        Self { mask: (!all).then(|| causal_mask(at, rows, window, device)) }
+    }
+}
+
+/// A finite number instead of −∞: shader compilers may assume that there are no infinities.
+const UNSEEN: f32 = -1e30;
+
+/// # Shapes
+/// `[1, 1, rows, at + rows]`: 0 where a row may look, far below every score elsewhere.
+fn causal_mask(at: usize, rows: usize, window: Option<usize>, device: &Device) -> Tensor<4> {
+    let seen = at + rows;
+    let row = |row: usize| {
+        let last = at + row;
+        let first = window.map_or(0, |window| (last + 1).saturating_sub(window));
+        (0..seen).map(move |column| if (first..=last).contains(&column) { 0.0 } else { UNSEEN })
+    };
+    let data: Vec<f32> = (0..rows).flat_map(row).collect();
+    Tensor::from_data(TensorData::new(data, [1, 1, rows, seen]), device)
+}
+
+/// `softmax(cap(Q·Kᵀ·scale) + mask)·V`, where `heads / kv_heads` query heads share one key-value head: they become its
+/// rows, so that nothing is repeated.
+///
+/// # Shapes
+/// - `queries` and the result: `[batch, heads, rows, head_dim]`
+/// - `keys`, `values`: `[batch, kv_heads, seen, head_dim]`
+pub(super) fn attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    view: &View,
+    scale: f64,
+    cap: Option<f64>,
+) -> Tensor<4> {
+    let [batch, heads, rows, head_dim] = queries.dims();
+    let [_, kv_heads, seen, _] = keys.dims();
+    let grouped = heads / kv_heads * rows;
+    let queries = (queries * scale).reshape([batch, kv_heads, grouped, head_dim]);
+    let scores = soft_cap(queries.matmul(keys.swap_dims(2, 3)), cap);
+    let weights = match view.mask.clone() {
+        Some(mask) => softmax(scores.reshape([batch, heads, rows, seen]) + mask, 3),
+        None => softmax(scores, 3),
+    };
+    let weights = weights.reshape([batch, kv_heads, grouped, seen]);
+    weights.matmul(values).reshape([batch, heads, rows, head_dim])
+}
+
+/// `cap·tanh(x / cap)`: nothing gets beyond the cap.
+pub(super) fn soft_cap<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor<D> {
+    match cap {
+        Some(cap) => (x / cap).tanh() * cap,
+        None => x,
+    }
+}
+
+/// `activation(gate) ∘ up` (Shazeer 2020).
+///
+/// # Shapes
+/// - `gate_up`: `[…, 2 · width]`, gate then up
+/// - result: `[…, width]`
+pub(super) fn gated<const D: usize>(gate_up: Tensor<D>, activation: Activation) -> Tensor<D> {
+    let half = gate_up.dims()[D - 1] / 2;
+    let gate = gate_up.clone().narrow(D - 1, 0, half);
+    let gate = match activation {
+        Activation::Silu => silu(gate),
+        Activation::GeluTanh => gelu_approximate(gate),
+    };
+    gate * gate_up.narrow(D - 1, half, half)
+}

@@ -1,0 +1,105 @@
+//! A range of layers that is fed with tokens or with bytes, and answers with bytes or with scores.
+
+use crate::device::Opened;
+use crate::engine::Input;
+use crate::error::{Error, StepError};
+use crate::llm::{Cache, Config, Layers, Model, read_back};
+use crate::weights::{ByteRange, Header};
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Some layers in memory, without any session: who measures a model wants its scores, which no room needs.
+#[derive(Debug)]
+pub struct Stage {
+    model: Model,
+    layers: Layers,
+    opened: Opened,
+}
+
+/// What a stage answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StageOut {
+    /// Rows × width little-endian f32, for the next stage.
+    Hidden(Vec<u8>),
+    /// Rows × vocabulary scores.
+    Logits(Vec<f32>),
+}
+
+impl Stage {
+    /// Loads `layers`.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub async fn load<S>(
+        config: &Config,
+        header: &Header,
+        layers: Layers,
+        opened: &Opened,
+        source: S,
+    ) -> Result<Self, Error>
+    where
+        S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
+    {
+        let mut model = Model::empty(config, &opened.device);
+        model.load(layers, header, &opened.device, source).await?;
+        Ok(Self { model, layers, opened: opened.clone() })
+    }
+
+    /// Empty caches for a sequence that will reach `length` tokens.
+    #[must_use]
+    pub fn cache(&self, length: usize) -> Cache {
+        self.model.cache(self.layers, length, &self.opened.device)
+    }
+
+    /// Runs rows that continue `cache`, or a whole sequence without one.
+    ///
+    /// # Errors
+    /// [`Error::Step`] if the rows are none, not whole, of the wrong kind, out of the vocabulary or too many;
+    /// [`Error::Device`].
+    pub async fn pass(&self, input: Input<'_>, cache: Option<&mut Cache>) -> Result<StageOut, Error> {
+        let config = self.model.config();
+        let at = cache.as_ref().map_or(0, |cache| cache.rows());
+        let x = self.rows(input)?;
+        let end = at + x.dims()[1];
+        if end > config.longest() {
+            return Err(StepError::Context(end, config.longest()).into());
+        }
+        let x = self.model.forward(self.layers, x, cache);
+        if self.layers.end == config.layers {
+            return Ok(StageOut::Logits(read_back(self.model.logits(x)).await?));
+        }
+        let hidden = read_back(x).await?;
+        Ok(StageOut::Hidden(hidden.iter().flat_map(|value| value.to_le_bytes()).collect()))
+    }
+
+    /// # Shapes
+    /// - result: `[1, rows, width]`
+    fn rows(&self, input: Input<'_>) -> Result<Tensor<3>, StepError> {
+        let (config, layers) = (self.model.config(), self.layers);
+        let device = &self.opened.device;
+        match input {
+            Input::Tokens([]) | Input::Hidden([]) => Err(StepError::Rows(0)),
+            Input::Tokens(_) if layers.start > 0 => {
+                Err(StepError::Kind { layers, takes: "hidden states, not tokens" })
+            }
+            Input::Hidden(_) if layers.start == 0 => {
+                Err(StepError::Kind { layers, takes: "tokens, not hidden states" })
+            }
+            Input::Tokens(tokens) => {
+                if let Some(id) = tokens.iter().find(|id| **id as usize >= config.vocabulary) {
+                    return Err(StepError::Token(*id, config.vocabulary));
+                }
+                let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
+                let ids = TensorData::new(ids, [1, tokens.len()]);
+                Ok(self.model.embed(Tensor::<2, Int>::from_data(ids, device)))
+            }
+            Input::Hidden(bytes) if !bytes.len().is_multiple_of(config.row_bytes()) => {
+                Err(StepError::HiddenSize(bytes.len(), config.row_bytes()))
+            }
+            Input::Hidden(bytes) => {
+                let numbers = bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four));
+                let shape = [1, bytes.len() / config.row_bytes(), config.width];
+                Ok(Tensor::from_data(TensorData::new(numbers.collect::<Vec<f32>>(), shape), device))
+            }
+        }
+    }
+}
