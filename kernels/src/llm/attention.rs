@@ -5,6 +5,10 @@ use crate::llm::ops::{self, View};
 use crate::llm::product::{self, Product};
 use crate::llm::rope::{Rope, Rotation};
 use crate::llm::{Config, RmsNorm};
+use crate::ops::attention::gpu::{Mix, Places};
+use crate::ops::gpu::Gpu;
+use crate::ops::rope::gpu::{HeadNorm, Pairs, Turn};
+use crate::ops::{Tier, attention, floats, on_cpu, rope, rows};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -41,16 +45,19 @@ struct Shape {
 pub(super) struct Pass {
     /// Position of the first row.
     pub at: usize,
+    tier: Tier,
+    /// Where its rows go, on a GPU.
+    places: Option<Places>,
     global: Outlook,
     /// Of layers with a window.
     local: Option<Outlook>,
 }
 
-/// How far rows turn, and what they see.
+/// How far rows turn, and how many each sees, itself included; all before it, if that is not said.
 #[derive(Debug, Clone)]
 struct Outlook {
     rotation: Rotation,
-    view: View,
+    window: Option<usize>,
 }
 
 impl Attention {
@@ -84,11 +91,122 @@ impl Attention {
 
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
-    pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
-        let [batch, rows, _] = x.dims();
+    /// - `onto`: as `x`; added to the result
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        pass: &Pass,
+        cache: Option<&mut Slot>,
+        onto: Option<Tensor<3>>,
+    ) -> Tensor<3> {
+        let qkv = self.qkv.forward(x);
+        // Without a cache, a sequence sees itself only.
+        let mut own = Slot::default();
+        let single = qkv.dims()[0] == 1;
+        let mixed = match (&pass.tier, cache) {
+            (Tier::Cpu, cache) if single => self.mix_on_cpu(qkv, pass, cache.unwrap_or(&mut own)),
+            (Tier::Gpu(gpu), cache) if single && self.shape.head_dim.is_multiple_of(4) => {
+                self.mix_on_gpu(gpu, qkv, pass, cache.unwrap_or(&mut own))
+            }
+            (_, cache) => self.mix(qkv, pass, cache),
+        };
+        match onto {
+            Some(onto) => self.output.forward_onto(mixed, onto),
+            None => self.output.forward(mixed),
+        }
+    }
+
+    /// Attention over slices.
+    ///
+    /// # Shapes
+    /// - `qkv`: `[1, rows, (heads + 2 · kv_heads) · head_dim]`
+    /// - result: `[1, rows, heads · head_dim]`
+    fn mix_on_cpu(&self, qkv: Tensor<3>, pass: &Pass, slot: &mut Slot) -> Tensor<3> {
+        let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
+        let [_, rows, _] = qkv.dims();
+        let outlook = pass.outlook(local);
+        let (query, key) = (heads * head_dim, kv_heads * head_dim);
+        let qkv = floats(qkv);
+        let part = |from: usize, width: usize| -> Vec<f32> {
+            qkv.chunks_exact(query + 2 * key).flat_map(|row| &row[from..from + width]).copied().collect()
+        };
+        let turned = |x: Vec<f32>, heads: usize, norm: Option<&RmsNorm>| {
+            let mut x = match norm {
+                Some(norm) => floats(norm.forward(on_cpu(x, [rows * heads, head_dim]))),
+                None => x,
+            };
+            let (cos, sin) = outlook.rotation.slices();
+            rope::cpu::rope(&mut x, heads, head_dim, cos, sin);
+            x
+        };
+        let queries = turned(part(0, query), heads, self.query_norm.as_ref());
+        let keys = turned(part(query, key), kv_heads, self.key_norm.as_ref());
+        let held = slot.slices(pass.at + rows, kv_heads, head_dim);
+        let capacity = held.capacity;
+        for (from, to) in [(&keys, &mut held.keys), (&part(query + key, key), &mut held.values)] {
+            for (number, head) in from.chunks_exact(head_dim).enumerate() {
+                let (row, head_number) = (number / kv_heads, number % kv_heads);
+                to[(head_number * capacity + pass.at + row) * head_dim..][..head_dim].copy_from_slice(head);
+            }
+        }
+        let shape = attention::Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            capacity,
+            scale: scale as f32,
+            window: outlook.window,
+            soft_cap: cap.map(|cap| cap as f32),
+        };
+        let mut out = vec![0.0; rows * query];
+        attention::cpu::attention(
+            &shape,
+            pass.at,
+            &queries,
+            &held.keys,
+            &held.values,
+            &mut out,
+            &mut attention::cpu::Scratch::default(),
+        );
+        on_cpu(out, [1, rows, query])
+    }
+
+    /// Attention by our own WGSL: one launch turns queries and keys and fills the cache, one mixes.
+    ///
+    /// # Shapes
+    /// As [`Attention::mix_on_cpu`].
+    fn mix_on_gpu(&self, gpu: &Gpu, qkv: Tensor<3>, pass: &Pass, slot: &mut Slot) -> Tensor<3> {
+        let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
+        let [_, count, _] = qkv.dims();
+        let outlook = pass.outlook(local);
+        let (Some(table), Some(places)) = (outlook.rotation.table().cloned(), &pass.places) else {
+            return self.mix(qkv, pass, Some(slot));
+        };
+        let Ok(held) = slot.buffers(gpu, pass.at + count, kv_heads, head_dim) else {
+            return self.mix(qkv, pass, Some(slot));
+        };
+        let norm = self.query_norm.as_ref().zip(self.key_norm.as_ref()).map(|(query, key)| HeadNorm {
+            query: query.gamma.val(),
+            key: key.gamma.val(),
+            eps: query.epsilon() as f32,
+        });
+        let turn = Turn { heads, pairs: Pairs::Halves, table, norm };
+        let queries = held.turn(rows(qkv), places, &turn);
+        let (scale, cap) = (scale as f32, cap.map(|cap| cap as f32));
+        let mix = Mix { heads, scale, window: outlook.window, cap };
+        held.attend(queries, places, &mix).reshape([1, count, heads * head_dim])
+    }
+
+    /// Attention by burn's own operations.
+    ///
+    /// # Shapes
+    /// - `qkv`: `[batch, rows, (heads + 2 · kv_heads) · head_dim]`
+    /// - result: `[batch, rows, heads · head_dim]`
+    fn mix(&self, qkv: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
+        let [batch, rows, _] = qkv.dims();
         let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
         let outlook = pass.outlook(local);
-        let qkv = self.qkv.forward(x).reshape([batch, rows, heads + 2 * kv_heads, head_dim]);
+        let qkv = qkv.reshape([batch, rows, heads + 2 * kv_heads, head_dim]);
         let turned = ops::rope(self.queries_and_keys(&qkv), &outlook.rotation);
         let by_head = |x: Tensor<4>, first: usize, count: usize| x.narrow(2, first, count).swap_dims(1, 2);
         let queries = by_head(turned.clone(), 0, heads);
@@ -98,8 +216,9 @@ impl Attention {
             Some(slot) => slot.append(pass.at, keys, values),
             None => (keys, values),
         };
-        let mixed = ops::attention(queries, keys, values, &outlook.view, scale, cap);
-        self.output.forward(mixed.swap_dims(1, 2).reshape([batch, rows, heads * head_dim]))
+        let view = View::new(pass.at, rows, outlook.window, &queries.device());
+        let mixed = ops::attention(queries, keys, values, &view, scale, cap);
+        mixed.swap_dims(1, 2).reshape([batch, rows, heads * head_dim])
     }
 
     /// # Shapes
@@ -121,10 +240,16 @@ impl Pass {
     pub(super) fn new(at: usize, rows: usize, config: &Config, rope: &Rope, device: &Device) -> Self {
         let outlook = |local: bool| {
             let window = config.window.as_ref().filter(|_| local).map(|window| window.rows);
-            let rotation = rope.rotation(at, rows, local);
-            Outlook { rotation, view: View::new(at, rows, window, device) }
+            Outlook { rotation: rope.rotation(at, rows, local), window }
         };
-        Self { at, global: outlook(false), local: config.window.is_some().then(|| outlook(true)) }
+        let tier = Tier::of(device);
+        let places = match &tier {
+            Tier::Gpu(gpu) => {
+                Some(Places::new(gpu, &(at..at + rows).map(|position| (0, position)).collect::<Vec<_>>()))
+            }
+            _ => None,
+        };
+        Self { at, tier, places, global: outlook(false), local: config.window.is_some().then(|| outlook(true)) }
     }
 
     fn outlook(&self, local: bool) -> &Outlook {

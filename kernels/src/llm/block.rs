@@ -41,16 +41,15 @@ impl Block {
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
     pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
-        let attended = self.attention.forward(self.attention_norm.forward(x.clone()), pass, cache);
-        let h = after(self.attention_post.as_ref(), attended) + x;
-        let fed = self.ff.forward(self.ff_norm.forward(h.clone()));
-        after(self.ff_post.as_ref(), fed) + h
-    }
-}
-
-fn after(norm: Option<&RmsNorm>, x: Tensor<3>) -> Tensor<3> {
-    match norm {
-        Some(norm) => norm.forward(x),
-        None => x,
+        let normed = self.attention_norm.forward(x.clone());
+        let h = match &self.attention_post {
+            Some(post) => post.forward(self.attention.forward(normed, pass, cache, None)) + x,
+            None => self.attention.forward(normed, pass, cache, Some(x)),
+        };
+        let normed = self.ff_norm.forward(h.clone());
+        match &self.ff_post {
+            Some(post) => post.forward(self.ff.forward(normed)) + h,
+            None => self.ff.forward_onto(normed, h),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::limits::CACHE_BLOCK;
 use crate::llm::{Layers, Rope};
+use crate::ops::attention::gpu;
+use crate::ops::gpu::{Error as GpuError, Gpu};
 use burn::tensor::{Tensor, s};
 
 /// The caches of one session for a range of layers.
@@ -15,14 +17,29 @@ pub struct Cache {
 
 /// One layer's keys and values.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Slot {
-    keys: Grown,
-    values: Grown,
+pub(super) enum Slot {
+    /// Nothing yet.
+    #[default]
+    Empty,
+    /// burn's tensors.
+    Stock(Grown, Grown),
+    /// Slices, `[kv_heads, capacity, head_dim]` each.
+    Cpu(Slices),
+    /// Buffers of the same shape.
+    Gpu(gpu::Cache),
 }
 
 /// `[1, kv_heads, capacity, head_dim]`, of which the first rows are in use.
 #[derive(Debug, Clone, Default)]
-struct Grown(Option<Tensor<4>>);
+pub(super) struct Grown(Option<Tensor<4>>);
+
+/// Keys and values, `[kv_heads, capacity, head_dim]` each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slices {
+    pub keys: Vec<f32>,
+    pub values: Vec<f32>,
+    pub capacity: usize,
+}
 
 impl Cache {
     /// Empty caches for `layers`; memory is taken as rows come.
@@ -60,7 +77,63 @@ impl Cache {
 impl Slot {
     /// Appends rows at position `at` and gives all rows so far, `[1, kv_heads, at + rows, head_dim]` each.
     pub(super) fn append(&mut self, at: usize, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        (self.keys.append(at, keys), self.values.append(at, values))
+        if !matches!(self, Self::Stock(..)) {
+            *self = Self::Stock(Grown::default(), Grown::default());
+        }
+        let Self::Stock(held_keys, held_values) = self else { unreachable!("it was made just now") };
+        (held_keys.append(at, keys), held_values.append(at, values))
+    }
+
+    /// Slices with room for `rows` rows.
+    pub(super) fn slices(&mut self, rows: usize, kv_heads: usize, head_dim: usize) -> &mut Slices {
+        if !matches!(self, Self::Cpu(_)) {
+            *self = Self::Cpu(Slices::default());
+        }
+        let Self::Cpu(slices) = self else { unreachable!("it was made just now") };
+        slices.grow(rows, kv_heads, head_dim);
+        slices
+    }
+
+    /// Buffers with room for `rows` rows.
+    ///
+    /// # Errors
+    /// If the device has no kernel for such a cache, or cannot hold it.
+    pub(super) fn buffers(
+        &mut self,
+        device: &Gpu,
+        rows: usize,
+        kv_heads: usize,
+        head_dim: usize,
+    ) -> Result<&mut gpu::Cache, GpuError> {
+        let capacity = rows.next_multiple_of(CACHE_BLOCK);
+        let shape = gpu::CacheShape { slots: 1, kv_heads, capacity, head_dim, half: false };
+        match self {
+            Self::Gpu(held) if held.shape().capacity >= rows => {}
+            // Twice as much, so that a long answer is not copied again and again.
+            Self::Gpu(held) => *held = held.grown(capacity.max(2 * held.shape().capacity))?,
+            _ => *self = Self::Gpu(gpu::Cache::new(device, shape)?),
+        }
+        let Self::Gpu(held) = self else { unreachable!("it was made just now") };
+        Ok(held)
+    }
+}
+
+impl Slices {
+    fn grow(&mut self, rows: usize, kv_heads: usize, head_dim: usize) {
+        if rows <= self.capacity {
+            return;
+        }
+        // Twice as much, so that a long answer is not copied again and again.
+        let capacity = rows.next_multiple_of(CACHE_BLOCK).max(2 * self.capacity);
+        for held in [&mut self.keys, &mut self.values] {
+            let mut grown = vec![0.0; kv_heads * capacity * head_dim];
+            let old = self.capacity * head_dim;
+            for head in 0..if old > 0 { kv_heads } else { 0 } {
+                grown[head * capacity * head_dim..][..old].copy_from_slice(&held[head * old..][..old]);
+            }
+            *held = grown;
+        }
+        self.capacity = capacity;
     }
 }
 

@@ -25,7 +25,7 @@ impl Model {
         let config = self.config();
         let mut export = Export { all: Vec::new(), offset: config.norm_offset };
         if let Some(embedding) = &self.embedding {
-            export.tensor(names::embedding(config), embedding.weight.val()).await?;
+            export.tensor(names::embedding(config), here(embedding.rows())?).await?;
         }
         for (layer, block) in self.blocks.iter().enumerate() {
             if let Some(block) = block {
@@ -97,7 +97,7 @@ impl Export {
 
     /// Takes apart what [`Model::load`] puts together.
     async fn product(&mut self, names: ProductNames, product: &Product) -> Result<(), Error> {
-        let (rows, mut from) = (product.rows(), 0);
+        let (rows, mut from) = (here(product.rows())?, 0);
         for needed in names.weights {
             let count = needed.shape[0];
             self.tensor(needed, rows.clone().narrow(0, from, count)).await?;
@@ -119,6 +119,11 @@ impl Export {
         self.all.push(Exported { name: needed.name, shape: needed.shape, values });
         Ok(())
     }
+}
+
+/// Blocks on a GPU are not read back: nobody trains them.
+fn here(rows: Option<Tensor<2>>) -> Result<Tensor<2>, Error> {
+    rows.ok_or_else(|| Error::Device("weights in blocks cannot be exported from a GPU; load them on the CPU".into()))
 }
 
 /// The only way of reading a tensor that a browser allows.

@@ -1,8 +1,7 @@
 //! What follows attention in a layer: one gated feed-forward layer, or a few of many.
 
-use crate::llm::config::Activation;
 use crate::llm::product::{self, Product};
-use crate::llm::{Config, Mixture, ops};
+use crate::llm::{Activation, Config, Mixture};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -43,6 +42,17 @@ impl Feed {
             Self::Experts(experts) => experts.forward(x),
         }
     }
+
+    /// The same, added to `onto`.
+    ///
+    /// # Shapes
+    /// - `x`, `onto` and the result: `[batch, rows, width]`
+    pub(super) fn forward_onto(&self, x: Tensor<3>, onto: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Dense(layer) => layer.forward_onto(x, onto),
+            Self::Experts(experts) => experts.forward(x) + onto,
+        }
+    }
 }
 
 impl FeedForward {
@@ -62,6 +72,15 @@ impl FeedForward {
     /// - `x` and the result: `[…, width]`
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.down.forward(ops::gated(self.gate_up.forward(x), self.activation))
+        self.down.forward(self.gate_up.gated(x, self.activation))
+    }
+
+    /// The same, added to `onto`.
+    ///
+    /// # Shapes
+    /// - `x`, `onto` and the result: `[…, width]`
+    #[must_use]
+    pub fn forward_onto<const D: usize>(&self, x: Tensor<D>, onto: Tensor<D>) -> Tensor<D> {
+        self.down.forward_onto(self.gate_up.gated(x, self.activation), onto)
     }
 }

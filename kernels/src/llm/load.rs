@@ -5,9 +5,10 @@ use crate::limits;
 use crate::llm::experts::SharedExpert;
 use crate::llm::names::{self, BlockNames, ExpertsNames, FeedForwardNames, FeedNames, Needed, ProductNames};
 use crate::llm::product::{self, Builder, Product, param, place};
-use crate::llm::{Attention, Block, Config, Feed, FeedForward, Layers, Mixture, Model, RmsNorm};
+use crate::llm::{Attention, Block, Config, Embedding, Feed, FeedForward, Layers, Mixture, Model, RmsNorm};
+use crate::ops::Tier;
+use crate::ops::matmul::Filling;
 use crate::weights::{ByteRange, Header, Rows};
-use burn::nn::Embedding;
 use burn::tensor::{Device, TensorData};
 
 /// Where the bytes of `layers` lie in the checkpoint, in the order in which [`Model::load`] asks for them.
@@ -45,7 +46,12 @@ impl Model {
         let config = &self.config().clone();
         let mut loader = Loader { config, header, device, source };
         if layers.start == 0 && self.embedding.is_none() {
-            self.embedding = Some(loader.embedding(&names::embedding(config)).await?);
+            // The head of a tied model is the same matrix.
+            let held = self.head.as_ref().filter(|_| config.tied).and_then(Product::matrix).cloned();
+            self.embedding = Some(match held {
+                Some(matrix) => Embedding::new(matrix),
+                None => loader.embedding(&names::embedding(config)).await?,
+            });
         }
         for layer in layers.range() {
             if self.blocks[layer].is_none() {
@@ -53,8 +59,8 @@ impl Model {
             }
         }
         if layers.end == config.layers && self.norm.is_none() {
-            // Where a tied model is trained, its two ends have to stay one parameter.
-            let one = config.tied && device.is_autodiff() && self.embedding.is_some();
+            // Where both ends of a tied model are here, they are one matrix, and in training one parameter.
+            let one = config.tied && self.embedding.is_some();
             if !one {
                 self.head = Some(loader.product(&names::head(config)).await?);
             }
@@ -137,14 +143,28 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     }
 
     async fn embedding(&mut self, needed: &Needed) -> Result<Embedding, Error> {
+        let range = self.header.range(&needed.name, &needed.shape)?;
+        let runs = [(range.format, needed.shape[0])];
+        if let Some(mut filling) = Filling::new(&Tier::of(self.device), needed.shape[1], &runs) {
+            let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
+            for piece in self.pieces(needed)? {
+                let rows = self.rows(&piece).await?;
+                filling.push(rows.format, rows.rows, &rows.bytes).map_err(failed)?;
+            }
+            return filling.finish(None).map(Embedding::new).map_err(failed);
+        }
         let values = self.values(needed).await?;
         let data = TensorData::new(values, [needed.shape[0], needed.shape[1]]);
-        Ok(Embedding { weight: param(place(data, self.device)) })
+        Ok(Embedding::dense(place(data, self.device)))
     }
 
     /// Matrices beside one another.
     async fn product(&mut self, names: &ProductNames) -> Result<Product, Error> {
-        let mut builder = Builder::new(names.input(), names.output());
+        let runs = |needed: &Needed| {
+            self.header.range(&needed.name, &needed.shape).map(|range| (range.format, needed.shape[0]))
+        };
+        let runs = names.weights.iter().map(runs).collect::<Result<Vec<_>, _>>()?;
+        let mut builder = Builder::new(names.input(), &runs, self.device);
         for needed in &names.weights {
             for piece in self.pieces(needed)? {
                 let rows = self.rows(&piece).await?;
@@ -156,7 +176,8 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
         for needed in &names.biases {
             bias.extend(self.values(needed).await?);
         }
-        Ok(builder.finish((!bias.is_empty()).then_some(bias), self.device))
+        let failed = |reason| Error::Tensor { tensor: names.weights[0].name.clone(), reason };
+        builder.finish((!bias.is_empty()).then_some(bias), self.device).map_err(failed)
     }
 
     async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {

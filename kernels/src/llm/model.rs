@@ -2,9 +2,8 @@
 
 use crate::llm::attention::Pass;
 use crate::llm::product::SPREAD;
-use crate::llm::{Block, Cache, Config, Layers, Product, RmsNorm, Rope, ops};
+use crate::llm::{Block, Cache, Config, Embedding, Layers, Product, RmsNorm, Rope, ops};
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Initializer};
 use burn::tensor::{Device, Int, Tensor};
 
 /// A decoder, of which any layers may be absent.
@@ -20,7 +19,7 @@ pub struct Model {
     pub blocks: Vec<Option<Block>>,
     /// Present with the last layer.
     pub norm: Option<RmsNorm>,
-    /// Present with the last layer. Absent while a tied model is trained: then the embedding is the head.
+    /// Present with the last layer, unless the model is tied and its embedding is here: then that is the head.
     pub head: Option<Product>,
     #[module(skip)]
     config: Config,
@@ -44,10 +43,8 @@ impl Model {
     /// The whole model with random weights, to be trained.
     #[must_use]
     pub fn init(config: &Config, device: &Device) -> Self {
-        let spread = Initializer::Normal { mean: 0.0, std: SPREAD };
-        let embedding = EmbeddingConfig::new(config.vocabulary, config.width).with_initializer(spread);
         Self {
-            embedding: Some(embedding.init(device)),
+            embedding: Some(Embedding::random(config.vocabulary, config.width, device)),
             blocks: (0..config.layers).map(|layer| Some(Block::init(config, layer, device))).collect(),
             norm: Some(RmsNorm::init(config.width, config.norm_eps, device)),
             head: (!config.tied).then(|| Product::random(config.width, config.vocabulary, SPREAD, device)),
@@ -67,7 +64,7 @@ impl Model {
         layers.fit(self.blocks.len())
             && self.blocks[layers.range()].iter().all(Option::is_some)
             && (layers.start > 0 || self.embedding.is_some())
-            && (layers.end < self.blocks.len() || self.norm.is_some())
+            && (layers.end < self.blocks.len() || self.has_head())
     }
 
     /// Drops `layers` and the ends that nothing needs any more.
@@ -80,8 +77,16 @@ impl Model {
             (self.norm, self.head) = (None, None);
         }
         if self.blocks[0].is_none() {
-            self.embedding = None;
+            let embedding = self.embedding.take();
+            if self.config.tied && self.norm.is_some() && self.head.is_none() {
+                // The head goes on with the same matrix.
+                self.head = embedding.and_then(|embedding| embedding.matrix().cloned()).map(Product::new);
+            }
         }
+    }
+
+    fn has_head(&self) -> bool {
+        self.norm.is_some() && (self.head.is_some() || (self.config.tied && self.embedding.is_some()))
     }
 
     /// Hidden states of token ids.
@@ -154,7 +159,7 @@ impl Model {
         let x = self.norm.as_ref().expect("the last layer is loaded").forward(x);
         let scores = match (&self.head, &self.embedding) {
             (Some(head), _) => head.forward(x),
-            (None, Some(tied)) => burn::tensor::module::linear(x, tied.weight.val().transpose(), None),
+            (None, Some(tied)) => tied.scores(x),
             (None, None) => unreachable!("the last layer comes with a head or with the embedding"),
         };
         ops::soft_cap(scores, self.config.logit_cap)

@@ -1,6 +1,6 @@
 //! RMSNorm (Zhang & Sennrich 2019).
 
-use crate::llm::ops;
+use crate::ops::rms_norm::rms_norm;
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
@@ -14,6 +14,12 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
+    /// What is added under the root.
+    #[must_use]
+    pub const fn epsilon(&self) -> f64 {
+        self.epsilon
+    }
+
     /// From its weights, `[width]`.
     #[must_use]
     pub const fn new(gamma: Param<Tensor<1>>, epsilon: f64) -> Self {
@@ -30,6 +36,6 @@ impl RmsNorm {
     /// - `x` and the result: `[…, width]`
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        ops::rms_norm(x, self.gamma.val(), self.epsilon)
+        rms_norm(x, self.gamma.val(), self.epsilon)
     }
 }

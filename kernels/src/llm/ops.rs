@@ -1,19 +1,8 @@
-//! What a layer computes beside its products, each behind one function.
+//! Rotation and attention of rows in burn's own operations: for training, and for devices without kernels of ours.
 
-use crate::llm::config::Activation;
 use crate::llm::rope::Rotation;
-use burn::tensor::activation::{gelu_approximate, silu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-
-/// `x / √(mean(x²) + ε) ∘ γ` over the last dimension.
-///
-/// # Shapes
-/// - `x` and the result: `[…, width]`
-/// - `gamma`: `[width]`
-pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    let root = (x.clone().square().mean_dim(D - 1) + epsilon).sqrt();
-    (x / root) * gamma.unsqueeze()
-}
 
 /// Turns every head by its row's position, in Hugging Face's half-split layout: channel `i` of the first half of
 /// the channels that turn goes with channel `i` of their second half. Channels behind those stay.
@@ -98,19 +87,4 @@ pub(super) fn soft_cap<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor
         Some(cap) => (x / cap).tanh() * cap,
         None => x,
     }
-}
-
-/// `activation(gate) ∘ up` (Shazeer 2020).
-///
-/// # Shapes
-/// - `gate_up`: `[…, 2 · width]`, gate then up
-/// - result: `[…, width]`
-pub(super) fn gated<const D: usize>(gate_up: Tensor<D>, activation: Activation) -> Tensor<D> {
-    let half = gate_up.dims()[D - 1] / 2;
-    let gate = gate_up.clone().narrow(D - 1, 0, half);
-    let gate = match activation {
-        Activation::Silu => silu(gate),
-        Activation::GeluTanh => gelu_approximate(gate),
-    };
-    gate * gate_up.narrow(D - 1, half, half)
 }

@@ -2,6 +2,10 @@
 
 use crate::error::Error;
 use crate::llm::Config;
+use crate::ops::Tier;
+use crate::ops::matmul::{Filling, Matrix};
+use crate::ops::swiglu::{Activation, gated};
+use crate::quant::Format;
 use crate::weights::Rows;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
@@ -10,11 +14,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Standard deviation of random weights (Radford et al. 2019).
 pub(super) const SPREAD: f64 = 0.02;
 
-/// `y = x·Wᵀ + b`.
+/// `y = x·Wᵀ + b`. To be trained it is one of burn's own layers; to be used it stays in the blocks of its file.
 #[derive(Module, Debug)]
 pub struct Product {
     /// Its weight is `[input, output]`.
-    dense: Linear,
+    dense: Option<Linear>,
+    #[module(skip)]
+    matrix: Option<Matrix>,
 }
 
 impl Product {
@@ -22,7 +28,20 @@ impl Product {
     #[must_use]
     pub fn random(input: usize, output: usize, std: f64, device: &Device) -> Self {
         let initializer = Initializer::Normal { mean: 0.0, std };
-        Self { dense: LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device) }
+        let dense = LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device);
+        Self { dense: Some(dense), matrix: None }
+    }
+
+    /// A product that is used, not trained.
+    #[must_use]
+    pub const fn new(matrix: Matrix) -> Self {
+        Self { dense: None, matrix: Some(matrix) }
+    }
+
+    /// Its blocks, if it is not one to be trained.
+    #[must_use]
+    pub const fn matrix(&self) -> Option<&Matrix> {
+        self.matrix.as_ref()
     }
 
     /// # Shapes
@@ -30,22 +49,60 @@ impl Product {
     /// - result: `[…, output]`
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.dense.forward(x)
+        self.run(x, None)
     }
 
-    /// The weights as a checkpoint holds them.
+    /// The product, added to `onto`.
+    ///
+    /// # Shapes
+    /// - `x`: `[…, input]`
+    /// - `onto` and the result: `[…, output]`
+    #[must_use]
+    pub fn forward_onto<const D: usize>(&self, x: Tensor<D>, onto: Tensor<D>) -> Tensor<D> {
+        self.run(x, Some(onto))
+    }
+
+    fn run<const D: usize>(&self, x: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
+        match (&self.matrix, &self.dense) {
+            (Some(matrix), _) => matrix.product(x, onto),
+            (None, Some(dense)) => match onto {
+                Some(onto) => dense.forward(x) + onto,
+                None => dense.forward(x),
+            },
+            (None, None) => unreachable!("a product is made with one of the two"),
+        }
+    }
+
+    /// `activation(gate) ∘ up` of a product that makes gate and up.
+    ///
+    /// # Shapes
+    /// - `x`: `[…, input]`
+    /// - result: `[…, output / 2]`
+    #[must_use]
+    pub fn gated<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
+        match &self.matrix {
+            Some(matrix) => matrix.gated(x, activation),
+            None => gated(self.forward(x), activation),
+        }
+    }
+
+    /// The weights as a checkpoint holds them; None where they lie in blocks on a GPU.
     ///
     /// # Shapes
     /// - result: `[output, input]`
     #[must_use]
-    pub fn rows(&self) -> Tensor<2> {
-        self.dense.weight.val().transpose()
+    pub fn rows(&self) -> Option<Tensor<2>> {
+        match (&self.matrix, &self.dense) {
+            (Some(matrix), _) => matrix.dense(),
+            (None, dense) => dense.as_ref().map(|dense| dense.weight.val().transpose()),
+        }
     }
 
     /// The bias, `[output]`.
     #[must_use]
     pub fn bias(&self) -> Option<Tensor<1>> {
-        self.dense.bias.as_ref().map(Param::val)
+        let dense = || self.dense.as_ref()?.bias.as_ref().map(Param::val);
+        self.matrix.as_ref().and_then(|matrix| matrix.bias().cloned()).or_else(dense)
     }
 }
 
@@ -55,19 +112,30 @@ pub(super) fn residual_spread(config: &Config) -> f64 {
 }
 
 /// Puts a product together from rows as they arrive: those of one matrix in pieces, or of several beside one another.
-///
-/// `[output, input]` in the file becomes `[input, output]` here, in memory too: as a mere view of the former a token
-/// took three times as long on the CPU.
-pub(super) struct Builder {
-    input: usize,
-    output: usize,
-    weight: Vec<f32>,
-    filled: usize,
+pub(super) enum Builder {
+    /// For a device with kernels of ours.
+    Blocks(Filling),
+    /// For burn: `[output, input]` in the file becomes `[input, output]`, in memory too, which its products read faster.
+    Dense {
+        /// Numbers of a row.
+        input: usize,
+        /// Rows in all.
+        output: usize,
+        /// The transposed matrix.
+        weight: Vec<f32>,
+        /// Rows that have arrived.
+        filled: usize,
+    },
 }
 
 impl Builder {
-    pub fn new(input: usize, output: usize) -> Self {
-        Self { input, output, weight: vec![0.0; input * output], filled: 0 }
+    /// For rows of `input` weights, in runs of (format, rows).
+    pub fn new(input: usize, runs: &[(Format, usize)], device: &Device) -> Self {
+        let output = runs.iter().map(|(_, rows)| rows).sum();
+        match Filling::new(&Tier::of(device), input, runs) {
+            Some(filling) => Self::Blocks(filling),
+            None => Self::Dense { input, output, weight: vec![0.0; input * output], filled: 0 },
+        }
     }
 
     /// Adds the next rows.
@@ -75,20 +143,37 @@ impl Builder {
     /// # Errors
     /// In words, if they are not whole blocks, of another width, or too many.
     pub fn push(&mut self, rows: &Rows) -> Result<(), String> {
-        if rows.cols != self.input || self.filled + rows.rows > self.output {
-            return Err(format!("{} rows of {} do not fit a product of {} with {}", rows.rows, rows.cols, self.input, self.output));
+        match self {
+            Self::Blocks(filling) => filling.push(rows.format, rows.rows, &rows.bytes),
+            Self::Dense { input, output, weight, filled } => {
+                if rows.cols != *input || *filled + rows.rows > *output {
+                    let (count, cols) = (rows.rows, rows.cols);
+                    return Err(format!("{count} rows of {cols} do not fit a product of {input} with {output}"));
+                }
+                turn(&rows.to_f32()?, *input, &mut weight[*filled..], *output);
+                *filled += rows.rows;
+                Ok(())
+            }
         }
-        turn(&rows.to_f32()?, self.input, &mut self.weight[self.filled..], self.output);
-        self.filled += rows.rows;
-        Ok(())
     }
 
     /// The product, on `device`.
-    pub fn finish(self, bias: Option<Vec<f32>>, device: &Device) -> Product {
-        debug_assert_eq!(self.filled, self.output, "every row has to arrive");
-        let weight = param(place(TensorData::new(self.weight, [self.input, self.output]), device));
-        let bias = bias.map(|bias| param(place(TensorData::new(bias, [self.output]), device)));
-        Product { dense: Linear { weight, bias } }
+    ///
+    /// # Errors
+    /// In words, if rows are missing or hold a scale that is no number.
+    pub fn finish(self, bias: Option<Vec<f32>>, device: &Device) -> Result<Product, String> {
+        let bias = bias.map(|bias| {
+            let outputs = bias.len();
+            place::<1>(TensorData::new(bias, [outputs]), device)
+        });
+        match self {
+            Self::Blocks(filling) => filling.finish(bias).map(Product::new),
+            Self::Dense { output, filled, .. } if filled != output => Err(format!("{filled} of {output} rows arrived")),
+            Self::Dense { input, output, weight, .. } => {
+                let weight = param(place(TensorData::new(weight, [input, output]), device));
+                Ok(Product { dense: Some(Linear { weight, bias: bias.map(param) }), matrix: None })
+            }
+        }
     }
 }
 

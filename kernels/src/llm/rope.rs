@@ -1,9 +1,12 @@
 //! Rotary position embedding (Su et al. 2021, RoFormer), in Hugging Face's half-split layout.
 
 use crate::llm::{Config, RopeScaling};
+use crate::ops::Tier;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::f64::consts::TAU;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Cosines and sines of every position, made once and shared by all layers.
 #[derive(Module, Debug)]
@@ -14,21 +17,28 @@ pub struct Rope {
 }
 
 /// A head's channels are two halves `a`, `b`; channel `i` of the first turns with channel `i` of the second:
-/// `a' = a·cos − b·sin`, `b' = b·cos + a·sin`. With the halves on an axis of their own that is
-/// `x' = x·cos + flip(x)·[−sin, sin]`: four operations for all query and key heads at once.
+/// `a' = a·cos − b·sin`, `b' = b·cos + a·sin`.
 #[derive(Module, Debug)]
 struct Table {
-    /// `[1, positions, 1, 1, pairs]`
-    cos: Tensor<5>,
-    /// `[1, positions, 1, 2, pairs]`, the first half negative.
-    sin: Tensor<5>,
+    #[module(skip)]
+    host: Arc<Turns>,
+    /// Cosines, then sines, `[positions, 2 · pairs]`, where the kernels read them on the device.
+    device: Option<Tensor<2>>,
+}
+
+/// `[positions, pairs]` each.
+#[derive(Debug, Clone)]
+struct Turns {
+    pairs: usize,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
 }
 
 /// The rows of a [`Rope`] that one pass needs.
 #[derive(Debug, Clone)]
 pub struct Rotation {
-    cos: Tensor<5>,
-    sin: Tensor<5>,
+    table: Table,
+    rows: Range<usize>,
 }
 
 impl Rope {
@@ -48,8 +58,8 @@ impl Rope {
     #[must_use]
     pub fn rotation(&self, start: usize, rows: usize, local: bool) -> Rotation {
         let table = self.local.as_ref().filter(|_| local).unwrap_or(&self.global);
-        let take = |table: &Tensor<5>| table.clone().narrow(1, start, rows);
-        Rotation { cos: take(&table.cos), sin: take(&table.sin) }
+        assert!((start + rows) * table.host.pairs <= table.host.cos.len(), "positions beyond the tables");
+        Rotation { table: table.clone(), rows: start..start + rows }
     }
 }
 
@@ -57,19 +67,24 @@ impl Table {
     /// `attention` is what queries and keys are multiplied by while they turn.
     fn new(frequencies: &[f64], attention: f64, length: usize, device: &Device) -> Self {
         let pairs = frequencies.len();
-        let mut cos = Vec::with_capacity(length * pairs);
-        let mut sin = Vec::with_capacity(length * pairs * 2);
+        let (mut cos, mut sin) = (Vec::with_capacity(length * pairs), Vec::with_capacity(length * pairs));
         for position in 0..length {
             // Computed in f64, so that position 8000 is as exact as position 1.
             let angles = || frequencies.iter().map(|frequency| position as f64 * frequency);
             cos.extend(angles().map(|angle| (attention * angle.cos()) as f32));
-            sin.extend(angles().map(|angle| (-attention * angle.sin()) as f32));
             sin.extend(angles().map(|angle| (attention * angle.sin()) as f32));
         }
-        Self {
-            cos: Tensor::from_data(TensorData::new(cos, [1, length, 1, 1, pairs]), device),
-            sin: Tensor::from_data(TensorData::new(sin, [1, length, 1, 2, pairs]), device),
-        }
+        let host = Turns { pairs, cos, sin };
+        let device = matches!(Tier::of(device), Tier::Gpu(_)).then(|| host.interleaved(length, device));
+        Self { host: Arc::new(host), device }
+    }
+}
+
+impl Turns {
+    fn interleaved(&self, length: usize, device: &Device) -> Tensor<2> {
+        let rows = self.cos.chunks(self.pairs).zip(self.sin.chunks(self.pairs));
+        let values: Vec<f32> = rows.flat_map(|(cos, sin)| [cos, sin].concat()).collect();
+        Tensor::from_data(TensorData::new(values, [length, 2 * self.pairs]), device)
     }
 }
 
@@ -77,16 +92,38 @@ impl Rotation {
     /// Pairs of channels that turn.
     #[must_use]
     pub fn pairs(&self) -> usize {
-        self.cos.dims()[4]
+        self.table.host.pairs
     }
 
-    /// Turns every head of `x` by its row's position.
+    /// Cosines and sines, `[rows, pairs]` each.
+    #[must_use]
+    pub fn slices(&self) -> (&[f32], &[f32]) {
+        let Turns { pairs, cos, sin } = &*self.table.host;
+        let range = self.rows.start * pairs..self.rows.end * pairs;
+        (&cos[range.clone()], &sin[range])
+    }
+
+    /// Cosines, then sines of every position, `[positions, 2 · pairs]`; where our kernels run on a GPU.
+    #[must_use]
+    pub fn table(&self) -> Option<&Tensor<2>> {
+        self.table.device.as_ref()
+    }
+
+    /// Turns every head of `x` by its row's position: `x' = x·cos + flip(x)·[−sin, sin]`, with the halves on an axis of
+    /// their own.
     ///
     /// # Shapes
     /// - `x` and the result: `[batch, rows, heads, 2, pairs]`
     #[must_use]
     pub fn apply(&self, x: Tensor<5>) -> Tensor<5> {
-        x.clone() * self.cos.clone() + x.flip([3]) * self.sin.clone()
+        let (cos, sin) = self.slices();
+        let (rows, pairs) = (self.rows.len(), self.pairs());
+        let signed: Vec<f32> =
+            sin.chunks(pairs).flat_map(|sin| sin.iter().map(|sin| -sin).chain(sin.iter().copied())).collect();
+        let on = |values: Vec<f32>, halves: usize| -> Tensor<5> {
+            Tensor::from_data(TensorData::new(values, [1, rows, 1, halves, pairs]), &x.device())
+        };
+        x.clone() * on(cos.to_vec(), 1) + x.clone().flip([3]) * on(signed, 2)
     }
 }
 

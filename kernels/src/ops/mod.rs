@@ -12,4 +12,8 @@ pub mod pick;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+mod tier;
 mod wide;
+
+pub use tier::Tier;
+pub(crate) use tier::{floats, on_cpu, rows, wide as widened};

@@ -207,7 +207,7 @@ fn loss(model: &Model, rows: &Rows, device: &Device) -> Tensor<1> {
 /// - result: `[batch, rows, width]`
 fn embed(model: &Model, ids: Tensor<2, Int>, device: &Device) -> Tensor<3> {
     let [batch, rows] = ids.dims();
-    let weight = model.embedding.as_ref().expect("a whole model is trained").weight.val();
+    let weight = model.embedding.as_ref().and_then(Embedding::rows).expect("a whole model is trained");
     let [vocabulary, width] = weight.dims();
     let every = Tensor::<1, Int>::arange(0..vocabulary as i64, device).reshape([1, vocabulary]);
     let one_hot = ids.reshape([batch * rows, 1]).equal(every).float();

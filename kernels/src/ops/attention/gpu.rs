@@ -82,6 +82,24 @@ impl Cache {
         Ok(Self { gpu: gpu.clone(), shape, keys: reserve(), values: reserve() })
     }
 
+    /// The same keys and values with room for `capacity` positions.
+    ///
+    /// # Errors
+    /// As [`Cache::new`].
+    pub fn grown(&self, capacity: usize) -> Result<Self, Error> {
+        let CacheShape { slots, kv_heads, head_dim, half, .. } = self.shape;
+        let grown = Self::new(&self.gpu, CacheShape { capacity, ..self.shape })?;
+        // Two channels of f16 are moved as one float.
+        let width = if half { head_dim / 2 } else { head_dim };
+        let copy = |room: &Handle, held: &Handle| {
+            let room = self.gpu.tensor::<3>(room.clone(), [slots * kv_heads, capacity, width]);
+            let held = self.gpu.tensor(held.clone(), [slots * kv_heads, self.shape.capacity, width]);
+            buffer(room.slice_assign(burn::tensor::s![.., ..self.shape.capacity, ..], held))
+        };
+        let (keys, values) = (copy(&grown.keys, &self.keys), copy(&grown.values, &self.values));
+        Ok(Self { keys, values, ..grown })
+    }
+
     /// Its size.
     #[must_use]
     pub const fn shape(&self) -> CacheShape {

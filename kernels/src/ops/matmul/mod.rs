@@ -3,3 +3,6 @@
 pub mod cpu;
 pub mod gpu;
 pub mod reference;
+mod weight;
+
+pub use weight::{Filling, Matrix};

@@ -44,6 +44,12 @@ impl Upload {
         Ok(Self { packed: Packed { gpu: gpu.clone(), layout, rows, pieces }, filled: 0 })
     }
 
+    /// The format in which rows have to come.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.packed.format()
+    }
+
     /// The next rows.
     ///
     /// # Errors
