@@ -3,6 +3,11 @@
 //! Each is inlined into a function that enables the instruction set (see `kernels!`), and so are the functions of
 //! [`Simd`] into it. All check the lengths that they are given once, before the loops that read through pointers.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "one row indexes sums, scales and activations alike; unrolled loops over arrays stay in registers"
+)]
+
 use super::activations::Acts;
 use super::simd::Simd;
 use super::{GROUP, Lanes};
