@@ -5,8 +5,8 @@
 //! rebuilt, on another machine and from one long prompt, writes the same text.
 
 pub mod attention;
-pub mod math;
 pub mod gpu;
+pub mod math;
 pub mod matmul;
 pub mod pick;
 pub mod rms_norm;

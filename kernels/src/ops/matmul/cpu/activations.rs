@@ -15,7 +15,7 @@ pub struct Scratch {
     scales: Vec<f32>,
     /// Sums of the integers of each sub-block, `[n, cols / sub-block]`.
     sums: Vec<i32>,
-    /// A group of rows, decoded: `[cols, 16]`.
+    /// A row of weights, `[cols]`.
     pub(super) decoded: Vec<f32>,
 }
 
@@ -62,15 +62,9 @@ pub(super) const fn blocking(format: Format) -> Option<(usize, usize)> {
 }
 
 impl Scratch {
-    /// Quantises `x` as the kernels of `format` want it, and hands out the rest of the memory.
-    pub(super) fn prepare<'a>(
-        &'a mut self,
-        format: Format,
-        isa: Isa,
-        x: &'a [f32],
-        cols: usize,
-    ) -> (Acts<'a>, &'a mut Vec<f32>) {
-        let Self { quants, wide: wider, scales, sums, decoded } = self;
+    /// Quantises `x` as the kernels of `format` want it.
+    pub(super) fn prepare<'a>(&'a mut self, format: Format, isa: Isa, x: &'a [f32], cols: usize) -> Acts<'a> {
+        let Self { quants, wide: wider, scales, sums, .. } = self;
         let (block, sub) = blocking(format).unwrap_or((1, 1));
         let integers = if blocking(format).is_some() { x.len() } else { 0 };
         quants.resize(integers, 0);
@@ -87,7 +81,7 @@ impl Scratch {
         } else {
             bytes_of(quants)
         };
-        (Acts { cols, quads, scales, sums, floats: x }, decoded)
+        Acts { cols, quads, scales, sums, floats: x }
     }
 }
 

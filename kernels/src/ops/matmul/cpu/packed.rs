@@ -4,6 +4,8 @@ use super::activations::Acts;
 use super::layout::{gather, interleave, units};
 use super::tiles::Tiles;
 use super::{GROUP, Isa, Lanes, Scratch};
+use crate::ops::math::dot;
+use crate::ops::wide::wide;
 use crate::quant::{Format, QuantError, dequantise};
 
 /// Rows of activations that are multiplied with a group of weights while both are in the cache.
@@ -15,7 +17,7 @@ const WIDEST: usize = 8;
 /// A weight matrix, `[rows, cols]` as in the files, rows being outputs.
 ///
 /// In memory it takes what it takes in the file, but for up to 15 rows of padding. Formats with a kernel of their own
-/// (F32, F16, Q8_0, Q4_0, Q4_K, Q6_K) are interleaved; of others, 16 rows at a time are dequantised as they are used.
+/// (F32, F16, Q8_0, Q4_0, Q4_K, Q6_K) are interleaved; of others, a row at a time is dequantised as it is used, which is slow.
 #[derive(Clone)]
 pub struct Packed {
     format: Format,
@@ -129,14 +131,16 @@ impl Packed {
         if n == 0 || self.rows == 0 {
             return;
         }
-        let (acts, decoded) = scratch.prepare(self.format, isa, x, self.cols);
+        if units(self.format).is_none() {
+            return self.matmul_decoded(x, out, &mut scratch.decoded);
+        }
+        let acts = scratch.prepare(self.format, isa, x, self.cols);
         let tiles = isa.tiles(self.format);
         for from in (0..n).step_by(PASS) {
             let rows = PASS.min(n - from);
             let (acts, out) = (acts.rows(n, from, rows), &mut out[from * self.rows..][..rows * self.rows]);
             for group in 0..self.rows.div_ceil(GROUP) {
-                let weights = self.floats_or_blocks(group, decoded);
-                multiply(tiles, weights, &acts, rows, |row, lanes| {
+                multiply(tiles, self.group(group), &acts, rows, |row, lanes| {
                     let (start, end) = (group * GROUP, self.rows.min((group + 1) * GROUP));
                     let to = &mut out[row * self.rows..(row + 1) * self.rows];
                     to[start..end].copy_from_slice(&lanes[..end - start]);
@@ -145,22 +149,18 @@ impl Packed {
         }
     }
 
-    /// The bytes of a group as a kernel takes them: of formats without one, as interleaved floats in `decoded`.
-    fn floats_or_blocks<'a>(&'a self, group: usize, decoded: &'a mut Vec<f32>) -> &'a [u8] {
-        let bytes = self.group(group);
-        if units(self.format).is_some() {
-            return bytes;
+    /// Formats without a kernel: a row of weights is dequantised, then multiplied with all activations.
+    fn matmul_decoded(&self, x: &[f32], out: &mut [f32], decoded: &mut Vec<f32>) {
+        decoded.resize(self.cols, 0.0);
+        for row in 0..self.rows {
+            self.row_to_f32(row, decoded);
+            let decoded = &decoded[..];
+            wide(|| {
+                for (x, out) in x.chunks_exact(self.cols).zip(out.chunks_exact_mut(self.rows)) {
+                    out[row] = dot(x, decoded);
+                }
+            });
         }
-        decoded.resize(2 * GROUP * self.cols, 0.0);
-        let (rows, lanes) = decoded.split_at_mut(GROUP * self.cols);
-        self.decode(bytes, rows);
-        for (lane, row) in rows.chunks_exact(self.cols).enumerate() {
-            for (weight, lanes) in row.iter().zip(lanes.chunks_exact_mut(GROUP)) {
-                lanes[lane] = *weight;
-            }
-        }
-        // SAFETY: the same memory; floats have no padding, and any byte is a byte.
-        unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * size_of::<f32>()) }
     }
 }
 

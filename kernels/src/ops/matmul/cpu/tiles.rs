@@ -3,6 +3,11 @@
 //! Each is inlined into a function that enables the instruction set (see `kernels!`), and so are the functions of
 //! [`Simd`] into it. All check the lengths that they are given once, before the loops that read through pointers.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "one row indexes sums, scales and activations alike; unrolled loops over arrays stay in registers"
+)]
+
 use super::activations::Acts;
 use super::simd::Simd;
 use super::{GROUP, Lanes};
@@ -277,9 +282,7 @@ unsafe fn floats<S: Simd, const T: usize, const HALVED: bool>(
                 let from = group.as_ptr().add((column * GROUP + at) * bytes);
                 let weights = if HALVED { S::load_halves(from, masks) } else { S::load_floats(from) };
                 // What was odd becomes even: one body for both, without a branch.
-                let next = odd;
-                odd = even;
-                even = next;
+                std::mem::swap(&mut even, &mut odd);
                 for row in 0..T {
                     let x = S::floats(*acts.floats.get_unchecked(row * cols + column));
                     odd[row] = S::add_floats(odd[row], S::mul_floats(weights, x));
