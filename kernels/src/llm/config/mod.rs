@@ -12,6 +12,7 @@ pub use family::Family;
 pub use scaling::RopeScaling;
 
 use crate::limits;
+use crate::ops::swiglu::Activation;
 
 /// The shape of one model. Every field is within [`limits`] and fits the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,68 +102,6 @@ pub struct Experts {
     pub shared: Option<usize>,
     /// The layers that have them, by number; all others have one feed-forward layer.
     pub layers: Vec<bool>,
-}
-
-/// Which products of attention have biases.
-    pub attention_bias: Bias,
-    /// True if the feed-forward products have biases.
-    pub mlp_bias: bool,
-    /// True if every query and key head is normalised before it turns.
-    pub head_norms: bool,
-    /// True if what attention and feed-forward layer add is normalised too.
-    pub post_norms: bool,
-    /// Added to the norms' weights as the file has them: Gemma stores how far they are from 1.
-    pub norm_offset: f32,
-    /// What embeddings are multiplied by.
-    pub embedding_scale: f32,
-    /// Scores are divided by its root; by that of `head_dim` if none.
-    pub query_scalar: Option<f64>,
-    /// Scores become `cap·tanh(score / cap)`.
-    pub score_cap: Option<f64>,
-    /// So do the logits.
-    pub logit_cap: Option<f64>,
-    /// How far some layers look back.
-    pub window: Option<Window>,
-    /// What replaces some feed-forward layers.
-    pub experts: Option<Experts>,
-}
-
-/// A sliding window: a row sees itself and the `rows − 1` before it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Window {
-    /// Rows that a row sees.
-    pub rows: usize,
-    /// The layers that have it, by number; all others see everything.
-    pub layers: Vec<bool>,
-    /// The base of those layers' rotary frequencies, which are not stretched then.
-    pub rope_theta: Option<f64>,
-}
-
-/// A mixture of experts (Shazeer et al. 2017): a router picks a few of many feed-forward layers for every row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Experts {
-    /// How many there are.
-    pub count: usize,
-    /// How many a row uses.
-    pub used: usize,
-    /// Channels inside one.
-    pub width: usize,
-    /// True if the weights of those that are used are made to sum to 1.
-    pub normalised: bool,
-    /// Channels inside one more that every row uses, behind a gate of its own.
-    pub shared: Option<usize>,
-    /// The layers that have them, by number; all others have one feed-forward layer.
-    pub layers: Vec<bool>,
-}
-
-/// What the gate of a feed-forward layer goes through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Activation {
-    /// `x·sigmoid(x)`.
-    #[default]
-    Silu,
-    /// GELU by its approximation with tanh (Hendrycks & Gimpel 2016).
-    GeluTanh,
 }
 
 /// Which products of attention have biases.
