@@ -15,7 +15,6 @@ pub struct Needed {
 /// Everything that `layers` and the ends that belong to them need, in the order in which it is loaded.
 ///
 /// A tied head is the embedding once more, in the layout of a product; a range with both ends names it twice.
-#[must_use]
 pub fn needed(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
     let first = (layers.start == 0).then(|| embedding(config));
     // One layer's names at a time: a configuration may ask for a thousand layers of a thousand experts.
