@@ -12,6 +12,8 @@ fn manyhands(arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
+const REFERENCE: &str = "kernels/tests/data/qwen2/ref.safetensors";
+
 fn story(seed: &str) -> String {
     let output =
         manyhands(&["generate", "--cpu", "--max-new", "24", "--seed", seed, "--prompt", "Once upon a time"]);
@@ -28,9 +30,85 @@ fn the_same_seed_writes_the_same_story() {
     assert_ne!(first, story("8"), "another seed, another story");
 }
 
+/// A tensor of a safetensors file, as f32.
+fn floats(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(path).expect("the file is there");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let tensor = file.tensor(name).expect("the tensor is there");
+    let values = tensor.data().as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+    (tensor.shape().to_vec(), values)
+}
+
+/// One of the reference models of `kernels`, evaluated in every way that the command knows.
+#[test]
+fn scores_match_the_reference_in_every_way_of_computing_them() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/data");
+    let out = std::env::temp_dir().join(format!("manyhands-eval-{}.safetensors", std::process::id()));
+    let ways: [&[&str]; 4] =
+        [&[], &["--step"], &["--stages", "0..1,1..2"], &["--stages", "0..1,1..2", "--step"]];
+    for (model, ways) in
+        [("mixtral", &ways[..]), ("mixtral/model.gguf", &ways[..]), ("gemma2/model.gguf", &ways[2..])]
+    {
+        let reference = data.join(model.trim_end_matches("/model.gguf")).join("ref.safetensors");
+        let (shape, expected) = floats(&reference, "logits");
+        for way in ways {
+            let (model, inputs) = (data.join(model), reference.to_str().expect("UTF-8"));
+            let model = model.to_str().expect("UTF-8");
+            let fixed = ["eval", "--model", model, "--inputs", inputs, "--out", out.to_str().expect("UTF-8")];
+            let output = manyhands(&[&fixed[..], way].concat());
+            assert!(output.status.success(), "{way:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let (found_shape, found) = floats(&out, "logits");
+            assert_eq!(found_shape, shape);
+            let worst = found.iter().zip(&expected).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst < 1e-3, "{model} {way:?}: largest difference {worst}");
+        }
+    }
+    std::fs::remove_file(&out).expect("it was written");
+}
+
 #[test]
 fn what_is_wrong_is_named() {
-    let table: [(&[&str], &str, &str); 5] = [
+    let table: [(&[&str], &str, &str); 9] = [
+        (
+            &["eval", "--model", "no/such", "--inputs", REFERENCE, "--out", "o"],
+            "no/such",
+            "a model that is not there",
+        ),
+        (
+            &["eval", "--model", "kernels/tests/data/qwen2", "--inputs", "Cargo.toml", "--out", "o"],
+            "cargo.toml",
+            "no ids",
+        ),
+        (
+            &[
+                "eval",
+                "--model",
+                "kernels/tests/data/qwen2",
+                "--inputs",
+                REFERENCE,
+                "--out",
+                "o",
+                "--stages",
+                "0..1",
+            ],
+            "stages",
+            "half of a model",
+        ),
+        (
+            &[
+                "eval",
+                "--model",
+                "kernels/tests/data/qwen2",
+                "--inputs",
+                REFERENCE,
+                "--out",
+                "o",
+                "--stages",
+                "0-2",
+            ],
+            "range",
+            "not a range",
+        ),
         (
             &["generate", "--prompt", "x", "--model", "no/such/folder"],
             "config.json",

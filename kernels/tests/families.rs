@@ -39,7 +39,8 @@ impl Pipeline {
     fn load(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
         let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let load = |edge: &[usize]| {
-            let (layers, read) = (Layers::new(edge[0], edge[1]), async |range: &_| checkpoint.read(range).await);
+            let (layers, read) =
+                (Layers::new(edge[0], edge[1]), async |range: &_| checkpoint.read(range).await);
             block_on(Stage::load(&checkpoint.config, &checkpoint.header, layers, opened, read)).unwrap()
         };
         Self(edges.windows(2).map(load).collect())
@@ -116,12 +117,14 @@ fn a_real_gguf_file_matches() {
     let Some(hub) = Checkpoint::open("stories260K/hf", "config.json") else { return };
     let plain = dequantised(&q8_0);
     for opened in devices() {
-        let logits = |checkpoint: &Checkpoint, rows| Pipeline::load(checkpoint, &opened, &[]).logits(&ids, rows);
+        let logits =
+            |checkpoint: &Checkpoint, rows| Pipeline::load(checkpoint, &opened, &[]).logits(&ids, rows);
         assert_close("f32", &logits(&f32, None), &reference.floats("logits"));
         assert_close("f32 step by step", &logits(&f32, Some(1)), &reference.floats("logits"));
         assert!(logits(&f32, None) == logits(&hub, None), "the same numbers in another file");
         assert_close("q8_0 against its own numbers", &logits(&q8_0, None), &logits(&plain, None));
-        let far = logits(&q8_0, None).iter().zip(reference.floats("logits")).any(|(a, b)| (a - b).abs() > 1e-3);
+        let far =
+            logits(&q8_0, None).iter().zip(reference.floats("logits")).any(|(a, b)| (a - b).abs() > 1e-3);
         assert!(far, "8 bits are not 32");
     }
 }

@@ -69,11 +69,25 @@ fn configurations_that_make_no_sense_are_refused() {
         ("rms_norm_eps", "0.0", "rms_norm_eps", "divides by zero"),
         ("rms_norm_eps", "-1", "rms_norm_eps", "the root of a negative number"),
         ("rope_theta", "0", "rope_theta", "no frequencies"),
-        ("rope_scaling", r#"{"type": "yarn", "factor": 2}"#, "yarn", "a scaling that is not built"),
+        ("rope_scaling", r#"{"type": "magic", "factor": 2}"#, "magic", "a scaling that does not exist"),
+        ("rope_scaling", r#"{"type": "yarn", "factor": -2}"#, "factor", "a negative factor"),
+        ("rope_scaling", r#"{"type": "longrope", "short_factor": [1]}"#, "long_factor", "half of a scaling"),
+        (
+            "rope_scaling",
+            r#"{"type": "longrope", "short_factor": [1, 1], "long_factor": [1]}"#,
+            "rotary factors",
+            "fewer factors than pairs",
+        ),
+        (
+            "rope_scaling",
+            r#"{"type": "longrope", "short_factor": [1, 0], "long_factor": [1, 1]}"#,
+            "rotary factor",
+            "a factor of zero",
+        ),
+        ("partial_rotary_factor", "0.3", "rotary", "part of a pair"),
         ("rope_scaling", r#"{"rope_type": "linear"}"#, "factor", "a scaling without its factor"),
         ("rope_parameters", r#"{"rope_type": "linear", "factor": 0}"#, "factor", "a factor of zero"),
         ("hidden_act", r#""gelu""#, "gelu", "another activation"),
-        ("attention_bias", "true", "attention_bias", "biases are not built"),
         ("eos_token_id", "[2, 16]", "16", "an id beyond the vocabulary"),
         ("architectures", r#"["GPT2LMHeadModel"]"#, "GPT2LMHeadModel", "another family, by name"),
     ];
@@ -81,6 +95,11 @@ fn configurations_that_make_no_sense_are_refused() {
         let error = tiny_with(field, value).expect_err(why).to_string();
         assert!(error.contains(named), "{why}: the error should name {named:?}, it is {error:?}");
     }
+    let error = tiny_with("architectures", r#"["GPT2LMHeadModel"]"#).unwrap_err().to_string();
+    assert!(
+        error.contains("LlamaForCausalLM") && error.contains("Phi3ForCausalLM"),
+        "the known are listed: {error}"
+    );
     for json in ["", "{", "[]", "null", "{\"model_type\": \"llama\"}"] {
         assert!(Config::from_json(json.as_bytes()).is_err(), "{json:?} is no configuration");
     }

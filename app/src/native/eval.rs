@@ -47,7 +47,8 @@ pub async fn run(options: Options) -> Result<()> {
         None => Checkpoint::of_folder(&folder).await?,
     };
     let opened = options.open().await?;
-    let pipeline = Pipeline::load(&checkpoint, &folder, &options.ranges(checkpoint.config.layers)?, &opened).await?;
+    let pipeline =
+        Pipeline::load(&checkpoint, &folder, &options.ranges(checkpoint.config.layers)?, &opened).await?;
     let mut logits = Vec::new();
     for sequence in &ids.sequences {
         logits.extend(pipeline.logits(sequence, options.step).await?);
@@ -112,7 +113,8 @@ impl Options {
 fn layers(text: &str) -> Result<Layers, String> {
     let ends = text.trim().split_once("..");
     let ends = ends.and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
-    ends.map(|(start, end)| Layers::new(start, end)).ok_or_else(|| format!("{text:?} is not a range such as 0..2"))
+    ends.map(|(start, end)| Layers::new(start, end))
+        .ok_or_else(|| format!("{text:?} is not a range such as 0..2"))
 }
 
 /// Stages in a row, each loaded by itself.

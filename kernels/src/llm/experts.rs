@@ -59,10 +59,9 @@ impl Mixture {
     pub(super) fn init(config: &Config, experts: &Experts, device: &Device) -> Self {
         let single = |output| Product::random(config.width, output, product::SPREAD, device);
         let all = (0..experts.count).map(|_| FeedForward::init(config, experts.width, device)).collect();
-        let shared = experts.shared.map(|width| SharedExpert {
-            expert: FeedForward::init(config, width, device),
-            gate: single(1),
-        });
+        let shared = experts
+            .shared
+            .map(|width| SharedExpert { expert: FeedForward::init(config, width, device), gate: single(1) });
         Self::new(experts, single(experts.count), all, shared)
     }
 
@@ -156,7 +155,8 @@ mod tests {
 
     fn mixture(normalised: bool) -> Mixture {
         let config = Config { width: 8, layers: 1, ..Config::default() };
-        let experts = Experts { count: 5, used: 2, width: 12, normalised, shared: Some(6), layers: vec![true] };
+        let experts =
+            Experts { count: 5, used: 2, width: 12, normalised, shared: Some(6), layers: vec![true] };
         Mixture::init(&config, &experts, &Device::flex())
     }
 
@@ -185,7 +185,10 @@ mod tests {
         let chances = [0.1, 0.4, 0.2, 0.05, 0.25, 0.3, 0.1, 0.3, 0.2, 0.1];
         let guests = mixture(false).guests(&chances);
         let row = |rows: &[i32], weights: &[f32]| Guests { rows: rows.to_vec(), weights: weights.to_vec() };
-        assert_eq!(guests, [row(&[1], &[0.3]), row(&[0], &[0.4]), row(&[1], &[0.3]), row(&[], &[]), row(&[0], &[0.25])]);
+        assert_eq!(
+            guests,
+            [row(&[1], &[0.3]), row(&[0], &[0.4]), row(&[1], &[0.3]), row(&[], &[]), row(&[0], &[0.25])]
+        );
         let guests = mixture(true).guests(&chances);
         assert_eq!(guests[0], row(&[1], &[0.5]), "two as likely share evenly");
         let nothing = mixture(true).guests(&[f32::NAN; 5]);

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 /// One feed-forward layer, or a mixture of experts.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are as many as layers, and burn's modules know no boxes")]
 pub enum Feed {
     /// Every row goes through the same layer.
     Dense(FeedForward),

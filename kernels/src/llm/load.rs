@@ -19,7 +19,7 @@ pub fn ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<By
     if !layers.fit(config.layers) {
         return Err(Error::Layers(layers, config.layers));
     }
-    names::needed(config, layers).iter().map(|needed| header.range(&needed.name, &needed.shape)).collect()
+    names::needed(config, layers).map(|needed| header.range(&needed.name, &needed.shape)).collect()
 }
 
 impl Model {

@@ -15,20 +15,12 @@ pub struct Needed {
 /// Everything that `layers` and the ends that belong to them need, in the order in which it is loaded.
 ///
 /// A tied head is the embedding once more, in the layout of a product; a range with both ends names it twice.
-#[must_use]
-pub fn needed(config: &Config, layers: Layers) -> Vec<Needed> {
-    let mut all = Vec::new();
-    if layers.start == 0 {
-        all.push(embedding(config));
-    }
-    for layer in layers.range() {
-        all.extend(BlockNames::new(config, layer).into_all());
-    }
-    if layers.end == config.layers {
-        all.extend(head(config).into_all());
-        all.push(norm(config));
-    }
-    all
+pub fn needed(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
+    let first = (layers.start == 0).then(|| embedding(config));
+    // One layer's names at a time: a configuration may ask for a thousand layers of a thousand experts.
+    let blocks = layers.range().flat_map(|layer| BlockNames::new(config, layer).into_all());
+    let last = (layers.end == config.layers).then(|| head(config).into_all().chain([norm(config)]));
+    first.into_iter().chain(blocks).chain(last.into_iter().flatten())
 }
 
 impl Config {
@@ -36,7 +28,7 @@ impl Config {
     #[must_use]
     pub fn memory_bytes(&self, layers: Layers) -> u64 {
         let numbers = |needed: Needed| needed.shape.iter().map(|size| *size as u64).product::<u64>();
-        needed(self, layers).into_iter().map(|needed| numbers(needed) * size_of::<f32>() as u64).sum()
+        needed(self, layers).map(|needed| numbers(needed) * size_of::<f32>() as u64).sum()
     }
 }
 
@@ -169,7 +161,9 @@ impl FeedNames {
         };
         let mixtral = config.family == Family::Mixtral;
         let block = if mixtral { format!("{prefix}.block_sparse_moe") } else { format!("{prefix}.mlp") };
-        let single = |part: &str, output| ProductNames::new([(format!("{block}.{part}"), output)], config.width, false);
+        let single = |part: &str, output| {
+            ProductNames::new([(format!("{block}.{part}"), output)], config.width, false)
+        };
         let expert = |index: usize| {
             let prefix = format!("{block}.experts.{index}");
             let names = if mixtral { ["w1", "w3", "w2"] } else { PARTS };

@@ -10,7 +10,10 @@ use crate::weights::shards::{INDEX, shards};
 use std::ops::Range;
 
 /// Where a checkpoint's files are read from. Errors are for people and name the file.
-#[allow(async_fn_in_trait, reason = "a browser's futures are bound to their thread, so that no bound would fit all")]
+#[allow(
+    async_fn_in_trait,
+    reason = "a browser's futures are bound to their thread, so that no bound would fit all"
+)]
 pub trait Files {
     /// A file's length in bytes.
     async fn length(&self, name: &str) -> Result<u64, String>;

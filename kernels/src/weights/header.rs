@@ -151,7 +151,10 @@ impl ByteRange {
         let row_bytes = self.bytes() / (self.rows as u64).max(1);
         let fitting = usize::try_from(most / row_bytes.max(1)).unwrap_or(usize::MAX);
         let step = (fitting / unit).max(1).saturating_mul(unit);
-        (0..self.rows).step_by(step).map(|first| self.piece(first, step.min(self.rows - first), row_bytes)).collect()
+        (0..self.rows)
+            .step_by(step)
+            .map(|first| self.piece(first, step.min(self.rows - first), row_bytes))
+            .collect()
     }
 
     fn piece(&self, first: usize, rows: usize, row_bytes: u64) -> Self {
@@ -241,7 +244,13 @@ mod tests {
 
     #[test]
     fn pieces_together_are_the_whole() {
-        let rows = [(7, 3, None, 24), (7, 3, None, 1), (7, 3, None, 1 << 20), (8, 3, Some(2), 12), (8, 3, Some(2), 96)];
+        let rows = [
+            (7, 3, None, 24),
+            (7, 3, None, 1),
+            (7, 3, None, 1 << 20),
+            (8, 3, Some(2), 12),
+            (8, 3, Some(2), 96),
+        ];
         for (count, cols, heads, most) in rows {
             let (whole, data) = (range(count, cols, heads), numbers(count * cols));
             let mut found = Vec::new();
@@ -249,7 +258,11 @@ mod tests {
                 let from = (piece.range.start - 100) as usize;
                 found.extend(piece.to_f32(&data[from..from + piece.bytes() as usize]).unwrap());
             }
-            assert_eq!(found, whole.to_f32(&data).unwrap(), "{count} × {cols}, {heads:?} heads, {most} bytes");
+            assert_eq!(
+                found,
+                whole.to_f32(&data).unwrap(),
+                "{count} × {cols}, {heads:?} heads, {most} bytes"
+            );
         }
     }
 }

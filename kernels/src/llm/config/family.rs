@@ -44,9 +44,8 @@ const HUB: [(Family, &str, &str); 10] = [
 
 impl Family {
     /// Architectures of the hub that are known here.
-    pub(super) const HUB: &[&str] = &[
-        HUB[0].1, HUB[1].1, HUB[2].1, HUB[3].1, HUB[4].1, HUB[5].1, HUB[6].1, HUB[7].1, HUB[8].1, HUB[9].1,
-    ];
+    pub(super) const HUB: &[&str] =
+        &[HUB[0].1, HUB[1].1, HUB[2].1, HUB[3].1, HUB[4].1, HUB[5].1, HUB[6].1, HUB[7].1, HUB[8].1, HUB[9].1];
     /// Architectures of GGUF files that are known here.
     pub(crate) const GGUF: &[&str] =
         &["llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3"];

@@ -302,10 +302,7 @@ impl Raw {
     }
 
     const fn has_layer_types(&self, family: Family) -> bool {
-        matches!(
-            family,
-            Family::Gemma2 | Family::Gemma3 | Family::Qwen2 | Family::Qwen2Moe | Family::Qwen3
-        )
+        matches!(family, Family::Gemma2 | Family::Gemma3 | Family::Qwen2 | Family::Qwen2Moe | Family::Qwen3)
     }
 
     fn listed(&self, types: &[String], layers: usize) -> Result<Vec<bool>, Error> {

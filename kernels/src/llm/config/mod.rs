@@ -7,9 +7,9 @@ mod scaling;
 mod write;
 
 pub(crate) use check::{even_share, positive, within};
-pub(crate) use scaling::{long_attention, yarn_attention};
 pub use family::Family;
 pub use scaling::RopeScaling;
+pub(crate) use scaling::{long_attention, yarn_attention};
 
 use crate::limits;
 use crate::ops::swiglu::Activation;
@@ -187,6 +187,8 @@ impl Config {
     /// [`Config::context`] where the length decides how far every position turns (dynamic scaling and LongRoPE).
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.rope_scaling.longest().map_or(self.context, |tokens| tokens.min(limits::CONTEXT).max(self.context))
+        self.rope_scaling
+            .longest()
+            .map_or(self.context, |tokens| tokens.min(limits::CONTEXT).max(self.context))
     }
 }

@@ -94,7 +94,10 @@ impl RopeScaling {
         };
         for list in lists {
             if list.len() != pairs {
-                return Err(bad(format!("{} rotary factors where {pairs} pairs of channels turn", list.len())));
+                return Err(bad(format!(
+                    "{} rotary factors where {pairs} pairs of channels turn",
+                    list.len()
+                )));
             }
             list.iter().try_for_each(|factor| positive("a rotary factor", *factor, MOST).map(drop))?;
         }

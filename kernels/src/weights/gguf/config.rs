@@ -86,7 +86,9 @@ impl Gguf {
     /// Some files of experts say nothing about the layers that none of them has.
     fn ff_width(&self, family: Family) -> Result<usize, Error> {
         match family {
-            Family::Qwen2Moe | Family::Qwen3Moe if self.own_number("feed_forward_length").unwrap_or(0) == 0 => {
+            Family::Qwen2Moe | Family::Qwen3Moe
+                if self.own_number("feed_forward_length").unwrap_or(0) == 0 =>
+            {
                 self.size_of("expert_feed_forward_length", limits::WIDTH)
             }
             _ => self.size_of("feed_forward_length", limits::WIDTH),
@@ -120,8 +122,10 @@ impl Gguf {
 
     /// The end of a text, and that of a turn in a conversation.
     fn eos(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> =
-            ["eos_token_id", "eot_token_id", "eom_token_id"].iter().filter_map(|name| self.id(name)).collect();
+        let mut ids: Vec<u32> = ["eos_token_id", "eot_token_id", "eom_token_id"]
+            .iter()
+            .filter_map(|name| self.id(name))
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -140,7 +144,8 @@ impl Gguf {
         if !config.family.is_gemma() {
             return Ok(config);
         }
-        let cap = |name: &str| self.own_float(name).map(|cap| positive(&self.own(name), cap, 1e9)).transpose();
+        let cap =
+            |name: &str| self.own_float(name).map(|cap| positive(&self.own(name), cap, 1e9)).transpose();
         let score_cap = match config.family {
             Family::Gemma2 => cap("attn_logit_softcapping")?,
             _ => None,
@@ -181,7 +186,8 @@ impl Gguf {
             _ => layers + 1,
         };
         let layers = (1..=layers).map(|layer| !layer.is_multiple_of(pattern)).collect();
-        let rope_theta = (family == Family::Gemma3).then(|| self.theta("rope.freq_base_swa", 1e4)).transpose()?;
+        let rope_theta =
+            (family == Family::Gemma3).then(|| self.theta("rope.freq_base_swa", 1e4)).transpose()?;
         Ok(Some(Window { rows, layers, rope_theta }))
     }
 

@@ -69,7 +69,8 @@ impl Metadata {
             Value::List(list) => {
                 let numbers = list.floats()?;
                 let first = *numbers.first()?;
-                let same = numbers.iter().all(|number| *number == first) && first >= 0.0 && first.fract() == 0.0;
+                let same =
+                    numbers.iter().all(|number| *number == first) && first >= 0.0 && first.fract() == 0.0;
                 same.then_some(first as u64)
             }
             _ => None,
@@ -136,7 +137,9 @@ impl Value {
             Kind::List => Self::List(List::read(reader)?),
             Kind::Flag => Self::Flag(reader.array::<1>()? != [0]),
             Kind::F32 | Kind::F64 => Self::Float(kind.float(reader.bytes(kind.bytes())?)),
-            Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => Self::Signed(kind.signed(reader.bytes(kind.bytes())?)),
+            Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
+                Self::Signed(kind.signed(reader.bytes(kind.bytes())?))
+            }
             Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => {
                 Self::Unsigned(kind.signed(reader.bytes(kind.bytes())?) as u64)
             }

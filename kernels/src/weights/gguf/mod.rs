@@ -120,8 +120,10 @@ impl Gguf {
                 let only = BTreeMap::from([(name.to_owned(), entry(tensor, &file))]);
                 let header = Header { tensors: only, file_bytes: self.file_bytes };
                 let most = limits::HEADS as u64;
-                let Some(count) = tensor.shape.first().filter(|n| tensor.shape.len() == 1 && **n <= most) else {
-                    let reason = format!("shape {:?}; one factor per pair of channels is expected", tensor.shape);
+                let Some(count) = tensor.shape.first().filter(|n| tensor.shape.len() == 1 && **n <= most)
+                else {
+                    let reason =
+                        format!("shape {:?}; one factor per pair of channels is expected", tensor.shape);
                     return Err(Error::Tensor { tensor: name.into(), reason });
                 };
                 header.range(name, &[*count as usize])
@@ -170,7 +172,8 @@ impl Gguf {
 
     fn add(&mut self, listed: Listed, alignment: u64) -> Result<(), Error> {
         let Listed { at, name, shape, kind, offset } = listed;
-        let failed = |reason: String| Error::Header { offset: at, reason: format!("tensor {name}: {reason}") };
+        let failed =
+            |reason: String| Error::Header { offset: at, reason: format!("tensor {name}: {reason}") };
         if !offset.is_multiple_of(alignment) {
             return Err(failed(format!("it lies at {offset}, no multiple of {alignment}")));
         }

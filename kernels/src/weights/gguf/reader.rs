@@ -29,7 +29,9 @@ impl<'a> Reader<'a> {
     pub fn bytes(&mut self, count: u64) -> Result<&'a [u8], Stop> {
         let end = self.offset().checked_add(count);
         let Some(end) = end.filter(|end| *end <= self.file_bytes) else {
-            return Err(self.damaged(format!("{count} bytes are announced, the file ends at {}", self.file_bytes)));
+            return Err(
+                self.damaged(format!("{count} bytes are announced, the file ends at {}", self.file_bytes))
+            );
         };
         if end > limits::HEADER_BYTES {
             let most = limits::HEADER_BYTES;
