@@ -86,19 +86,27 @@ fn a_token_costs_eight_launches_per_layer_and_one_small_readback() {
     assert_eq!(cost.bytes_written, 8);
 }
 
-/// Best of several, each of `times` products with one readback.
-fn best(times: u32, mut run: impl FnMut() -> Tensor<2>) -> Duration {
-    read(run());
-    let once = |_| {
-        let start = Instant::now();
-        let last = (0..times).map(|_| run()).last().expect("at least one");
-        read(last);
-        start.elapsed() / times
-    };
-    (0..5).map(once).min().expect("five")
+/// Mean time of `times` products, with one readback.
+fn time(times: u32, run: &dyn Fn() -> Tensor<2>) -> Duration {
+    let start = Instant::now();
+    let last = (0..times).map(|_| run()).last().expect("at least one");
+    read(last);
+    start.elapsed() / times
 }
 
-/// Ignored: a measurement, to be run alone. `cargo test … --test ops_gpu -- --ignored --nocapture gemv`
+/// The best of several rounds for each of `runs`; they take turns, so that a busy machine is unfair to all alike.
+fn best(runs: &[Box<dyn Fn() -> Tensor<2> + '_>]) -> Vec<Duration> {
+    runs.iter().for_each(|run| drop(read(run())));
+    let mut best = vec![Duration::MAX; runs.len()];
+    for _ in 0..8 {
+        for (best, run) in best.iter_mut().zip(runs) {
+            *best = time(4, run).min(*best);
+        }
+    }
+    best
+}
+
+/// A measurement, to be run alone: `cargo test … --test ops_gpu -- --ignored --nocapture gemv`
 #[test]
 #[ignore = "a measurement"]
 fn gemv_against_burns_matmul() {
@@ -107,20 +115,26 @@ fn gemv_against_burns_matmul() {
     for (rows, cols) in [(576, 576), (1536, 576), (1024, 1024), (2048, 2048), (576, 1536), (49_152, 576)] {
         let w = random.reals(rows * cols);
         let x = tensor(&random.reals(cols), [1, cols], &bench.device);
-        let stock = tensor(&w, [rows, cols], &bench.device).transpose();
-        let burn = best(3, || x.clone().matmul(stock.clone()));
+        let view = tensor(&w, [rows, cols], &bench.device).transpose();
         let straight = tensor(&w, [cols, rows], &bench.device);
-        let burn_straight = best(3, || x.clone().matmul(straight.clone()));
-        print!("{rows}×{cols}: burn {burn:.2?} as a view, {burn_straight:.2?} as [in, out];");
-        for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K] {
-            if !cols.is_multiple_of(format.block_len()) {
-                continue;
-            }
-            let bytes = random.blocks(format, rows * cols);
-            let packed = Packed::new(&bench.gpu, format, rows, cols, &bytes).expect("it fits");
-            let own = best(10, || packed.product(x.clone(), Finish::default()));
-            let ratio = burn.min(burn_straight).as_secs_f64() / own.as_secs_f64();
-            print!(" {format:?} {own:.2?} ({ratio:.1}×)");
+        let formats = [Format::F32, Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K];
+        let formats: Vec<Format> =
+            formats.into_iter().filter(|f| cols.is_multiple_of(f.block_len())).collect();
+        let x = &x;
+        let mut runs: Vec<Box<dyn Fn() -> Tensor<2> + '_>> = vec![
+            Box::new(|| x.clone().matmul(view.clone())),
+            Box::new(|| x.clone().matmul(straight.clone())),
+        ];
+        for format in &formats {
+            let bytes = random.blocks(*format, rows * cols);
+            let packed = Packed::new(&bench.gpu, *format, rows, cols, &bytes).expect("it fits");
+            runs.push(Box::new(move || packed.product(x.clone(), Finish::default())));
+        }
+        let times = best(&runs);
+        print!("{rows}×{cols}: burn {:.2?} as a view, {:.2?} as [in, out];", times[0], times[1]);
+        for (format, own) in formats.iter().zip(&times[2..]) {
+            let ratio = |burn: Duration| burn.as_secs_f64() / own.as_secs_f64();
+            print!(" {format:?} {own:.2?} ({:.1}×, {:.1}×)", ratio(times[0]), ratio(times[1]));
         }
         println!();
     }

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 /// What is added to the hidden states before they are normalised.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "made once per norm and taken apart at once")]
 pub enum Add {
     /// `[rows, width]`, as it is.
     Plain(Tensor<2>),

@@ -2,10 +2,14 @@
 
 use super::layout::{Layout, VECTOR};
 use super::{Packed, Piece};
+use crate::limits;
 use crate::ops::gpu::{Error, Gpu};
 use crate::quant::Format;
 use burn_cubecl::cubecl::bytes::Bytes;
 use burn_cubecl::cubecl::server::Handle;
+
+/// Rows of one piece. Source: 65,535 workgroups of at least four outputs each.
+const PIECE_ROWS: usize = 1 << 17;
 
 /// Takes the rows of a matrix in order.
 #[derive(Debug)]
@@ -19,7 +23,8 @@ impl Upload {
     /// Room for `rows` rows of `cols` weights.
     ///
     /// # Errors
-    /// If the format has no kernel or a row is not whole blocks.
+    /// If the format has no kernel, a row is not whole blocks, or there are more rows or columns than
+    /// [`limits`] allow.
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize) -> Result<Self, Error> {
         Self::split(gpu, format, rows, cols, gpu.binding_limit())
     }
@@ -29,8 +34,14 @@ impl Upload {
     /// # Errors
     /// As [`new`](Self::new), and if a single row is larger than that.
     pub fn split(gpu: &Gpu, format: Format, rows: usize, cols: usize, limit: usize) -> Result<Self, Error> {
+        if cols > limits::WIDTH || rows > limits::VOCABULARY {
+            let found = format!("a matrix of {rows}×{cols}");
+            return Err(Error::Unsupported(format!(
+                "{found} is larger than any model's; the file is damaged"
+            )));
+        }
         let layout = Layout::of(format, cols)?;
-        let most = limit / layout.row_bytes();
+        let most = (limit / layout.row_bytes()).min(PIECE_ROWS);
         if most == 0 || rows == 0 {
             let expected = limit;
             return Err(Error::Size {
