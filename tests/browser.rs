@@ -136,7 +136,9 @@ async fn shot(window: &Window, room: &str, name: &str) -> Result<()> {
     match std::env::var_os("MANYHANDS_SHOTS") {
         Some(folder) => {
             // What was announced has been read by now.
-            window.script("document.querySelectorAll('.notice button').forEach(button => button.click())").await?;
+            window
+                .script("document.querySelectorAll('.notice button').forEach(button => button.click())")
+                .await?;
             window.screenshot(&PathBuf::from(folder).join(format!("{room}-{name}.png"))).await
         }
         None => Ok(()),

@@ -41,7 +41,7 @@ impl Pipeline {
         let load = |edge: &[usize]| {
             let (layers, read) =
                 (Layers::new(edge[0], edge[1]), async |range: &_| checkpoint.read(range).await);
-            block_on(Stage::load(&checkpoint.config, &checkpoint.header, layers, opened, read)).unwrap()
+            block_on(Stage::load(&checkpoint.config, &checkpoint.header, layers, opened, true, read)).unwrap()
         };
         Self(edges.windows(2).map(load).collect())
     }
@@ -201,7 +201,7 @@ fn shards_match() {
         weights::Files::read(&files, &range.file, range.range.clone()).await
     };
     let layers = Layers::new(0, read.config.layers);
-    let sharded = block_on(Stage::load(&read.config, &read.header, layers, &opened, fetch)).unwrap();
+    let sharded = block_on(Stage::load(&read.config, &read.header, layers, &opened, true, fetch)).unwrap();
     let tokens = [3, 9, 27, 50, 60];
     let whole = Pipeline::load(&Checkpoint::of(&config, single.clone()), &opened, &[]).logits(&tokens, None);
     assert_eq!(block_on(sharded.pass(Input::Tokens(&tokens), None)).unwrap(), StageOut::Logits(whole));

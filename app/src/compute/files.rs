@@ -20,10 +20,23 @@ pub trait Files {
     async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String>;
 }
 
+/// The same files as `kernels` reads them.
+pub struct Checked<'a, F: ?Sized>(pub &'a F);
+
+impl<F: Files + ?Sized> kernels::weights::Files for Checked<'_, F> {
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        self.0.length(name).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        self.0.range(name, range).await
+    }
+}
+
 /// Reads one file front to back in blocks, keeping the latest block.
 pub struct Reader<'a, F: ?Sized> {
     files: &'a F,
-    name: &'a str,
+    name: String,
     length: u64,
     start: u64,
     block: Vec<u8>,
@@ -31,9 +44,9 @@ pub struct Reader<'a, F: ?Sized> {
 
 impl<'a, F: Files + ?Sized> Reader<'a, F> {
     /// A reader of the file `name`.
-    pub async fn open(files: &'a F, name: &'a str) -> Result<Self, String> {
+    pub async fn open(files: &'a F, name: &str) -> Result<Self, String> {
         let length = files.length(name).await?;
-        Ok(Self { files, name, length, start: 0, block: Vec::new() })
+        Ok(Self { files, name: name.to_owned(), length, start: 0, block: Vec::new() })
     }
 
     /// The file's length in bytes.
@@ -52,7 +65,7 @@ impl<'a, F: Files + ?Sized> Reader<'a, F> {
         let held = self.start..self.start + self.block.len() as u64;
         if range.start < held.start || range.end > held.end {
             let end = range.end.max((range.start + BLOCK_BYTES).min(self.length));
-            self.block = self.files.range(self.name, range.start..end).await?;
+            self.block = self.files.range(&self.name, range.start..end).await?;
             self.start = range.start;
         }
         let from = usize::try_from(range.start - self.start).unwrap_or(usize::MAX);
@@ -70,6 +83,15 @@ pub struct Folder(pub std::path::PathBuf);
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Folder {
+    /// The folder of the model `source`: `source` itself, or the folder that holds that GGUF file.
+    #[must_use]
+    pub fn of(source: &str) -> Self {
+        let path = std::path::Path::new(source);
+        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let parent = path.parent().unwrap_or(std::path::Path::new(""));
+        Self(if gguf { parent.to_path_buf() } else { path.to_path_buf() })
+    }
+
     fn open(&self, name: &str) -> Result<(std::fs::File, u64), String> {
         let path = self.0.join(name);
         let open = || {
@@ -117,6 +139,17 @@ impl Files for Folder {
 /// Files below a URL that ends with a slash, fetched in a Web Worker.
 #[cfg(target_arch = "wasm32")]
 pub struct Remote(pub String);
+
+#[cfg(target_arch = "wasm32")]
+impl Remote {
+    /// What lies beside the model `source`: below it, or beside that GGUF file.
+    #[must_use]
+    pub fn of(source: &str) -> Self {
+        let gguf = source.to_ascii_lowercase().ends_with(".gguf");
+        let folder = if gguf { source.rfind('/').map_or(source, |at| &source[..=at]) } else { source };
+        Self(folder.to_owned())
+    }
+}
 
 #[cfg(target_arch = "wasm32")]
 mod remote {

@@ -8,6 +8,8 @@
 //! (a lost GPU, a trap), `restart.rs` says whether and on which device to start it again.
 
 #[cfg(feature = "compute")]
+pub mod bench;
+#[cfg(feature = "compute")]
 pub mod files;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;

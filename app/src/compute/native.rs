@@ -67,7 +67,7 @@ fn spawn(
         let send = |report| {
             let _ = outgoing.unbounded_send(Message::Report(report));
         };
-        let files = |source: &str| Folder(source.into());
+        let files = |source: &str| Folder::of(source);
         let run = || futures::executor::block_on(worker::run(incoming, files, send));
         let cause = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(None) => return,

@@ -26,7 +26,7 @@ pub fn main() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     wasm_bindgen_futures::spawn_local(async {
-        let files = |source: &str| Remote(source.to_owned());
+        let files = |source: &str| Remote::of(source);
         if let Some(cause) = worker::run(incoming, files, report).await {
             post(&cause.into());
         }

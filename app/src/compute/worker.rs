@@ -1,6 +1,6 @@
 //! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time.
 
-mod model;
+pub(crate) mod model;
 mod text;
 
 use super::files::Files;

@@ -31,6 +31,9 @@ pub struct Options {
     /// Feed one token at a time through the cache.
     #[arg(long)]
     step: bool,
+    /// On the CPU, round activations to 8 bits where weights are quantised, as rooms and `bench` do.
+    #[arg(long)]
+    rounded: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,8 +50,14 @@ pub async fn run(options: Options) -> Result<()> {
         None => Checkpoint::of_folder(&folder).await?,
     };
     let opened = options.open().await?;
-    let pipeline =
-        Pipeline::load(&checkpoint, &folder, &options.ranges(checkpoint.config.layers)?, &opened).await?;
+    let pipeline = Pipeline::load(
+        &checkpoint,
+        &folder,
+        &options.ranges(checkpoint.config.layers)?,
+        &opened,
+        !options.rounded,
+    )
+    .await?;
     let mut logits = Vec::new();
     for sequence in &ids.sequences {
         logits.extend(pipeline.logits(sequence, options.step).await?);
@@ -126,11 +135,14 @@ impl Pipeline {
         folder: &Folder,
         ranges: &[Layers],
         opened: &Opened,
+        exact: bool,
     ) -> Result<Self> {
         let mut stages = Vec::new();
         for layers in ranges {
             let read = async |range: &ByteRange| folder.read(&range.file, range.range.clone()).await;
-            stages.push(Stage::load(&checkpoint.config, &checkpoint.header, *layers, opened, read).await?);
+            stages.push(
+                Stage::load(&checkpoint.config, &checkpoint.header, *layers, opened, exact, read).await?,
+            );
         }
         Ok(Self(stages))
     }

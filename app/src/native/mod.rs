@@ -1,8 +1,10 @@
 //! The native faces: a headless peer, and a story in the terminal.
 
+mod bench;
 mod eval;
 mod generate;
 mod peer;
+mod tokenize;
 
 use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
@@ -32,13 +34,17 @@ enum Command {
     Eval(eval::Options),
     /// Write a story: alone on this machine, or with a room.
     Generate(generate::Options),
+    /// Turn text into token ids, a line of them for each line read.
+    Tokenize(tokenize::Options),
+    /// Measure how fast this machine reads and writes with a model.
+    Bench(bench::Options),
 }
 
 /// What every command takes.
 #[derive(Args)]
 pub struct Common {
-    /// Folder with config.json, tokenizer.json and model.safetensors.
-    #[arg(long, value_name = "DIR")]
+    /// Folder with config.json, tokenizer.json and model.safetensors (or shards with their index), or a GGUF file.
+    #[arg(long, value_name = "DIR|FILE.gguf")]
     model: Option<PathBuf>,
     /// Stay on the CPU even if there is a GPU.
     #[arg(long)]
@@ -76,6 +82,8 @@ pub fn main() -> Result<()> {
             Command::Peer(options) => peer::run(options).await,
             Command::Eval(options) => eval::run(options).await,
             Command::Generate(options) => generate::run(options).await,
+            Command::Tokenize(options) => tokenize::run(&options).await,
+            Command::Bench(options) => bench::run(&options).await,
         }
     })
 }
@@ -98,9 +106,9 @@ impl Common {
 
     fn model(&self) -> Result<PathBuf> {
         if let Some(folder) = &self.model {
-            if !folder.join("config.json").is_file() {
+            if !folder.is_file() && !folder.join("config.json").is_file() {
                 bail!(
-                    "{} holds no config.json; --model takes a folder in the Hugging Face layout",
+                    "{} is no GGUF file and holds no config.json; --model takes a folder in the Hugging Face layout, or such a file",
                     folder.display()
                 );
             }

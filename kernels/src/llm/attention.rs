@@ -182,7 +182,7 @@ impl Attention {
         let (Some(table), Some(places)) = (outlook.rotation.table().cloned(), &pass.places) else {
             return self.mix(qkv, pass, Some(slot));
         };
-        let Ok(held) = slot.buffers(gpu, pass.at + count, kv_heads, head_dim) else {
+        let Ok(held) = slot.buffers(gpu, pass.at + count, table.dims()[0], kv_heads, head_dim) else {
             return self.mix(qkv, pass, Some(slot));
         };
         let norm = self.query_norm.as_ref().zip(self.key_norm.as_ref()).map(|(query, key)| HeadNorm {
@@ -249,7 +249,13 @@ impl Pass {
             }
             _ => None,
         };
-        Self { at, tier, places, global: outlook(false), local: config.window.is_some().then(|| outlook(true)) }
+        Self {
+            at,
+            tier,
+            places,
+            global: outlook(false),
+            local: config.window.is_some().then(|| outlook(true)),
+        }
     }
 
     fn outlook(&self, local: bool) -> &Outlook {

@@ -94,7 +94,7 @@ impl Slot {
         slices
     }
 
-    /// Buffers with room for `rows` rows.
+    /// Buffers with room for `rows` rows, and never for more than `most`.
     ///
     /// # Errors
     /// If the device has no kernel for such a cache, or cannot hold it.
@@ -102,15 +102,16 @@ impl Slot {
         &mut self,
         device: &Gpu,
         rows: usize,
+        most: usize,
         kv_heads: usize,
         head_dim: usize,
     ) -> Result<&mut gpu::Cache, GpuError> {
-        let capacity = rows.next_multiple_of(CACHE_BLOCK);
+        let capacity = rows.next_multiple_of(CACHE_BLOCK).min(most);
         let shape = gpu::CacheShape { slots: 1, kv_heads, capacity, head_dim, half: false };
         match self {
             Self::Gpu(held) if held.shape().capacity >= rows => {}
             // Twice as much, so that a long answer is not copied again and again.
-            Self::Gpu(held) => *held = held.grown(capacity.max(2 * held.shape().capacity))?,
+            Self::Gpu(held) => *held = held.grown(capacity.max(2 * held.shape().capacity).min(most))?,
             _ => *self = Self::Gpu(gpu::Cache::new(device, shape)?),
         }
         let Self::Gpu(held) = self else { unreachable!("it was made just now") };

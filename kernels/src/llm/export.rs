@@ -123,7 +123,9 @@ impl Export {
 
 /// Blocks on a GPU are not read back: nobody trains them.
 fn here(rows: Option<Tensor<2>>) -> Result<Tensor<2>, Error> {
-    rows.ok_or_else(|| Error::Device("weights in blocks cannot be exported from a GPU; load them on the CPU".into()))
+    rows.ok_or_else(|| {
+        Error::Device("weights in blocks cannot be exported from a GPU; load them on the CPU".into())
+    })
 }
 
 /// The only way of reading a tensor that a browser allows.

@@ -44,7 +44,7 @@ impl Model {
         // Everything is checked before the first byte is asked for.
         ranges(self.config(), header, layers)?;
         let config = &self.config().clone();
-        let mut loader = Loader { config, header, device, source };
+        let mut loader = Loader { config, header, device, source, exact: self.exact };
         if layers.start == 0 && self.embedding.is_none() {
             // The head of a tied model is the same matrix.
             let held = self.head.as_ref().filter(|_| config.tied).and_then(Product::matrix).cloned();
@@ -75,6 +75,7 @@ struct Loader<'a, S> {
     header: &'a Header,
     device: &'a Device,
     source: S,
+    exact: bool,
 }
 
 impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
@@ -151,7 +152,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
                 let rows = self.rows(&piece).await?;
                 filling.push(rows.format, rows.rows, &rows.bytes).map_err(failed)?;
             }
-            return filling.finish(None).map(Embedding::new).map_err(failed);
+            return filling.finish(None, self.exact).map(Embedding::new).map_err(failed);
         }
         let values = self.values(needed).await?;
         let data = TensorData::new(values, [needed.shape[0], needed.shape[1]]);
@@ -177,7 +178,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
             bias.extend(self.values(needed).await?);
         }
         let failed = |reason| Error::Tensor { tensor: names.weights[0].name.clone(), reason };
-        builder.finish((!bias.is_empty()).then_some(bias), self.device).map_err(failed)
+        builder.finish((!bias.is_empty()).then_some(bias), self.exact, self.device).map_err(failed)
     }
 
     async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {

@@ -19,10 +19,10 @@ mod rope;
 mod sampling;
 mod stage;
 
+pub use crate::ops::swiglu::Activation;
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::Cache;
-pub use crate::ops::swiglu::Activation;
 pub use config::{Bias, Config, Experts, Family, RopeScaling, Window};
 pub use embedding::Embedding;
 pub use experts::{Mixture, SharedExpert};

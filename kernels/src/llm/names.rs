@@ -91,11 +91,6 @@ impl ProductNames {
         self.weights.iter().map(|part| part.shape[1]).next().unwrap_or(0)
     }
 
-    /// Rows of all parts together.
-    pub fn output(&self) -> usize {
-        self.weights.iter().map(|part| part.shape[0]).sum()
-    }
-
     fn into_all(self) -> impl Iterator<Item = Needed> {
         self.weights.into_iter().chain(self.biases)
     }

@@ -28,7 +28,8 @@ impl Product {
     #[must_use]
     pub fn random(input: usize, output: usize, std: f64, device: &Device) -> Self {
         let initializer = Initializer::Normal { mean: 0.0, std };
-        let dense = LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device);
+        let dense =
+            LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device);
         Self { dense: Some(dense), matrix: None }
     }
 
@@ -148,7 +149,9 @@ impl Builder {
             Self::Dense { input, output, weight, filled } => {
                 if rows.cols != *input || *filled + rows.rows > *output {
                     let (count, cols) = (rows.rows, rows.cols);
-                    return Err(format!("{count} rows of {cols} do not fit a product of {input} with {output}"));
+                    return Err(format!(
+                        "{count} rows of {cols} do not fit a product of {input} with {output}"
+                    ));
                 }
                 turn(&rows.to_f32()?, *input, &mut weight[*filled..], *output);
                 *filled += rows.rows;
@@ -157,18 +160,20 @@ impl Builder {
         }
     }
 
-    /// The product, on `device`.
+    /// The product, on `device`; `exact` as in [`Filling::finish`].
     ///
     /// # Errors
     /// In words, if rows are missing or hold a scale that is no number.
-    pub fn finish(self, bias: Option<Vec<f32>>, device: &Device) -> Result<Product, String> {
+    pub fn finish(self, bias: Option<Vec<f32>>, exact: bool, device: &Device) -> Result<Product, String> {
         let bias = bias.map(|bias| {
             let outputs = bias.len();
             place::<1>(TensorData::new(bias, [outputs]), device)
         });
         match self {
-            Self::Blocks(filling) => filling.finish(bias).map(Product::new),
-            Self::Dense { output, filled, .. } if filled != output => Err(format!("{filled} of {output} rows arrived")),
+            Self::Blocks(filling) => filling.finish(bias, exact).map(Product::new),
+            Self::Dense { output, filled, .. } if filled != output => {
+                Err(format!("{filled} of {output} rows arrived"))
+            }
             Self::Dense { input, output, weight, .. } => {
                 let weight = param(place(TensorData::new(weight, [input, output]), device));
                 Ok(Product { dense: Some(Linear { weight, bias: bias.map(param) }), matrix: None })

@@ -25,7 +25,7 @@ pub enum StageOut {
 }
 
 impl Stage {
-    /// Loads `layers`.
+    /// Loads `layers`; `exact` as in [`Model::exact`].
     ///
     /// # Errors
     /// As [`Model::load`].
@@ -34,12 +34,13 @@ impl Stage {
         header: &Header,
         layers: Layers,
         opened: &Opened,
+        exact: bool,
         source: S,
     ) -> Result<Self, Error>
     where
         S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
     {
-        let mut model = Model::empty(config, &opened.device);
+        let mut model = Model::empty(config, &opened.device).exact(exact);
         model.load(layers, header, &opened.device, source).await?;
         Ok(Self { model, layers, opened: opened.clone() })
     }

@@ -15,7 +15,7 @@ use super::schedule::{Length, Schedule};
 use super::vocabulary::{BEGIN_ID, END_ID, learn};
 use super::{Grammar, TrainError};
 use crate::device::Opened;
-use crate::llm::{Config, Layers, Model, RopeScaling, read_back};
+use crate::llm::{Config, Embedding, Layers, Model, RopeScaling, read_back};
 use crate::tokenizer::Tokenizer;
 
 /// Tokens in the vocabulary.

@@ -1,15 +1,13 @@
 //! A model's files and the engine that runs some of its layers.
 
-use crate::compute::files::{Files, Reader};
+use crate::compute::files::{Checked, Files, Reader};
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
 use kernels::llm::Config;
-use kernels::tokenizer::Tokenizer;
-use kernels::weights::{ByteRange, Header};
-
-const WEIGHTS: &str = "model.safetensors";
+use kernels::tokenizer::{Tokenizer, TokenizerConfig};
+use kernels::weights::{ByteRange, Checkpoint};
 
 /// The engine, where its weights come from, and what the room calls it.
 pub struct Model<F> {
@@ -21,15 +19,27 @@ pub struct Model<F> {
 }
 
 impl<F: Files> Model<F> {
-    /// Reads the descriptions of the model below `source`; no weights yet.
+    /// Reads the descriptions of the model `source`, a folder or a GGUF file in one; no weights yet.
     pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Tokenizer), String> {
-        let config_json = files.whole("config.json").await?;
-        let tokenizer_json = files.whole("tokenizer.json").await?;
-        let config = Config::from_json(&config_json).map_err(|error| error.to_string())?;
-        let tokenizer =
-            Tokenizer::from_json(&tokenizer_json, config.bos).map_err(|error| error.to_string())?;
-        let (head, header) = read_header(&files).await?;
-        let id = kernels::ModelId::of_header(&config_json, &tokenizer_json, &head, &header);
+        let plain = |error: kernels::Error| error.to_string();
+        let (checkpoint, tokenizer, words) = match gguf_name(source) {
+            Some(name) => {
+                let checkpoint = Checkpoint::of_gguf(&Checked(&files), name).await.map_err(plain)?;
+                let tokenizer = tokenizer_of_gguf(&checkpoint)?;
+                (checkpoint, tokenizer, Vec::new())
+            }
+            None => {
+                let checkpoint = Checkpoint::of_folder(&Checked(&files)).await.map_err(plain)?;
+                let json = files.whole("tokenizer.json").await?;
+                let tokenizer = Tokenizer::from_json(&json, checkpoint.config.bos).map_err(plain)?;
+                (checkpoint, with_config(tokenizer, &files).await, json)
+            }
+        };
+        let Checkpoint { mut config, header, description, head, .. } = checkpoint;
+        let ends =
+            tokenizer.ends().iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
+        config.eos.extend(ends);
+        let id = kernels::ModelId::of_header(&description, &words, &head, &header);
         let spec = spec(source, &config, ModelId(id.0));
         Ok((Self { engine: Engine::new(opened, &config, header), files, spec, held: Vec::new() }, tokenizer))
     }
@@ -41,6 +51,11 @@ impl<F: Files> Model<F> {
         let speed =
             Speed { layer_micros: pace.token_micros, prefill_micros: pace.pass_micros, ..Speed::default() };
         Ok(Offer { model: self.spec.clone(), speed })
+    }
+
+    /// What the room calls it.
+    pub const fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 
     /// What this device is.
@@ -67,9 +82,14 @@ impl<F: Files> Model<F> {
         let layers = part.layers;
         let ranges = self.engine.ranges(range(layers)).map_err(|error| error.to_string())?;
         let total: u64 = ranges.iter().map(length).sum();
-        let mut reader = Reader::open(&self.files, WEIGHTS).await?;
+        // Ranges of one file follow each other.
+        let mut reader: Option<(std::sync::Arc<str>, Reader<'_, F>)> = None;
         let mut done = 0;
         let source = async |range: &ByteRange| {
+            if reader.as_ref().is_none_or(|(name, _)| *name != range.file) {
+                reader = Some((range.file.clone(), Reader::open(&self.files, &range.file).await?));
+            }
+            let Some((_, reader)) = &mut reader else { return Err("no file".into()) };
             let bytes = reader.read(range.range.clone()).await?;
             done += length(range);
             progress(done, total);
@@ -101,13 +121,24 @@ const fn length(range: &ByteRange) -> u64 {
     range.range.end - range.range.start
 }
 
-async fn read_header<F: Files>(files: &F) -> Result<(Vec<u8>, Header), String> {
-    let mut reader = Reader::open(files, WEIGHTS).await?;
-    let prefix = reader.read(0..reader.length().min(8)).await?;
-    let size = Header::size(&prefix).map_err(|error| error.to_string())?;
-    let head = reader.read(0..size).await?;
-    let header = Header::parse(&head, reader.length()).map_err(|error| error.to_string())?;
-    Ok((head, header))
+/// The file's name, if `source` is one GGUF file.
+fn gguf_name(source: &str) -> Option<&str> {
+    let name = source.rsplit(['/', '\\']).next()?;
+    name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
+}
+
+fn tokenizer_of_gguf(checkpoint: &Checkpoint) -> Result<Tokenizer, String> {
+    let vocabulary = checkpoint.metadata.as_ref().ok_or("a GGUF file without metadata")?.vocabulary();
+    vocabulary.and_then(|vocabulary| Tokenizer::from_gguf(&vocabulary)).map_err(|error| error.to_string())
+}
+
+/// What `tokenizer_config.json` adds, where there is one that can be read.
+async fn with_config(tokenizer: Tokenizer, files: &impl Files) -> Tokenizer {
+    let json = files.whole("tokenizer_config.json").await.ok();
+    match json.and_then(|json| TokenizerConfig::from_json(&json).ok()) {
+        Some(config) => tokenizer.with_config(&config),
+        None => tokenizer,
+    }
 }
 
 fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {

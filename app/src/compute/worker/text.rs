@@ -45,7 +45,7 @@ impl Texts {
 }
 
 /// The settings as the engine takes them.
-pub const fn to_kernels(settings: Sampling) -> kernels::llm::Sampling {
+pub fn to_kernels(settings: Sampling) -> kernels::llm::Sampling {
     let Sampling { temperature, top_p, seed } = settings;
     kernels::llm::Sampling { temperature, top_p, seed, ..kernels::llm::Sampling::greedy() }
 }

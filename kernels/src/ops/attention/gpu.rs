@@ -176,7 +176,7 @@ impl Cache {
 
 /// How four channels are stored and loaded.
 pub(crate) const CACHE: &str = include_str!("gpu/cache.wgsl");
-/// Invocations of a workgroup, and positions of a tile. Source: measured; 64 and 256 were slower.
+/// Invocations of a workgroup, and positions of a tile. Source: guess.
 const THREADS: usize = 128;
 /// Rows of a prompt that share the keys they read. Source: guess.
 const SHARED: usize = 4;

@@ -187,7 +187,7 @@ fn sized<const D: usize>(fits: bool, tensor: Tensor<D>) -> Handle {
     buffer(tensor)
 }
 
-/// Invocations of a workgroup. Source: measured on a software adapter and a GPU; 128 and 256 were no faster.
+/// Invocations of a workgroup. Source: guess; on a software adapter 128 and 256 were no faster.
 const THREADS: usize = 64;
 
 /// How a workgroup is cut.

@@ -16,6 +16,7 @@ pub struct Matrix {
     inputs: usize,
     held: Held,
     bias: Option<Tensor<1>>,
+    exact: bool,
 }
 
 /// Where it lies. Clones are the same memory.
@@ -56,7 +57,9 @@ impl Filling {
         let outputs = joined.iter().map(|(_, rows)| rows).sum();
         let runs = match tier {
             Tier::Stock => return None,
-            Tier::Cpu => Runs::Cpu(joined.into_iter().map(|(format, rows)| (format, rows, Vec::new())).collect()),
+            Tier::Cpu => {
+                Runs::Cpu(joined.into_iter().map(|(format, rows)| (format, rows, Vec::new())).collect())
+            }
             Tier::Gpu(gpu) => {
                 let upload = |(format, rows)| {
                     // What has no kernel of its own is kept as floats.
@@ -111,11 +114,11 @@ impl Filling {
         Err(format!("{} rows for a matrix of {}", self.filled, self.outputs))
     }
 
-    /// The matrix.
+    /// The matrix. `exact`: on the CPU too, activations are not rounded to 8 bits where weights are quantised.
     ///
     /// # Errors
     /// In words, if rows are missing, or a block holds a scale that is no number.
-    pub fn finish(self, bias: Option<Tensor<1>>) -> Result<Matrix, String> {
+    pub fn finish(self, bias: Option<Tensor<1>>, exact: bool) -> Result<Matrix, String> {
         let Self { outputs, inputs, filled, runs } = self;
         if filled != outputs {
             return Err(format!("{filled} of {outputs} rows arrived"));
@@ -131,7 +134,7 @@ impl Filling {
                 Held::Gpu(packed.map_err(|error| error.to_string())?)
             }
         };
-        Ok(Matrix { outputs, inputs, held, bias })
+        Ok(Matrix { outputs, inputs, held, bias, exact })
     }
 }
 
@@ -169,7 +172,9 @@ impl Matrix {
     pub fn bytes(&self) -> usize {
         match &self.held {
             Held::Cpu(parts) => parts.iter().map(|part| part.bytes().len()).sum(),
-            Held::Gpu(parts) => parts.iter().map(|part| part.format().row_bytes(part.cols()).unwrap_or(0) * part.rows()).sum(),
+            Held::Gpu(parts) => {
+                parts.iter().map(|part| part.format().row_bytes(part.cols()).unwrap_or(0) * part.rows()).sum()
+            }
         }
     }
 
@@ -183,7 +188,7 @@ impl Matrix {
         let shape = widened(x.dims(), self.outputs);
         match &self.held {
             Held::Cpu(parts) => {
-                let mut out = multiply(parts, &floats(x), self.inputs, self.outputs);
+                let mut out = self.multiply(parts, &floats(x));
                 if let Some(bias) = &self.bias {
                     let bias = floats(bias.clone());
                     out.chunks_exact_mut(bias.len()).for_each(|row| add(row, &bias));
@@ -266,6 +271,34 @@ impl Matrix {
         Some(Tensor::from_data(data, &burn::tensor::Device::flex()))
     }
 
+    /// The product with each run of rows, side by side.
+    fn multiply(&self, parts: &[cpu::Packed], x: &[f32]) -> Vec<f32> {
+        thread_local! {
+            static SCRATCH: RefCell<cpu::Scratch> = RefCell::default();
+        }
+        let (count, outputs) = (x.len() / self.inputs, self.outputs);
+        let mut out = vec![0.0; count * outputs];
+        let one = |part: &cpu::Packed, out: &mut [f32], scratch: &mut cpu::Scratch| match self.exact {
+            true => part.matmul_exact(x, count, out, scratch),
+            false => part.matmul(x, count, out, scratch),
+        };
+        SCRATCH.with_borrow_mut(|scratch| {
+            if let [only] = parts {
+                return one(only, &mut out, scratch);
+            }
+            let mut first = 0;
+            for part in parts {
+                let mut some = vec![0.0; count * part.rows()];
+                one(part, &mut some, scratch);
+                for (row, some) in out.chunks_exact_mut(outputs).zip(some.chunks_exact(part.rows())) {
+                    row[first..first + part.rows()].copy_from_slice(some);
+                }
+                first += part.rows();
+            }
+        });
+        out
+    }
+
     /// One row of a matrix on the CPU.
     fn row(&self, mut row: usize, out: &mut [f32]) {
         let Held::Cpu(parts) = &self.held else { return };
@@ -276,30 +309,6 @@ impl Matrix {
             row -= part.rows();
         }
     }
-}
-
-/// The product with each run of rows, side by side.
-fn multiply(parts: &[cpu::Packed], x: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
-    thread_local! {
-        static SCRATCH: RefCell<cpu::Scratch> = RefCell::default();
-    }
-    let count = x.len() / inputs;
-    let mut out = vec![0.0; count * outputs];
-    SCRATCH.with_borrow_mut(|scratch| {
-        if let [only] = parts {
-            return only.matmul(x, count, &mut out, scratch);
-        }
-        let mut first = 0;
-        for part in parts {
-            let mut some = vec![0.0; count * part.rows()];
-            part.matmul(x, count, &mut some, scratch);
-            for (row, some) in out.chunks_exact_mut(outputs).zip(some.chunks_exact(part.rows())) {
-                row[first..first + part.rows()].copy_from_slice(some);
-            }
-            first += part.rows();
-        }
-    });
-    out
 }
 
 fn add(to: &mut [f32], from: &[f32]) {

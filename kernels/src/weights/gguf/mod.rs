@@ -7,6 +7,7 @@ mod config;
 mod metadata;
 mod names;
 mod reader;
+mod vocabulary;
 
 pub use metadata::{List, Metadata, Value};
 

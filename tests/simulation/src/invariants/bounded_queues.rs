@@ -32,7 +32,7 @@ mod tests {
             check(&sizes, 0)
         };
         assert!(one_more(|s| s.open_jobs = limits::JOBS_PER_ROOM + 1).is_err());
-        assert!(one_more(|s| s.stage.window = limits::REPLAY_WINDOW + 1).is_err());
+        assert!(one_more(|s| s.stage.window = limits::WINDOW + 1).is_err());
         assert!(one_more(|s| s.stage.sessions = limits::SESSIONS + 1).is_err());
         assert!(one_more(|s| s.peers = limits::PEERS).is_ok());
     }

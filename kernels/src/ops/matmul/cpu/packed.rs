@@ -149,6 +149,19 @@ impl Packed {
         }
     }
 
+    /// `out = x · Wᵀ` with `x` as it is, never rounded to 8 bits: slow, for comparing with other programs.
+    ///
+    /// # Shapes
+    /// As [`Self::matmul`].
+    ///
+    /// # Panics
+    /// As [`Self::matmul`].
+    pub fn matmul_exact(&self, x: &[f32], n: usize, out: &mut [f32], scratch: &mut Scratch) {
+        assert_eq!(x.len(), n * self.cols, "x must be [{n}, {}]", self.cols);
+        assert_eq!(out.len(), n * self.rows, "out must be [{n}, {}]", self.rows);
+        self.matmul_decoded(x, out, &mut scratch.decoded);
+    }
+
     /// Formats without a kernel: a row of weights is dequantised, then multiplied with all activations.
     fn matmul_decoded(&self, x: &[f32], out: &mut [f32], decoded: &mut Vec<f32>) {
         decoded.resize(self.cols, 0.0);

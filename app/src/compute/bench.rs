@@ -1,0 +1,148 @@
+//! How fast a model is on this device: the same engine that a room uses, without the room.
+
+use super::files::Files;
+use super::worker::model::{Model, range};
+use coordinator::io::Part;
+use coordinator::{Epoch, JobId, Layers, Lease, PeerId};
+use kernels::device::{self, Kind, Prefer};
+use kernels::engine::{Input, Step, StepOut};
+use kernels::llm::Sampling;
+use serde::Serialize;
+use web_time::Instant;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Tokens of the prompt.
+    pub prefill: usize,
+    /// Tokens that are written after it, one at a time.
+    pub decode: usize,
+    /// How often.
+    pub runs: usize,
+    /// WebGPU, which has to be there then, or the CPU.
+    pub gpu: bool,
+}
+
+/// What was measured; the best of the runs counts, the others say how sure that is.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// The model, as it was named.
+    pub model: String,
+    /// `cpu` or `gpu`.
+    pub device: &'static str,
+    /// The device, as it names itself.
+    pub adapter: String,
+    /// Threads that computed.
+    pub threads: usize,
+    /// Bytes of the model's weights.
+    pub weight_bytes: u64,
+    /// Milliseconds until the weights were ready.
+    pub load_ms: f64,
+    /// Tokens of the prompt.
+    pub prefill: usize,
+    /// Tokens written.
+    pub decode: usize,
+    /// Tokens of the prompt a second, run by run.
+    pub prefill_per_s: Vec<f64>,
+    /// Tokens written a second, run by run.
+    pub decode_per_s: Vec<f64>,
+    /// The best of the runs.
+    pub best_prefill_per_s: f64,
+    /// The best of the runs.
+    pub best_decode_per_s: f64,
+}
+
+/// Loads the model `source` and runs it.
+///
+/// # Errors
+/// In plain words: the device or the model that is not there, or sizes beyond the model's context.
+pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures, String> {
+    if wish.prefill == 0 || wish.decode == 0 || wish.runs == 0 {
+        return Err("prefill, decode and runs have to be 1 at least".into());
+    }
+    let opened = device::open(if wish.gpu { Prefer::Gpu } else { Prefer::Cpu }).await;
+    if wish.gpu && opened.kind != Kind::Gpu {
+        // Figures of another device would be compared with the wrong thing.
+        return Err(opened.notice.unwrap_or_default());
+    }
+    let (adapter, began) = (opened.adapter.clone(), Instant::now());
+    let (mut model, _) = Model::open(source, files, opened).await?;
+    let all = Layers { start: 0, end: model.spec().layers };
+    let (id, spec) = (model.spec().id, model.spec().clone());
+    model.load(Part { model: id, layers: all }, |_, _| ()).await?;
+    let load_ms = began.elapsed().as_secs_f64() * 1e3;
+    if wish.prefill + wish.decode > spec.context as usize {
+        return Err(format!("the model's context is {} tokens", spec.context));
+    }
+    let (mut prefill_per_s, mut decode_per_s) = (Vec::new(), Vec::new());
+    // The first run compiles shaders and fills caches: it does not count.
+    for number in 0..=wish.runs {
+        let (prefill, decode) = once(&mut model, all, wish, number as u32).await?;
+        if number > 0 {
+            prefill_per_s.push(wish.prefill as f64 / prefill);
+            decode_per_s.push(wish.decode as f64 / decode);
+        }
+    }
+    let best = |all: &[f64]| all.iter().copied().fold(0.0, f64::max);
+    Ok(Figures {
+        model: source.to_owned(),
+        device: if wish.gpu { "gpu" } else { "cpu" },
+        adapter,
+        threads: 1,
+        weight_bytes: spec.layer_bytes * u64::from(spec.layers) + spec.ends_bytes,
+        load_ms,
+        prefill: wish.prefill,
+        decode: wish.decode,
+        best_prefill_per_s: best(&prefill_per_s),
+        best_decode_per_s: best(&decode_per_s),
+        prefill_per_s,
+        decode_per_s,
+    })
+}
+
+/// Seconds of one prompt and of one answer.
+async fn once<F: Files>(
+    model: &mut Model<F>,
+    all: Layers,
+    wish: Wish,
+    serial: u32,
+) -> Result<(f64, f64), String> {
+    let requester = PeerId(0);
+    let session =
+        (JobId { requester, serial }, Lease { epoch: Epoch { term: 0, leader: requester }, serial });
+    let vocabulary = model.engine.config().vocabulary;
+    let prompt: Vec<u32> = (0..wish.prefill).map(|at| ((at * 31 + 7) % vocabulary) as u32).collect();
+    let began = Instant::now();
+    let mut position = 0;
+    let mut token = 0;
+    for rows in prompt.chunks(coordinator::limits::PASS_TOKENS) {
+        let last = position + rows.len() == prompt.len();
+        token = step(model, session, all, position, rows, last).await?.unwrap_or(token);
+        position += rows.len();
+    }
+    let prefill = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    for _ in 0..wish.decode {
+        token = step(model, session, all, position, &[token], true).await?.unwrap_or(token);
+        position += 1;
+    }
+    model.engine.forget(&session);
+    Ok((prefill, began.elapsed().as_secs_f64()))
+}
+
+async fn step<F: Files>(
+    model: &mut Model<F>,
+    session: (JobId, Lease),
+    all: Layers,
+    position: usize,
+    rows: &[u32],
+    sampled: bool,
+) -> Result<Option<u32>, String> {
+    let settings = Sampling::greedy().to_bytes().map_err(|error| error.to_string())?;
+    let sample = sampled.then_some(settings.as_slice());
+    let step = Step { session, layers: range(all), position, input: Input::Tokens(rows), sample };
+    match model.engine.run(step).await.map_err(|error| error.to_string())? {
+        StepOut::Token { token, .. } => Ok(Some(token)),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,54 @@
+//! `manyhands bench`: tokens a second, as people and as JSON.
+
+use crate::compute::bench::{self, Figures, Wish};
+use crate::compute::files::Folder;
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+
+#[derive(Args)]
+pub struct Options {
+    /// A folder with config.json, tokenizer.json and weights, or a GGUF file.
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    model: String,
+    /// Tokens of the prompt.
+    #[arg(long, default_value_t = 64)]
+    prefill: usize,
+    /// Tokens written after it.
+    #[arg(long, default_value_t = 48)]
+    decode: usize,
+    /// How often; the best counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Threads that compute.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// cpu or gpu.
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "gpu"])]
+    device: String,
+    /// One line of JSON instead of a sentence.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(options: &Options) -> Result<()> {
+    if options.threads != 1 {
+        bail!("--threads {}: one thread computes, so far; leave it out", options.threads);
+    }
+    let &Options { prefill, decode, runs, .. } = options;
+    let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
+    let figures = bench::run(&options.model, Folder::of(&options.model), wish).await;
+    let figures = figures.map_err(|why| anyhow!(why))?;
+    if options.json {
+        println!("{}", serde_json::to_string(&figures)?);
+    } else {
+        say(&figures);
+    }
+    Ok(())
+}
+
+fn say(figures: &Figures) {
+    let Figures { adapter, load_ms, best_prefill_per_s, best_decode_per_s, .. } = figures;
+    println!(
+        "{adapter}: loaded in {load_ms:.0} ms, reads {best_prefill_per_s:.1} tokens/s, writes {best_decode_per_s:.1} tokens/s"
+    );
+}
