@@ -6,6 +6,7 @@ use super::spm::Spm;
 use super::{Encoder, Tokenizer, reason};
 use crate::error::Error;
 use crate::limits;
+use std::collections::BTreeSet;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::Replace;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -147,7 +148,13 @@ impl GgufVocabulary {
 
     fn byte_pairs(&self, pre: Pre) -> Result<tokenizers::Tokenizer, Error> {
         let vocabulary = self.tokens.iter().enumerate().map(|(id, text)| (text.clone(), id as u32));
+        // Where a vocabulary was cut, merges for words that it no longer has stay in the file; they can never happen.
+        let known: BTreeSet<&str> = self.tokens.iter().map(String::as_str).collect();
+        let possible = |(a, b): &(String, String)| {
+            known.contains(a.as_str()) && known.contains(b.as_str()) && known.contains(format!("{a}{b}").as_str())
+        };
         let merges = self.merges.iter().map(|pair| split(pair)).collect::<Result<Vec<_>, _>>()?;
+        let merges = merges.into_iter().filter(possible).collect::<Vec<_>>();
         let model = BPE::builder()
             .vocab_and_merges(vocabulary.collect::<tokenizers::models::bpe::Vocab>(), merges)
             .ignore_merges(pre.whole_words)
