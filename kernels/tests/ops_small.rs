@@ -90,7 +90,8 @@ struct Case {
 
 /// Heads, key-value heads, channels, first position, rows, window, cap.
 fn cases() -> Vec<Case> {
-    let rows: [(usize, usize, usize, usize, usize, Option<usize>, Option<f32>); 7] = [
+    type Row = (usize, usize, usize, usize, usize, Option<usize>, Option<f32>);
+    let rows: [Row; 7] = [
         (1, 1, 4, 0, 1, None, None),
         (9, 3, 64, 0, 70, None, None),
         (4, 2, 16, 45, 3, None, Some(5.0)),

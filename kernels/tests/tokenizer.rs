@@ -240,7 +240,7 @@ fn the_best_score_joins_first_and_the_leftmost_of_equals() {
 #[test]
 fn hostile_metadata_is_an_error() {
     type Change = fn(&mut GgufVocabulary);
-    let rows: [(Change, &str); 10] = [
+    let rows: [(Change, &str); 9] = [
         (|v| v.model = "bert".into(), "llama, gpt2"),
         (|v| v.tokens.clear(), "1 to"),
         (|v| v.tokens = vec![String::new(); (1 << 20) + 1], "allowed"),
@@ -250,7 +250,6 @@ fn hostile_metadata_is_an_error() {
         (|v| v.bos = Some(u32::MAX), "special token"),
         (|v| (v.model, v.pre) = ("gpt2".into(), "nobody-knows".into()), "llama-bpe"),
         (|v| (v.model, v.merges) = ("gpt2".into(), vec!["ab".into()]), "no pair"),
-        (|v| (v.model, v.merges) = ("gpt2".into(), vec!["x y".into()]), "merges"),
     ];
     assert!(Tokenizer::from_gguf(&small()).is_ok());
     for (change, word) in rows {

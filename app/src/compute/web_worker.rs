@@ -5,7 +5,7 @@ use super::web::UP;
 use super::{Report, Request, worker};
 use futures::channel::mpsc::unbounded;
 use js_sys::Uint8Array;
-use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
@@ -32,6 +32,23 @@ pub fn main() {
         }
     });
     post(&UP.into());
+}
+
+/// What `bench.html` runs: see [`bench`](super::bench). The answer is JSON.
+///
+/// # Errors
+/// In plain words, as [`bench::run`](super::bench::run).
+#[wasm_bindgen]
+pub async fn bench(
+    model: String,
+    gpu: bool,
+    prefill: usize,
+    decode: usize,
+    runs: usize,
+) -> Result<String, String> {
+    let wish = super::bench::Wish { prefill, decode, runs, gpu };
+    let figures = super::bench::run(&model, Remote::of(&model), wish).await?;
+    serde_json::to_string(&figures).map_err(|error| error.to_string())
 }
 
 fn report(report: Report) {

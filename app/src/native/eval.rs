@@ -5,8 +5,7 @@ use clap::{Args, ValueEnum};
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Input;
 use kernels::llm::{Cache, Layers, Stage, StageOut};
-use kernels::weights::{ByteRange, Checkpoint, Files};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use kernels::weights::{ByteRange, Checkpoint, Files, read_ids, write_logits};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -43,7 +42,7 @@ enum Device {
 }
 
 pub async fn run(options: Options) -> Result<()> {
-    let ids = Ids::read(&options.inputs)?;
+    let sequences = read(&options.inputs)?;
     let (folder, name) = options.place()?;
     let checkpoint = match &name {
         Some(name) => Checkpoint::of_gguf(&folder, name).await?,
@@ -59,12 +58,14 @@ pub async fn run(options: Options) -> Result<()> {
     )
     .await?;
     let mut logits = Vec::new();
-    for sequence in &ids.sequences {
+    for sequence in &sequences {
         logits.extend(pipeline.logits(sequence, options.step).await?);
     }
-    let shape = vec![ids.sequences.len(), ids.tokens, checkpoint.config.vocabulary];
-    write(&options.out, shape, &logits)?;
-    eprintln!("{} sequences of {} tokens on {}", ids.sequences.len(), ids.tokens, opened.adapter);
+    let (count, tokens) = (sequences.len(), sequences[0].len());
+    let file = write_logits([count, tokens, checkpoint.config.vocabulary], &logits)?;
+    let out = &options.out;
+    std::fs::write(out, file).with_context(|| format!("cannot write {}", out.display()))?;
+    eprintln!("{count} sequences of {tokens} tokens on {}", opened.adapter);
     Ok(())
 }
 
@@ -174,48 +175,9 @@ impl Pipeline {
     }
 }
 
-/// `input_ids`.
-struct Ids {
-    sequences: Vec<Vec<u32>>,
-    tokens: usize,
-}
-
-impl Ids {
-    fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&bytes).with_context(|| format!("{}", path.display()))
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes).context("not a safetensors file")?;
-        let tensor = file.tensor("input_ids").context("no tensor input_ids")?;
-        let (count, tokens) = match tensor.shape() {
-            [count, tokens] => (*count, *tokens),
-            [tokens] => (1, *tokens),
-            shape => bail!("input_ids has shape {shape:?}, [sequences, tokens] is expected"),
-        };
-        let data = tensor.data();
-        let ids: Vec<i64> = match tensor.dtype() {
-            Dtype::I64 => data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
-            Dtype::I32 => {
-                data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect()
-            }
-            other => bail!("input_ids are {other:?}, I64 or I32 is expected"),
-        };
-        if count == 0 || tokens == 0 {
-            bail!("input_ids holds no ids");
-        }
-        let ids: Result<Vec<u32>, _> = ids.into_iter().map(u32::try_from).collect();
-        let ids = ids.context("input_ids holds a negative or too large id")?;
-        Ok(Self { sequences: ids.chunks(tokens).map(<[u32]>::to_vec).collect(), tokens })
-    }
-}
-
-fn write(path: &Path, shape: Vec<usize>, logits: &[f32]) -> Result<()> {
-    let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, shape, &bytes)?;
-    safetensors::serialize_to_file([("logits", view)], None, path)
-        .with_context(|| format!("cannot write {}", path.display()))
+fn read(path: &Path) -> Result<Vec<Vec<u32>>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    read_ids(&bytes).with_context(|| path.display().to_string())
 }
 
 /// Files of a folder on disk.

@@ -22,11 +22,11 @@ pub(super) enum Slot {
     #[default]
     Empty,
     /// burn's tensors.
-    Stock(Grown, Grown),
+    Stock(Box<[Grown; 2]>),
     /// Slices, `[kv_heads, capacity, head_dim]` each.
     Cpu(Slices),
     /// Buffers of the same shape.
-    Gpu(gpu::Cache),
+    Gpu(Box<gpu::Cache>),
 }
 
 /// `[1, kv_heads, capacity, head_dim]`, of which the first rows are in use.
@@ -77,10 +77,11 @@ impl Cache {
 impl Slot {
     /// Appends rows at position `at` and gives all rows so far, `[1, kv_heads, at + rows, head_dim]` each.
     pub(super) fn append(&mut self, at: usize, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        if !matches!(self, Self::Stock(..)) {
-            *self = Self::Stock(Grown::default(), Grown::default());
+        if !matches!(self, Self::Stock(_)) {
+            *self = Self::Stock(Box::default());
         }
-        let Self::Stock(held_keys, held_values) = self else { unreachable!("it was made just now") };
+        let Self::Stock(held) = self else { unreachable!("it was made just now") };
+        let [held_keys, held_values] = &mut **held;
         (held_keys.append(at, keys), held_values.append(at, values))
     }
 
@@ -111,8 +112,8 @@ impl Slot {
         match self {
             Self::Gpu(held) if held.shape().capacity >= rows => {}
             // Twice as much, so that a long answer is not copied again and again.
-            Self::Gpu(held) => *held = held.grown(capacity.max(2 * held.shape().capacity).min(most))?,
-            _ => *self = Self::Gpu(gpu::Cache::new(device, shape)?),
+            Self::Gpu(held) => **held = held.grown(capacity.max(2 * held.shape().capacity).min(most))?,
+            _ => *self = Self::Gpu(Box::new(gpu::Cache::new(device, shape)?)),
         }
         let Self::Gpu(held) = self else { unreachable!("it was made just now") };
         Ok(held)

@@ -23,15 +23,6 @@ pub fn needed(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
     first.into_iter().chain(blocks).chain(last.into_iter().flatten())
 }
 
-impl Config {
-    /// Bytes of memory that `layers` and the ends that belong to them take.
-    #[must_use]
-    pub fn memory_bytes(&self, layers: Layers) -> u64 {
-        let numbers = |needed: Needed| needed.shape.iter().map(|size| *size as u64).product::<u64>();
-        needed(self, layers).map(|needed| numbers(needed) * size_of::<f32>() as u64).sum()
-    }
-}
-
 /// Matrices that are held as one product, and their biases: as many, or none.
 #[derive(Debug, Clone)]
 pub(super) struct ProductNames {

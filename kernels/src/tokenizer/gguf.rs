@@ -151,7 +151,9 @@ impl GgufVocabulary {
         // Where a vocabulary was cut, merges for words that it no longer has stay in the file; they can never happen.
         let known: BTreeSet<&str> = self.tokens.iter().map(String::as_str).collect();
         let possible = |(a, b): &(String, String)| {
-            known.contains(a.as_str()) && known.contains(b.as_str()) && known.contains(format!("{a}{b}").as_str())
+            known.contains(a.as_str())
+                && known.contains(b.as_str())
+                && known.contains(format!("{a}{b}").as_str())
         };
         let merges = self.merges.iter().map(|pair| split(pair)).collect::<Result<Vec<_>, _>>()?;
         let merges = merges.into_iter().filter(possible).collect::<Vec<_>>();

@@ -9,11 +9,13 @@
 //! Nothing here does I/O: whoever calls fetches the bytes, a header first, then the ranges of whatever is needed.
 
 mod checkpoint;
+mod exchange;
 pub mod gguf;
 mod header;
 mod safetensors;
 mod shards;
 
 pub use checkpoint::{Checkpoint, Files};
+pub use exchange::{read_ids, write_logits};
 pub use header::{ByteRange, Header, Rows};
 pub use shards::shards;

@@ -35,7 +35,7 @@ impl Case {
         Self {
             shape,
             mix: Mix { heads, scale: (head_dim as f32).powf(-0.5), window, cap },
-            pairs: if round % 2 == 0 { Pairs::Halves } else { Pairs::Neighbours },
+            pairs: if round.is_multiple_of(2) { Pairs::Halves } else { Pairs::Neighbours },
             turned,
             table: table.collect(),
             norm: (round % 3 == 1).then(|| (random.reals(head_dim), random.reals(head_dim))),

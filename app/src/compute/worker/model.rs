@@ -5,9 +5,9 @@ use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
-use kernels::llm::Config;
 use kernels::tokenizer::{Tokenizer, TokenizerConfig};
 use kernels::weights::{ByteRange, Checkpoint};
+use std::collections::BTreeMap;
 
 /// The engine, where its weights come from, and what the room calls it.
 pub struct Model<F> {
@@ -40,8 +40,9 @@ impl<F: Files> Model<F> {
             tokenizer.ends().iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
         config.eos.extend(ends);
         let id = kernels::ModelId::of_header(&description, &words, &head, &header);
-        let spec = spec(source, &config, ModelId(id.0));
-        Ok((Self { engine: Engine::new(opened, &config, header), files, spec, held: Vec::new() }, tokenizer))
+        let engine = Engine::new(opened, &config, header);
+        let spec = spec(source, &engine, ModelId(id.0))?;
+        Ok((Self { engine, files, spec, held: Vec::new() }, tokenizer))
     }
 
     /// The model, and how fast this device is with it, which is measured.
@@ -141,16 +142,13 @@ async fn with_config(tokenizer: Tokenizer, files: &impl Files) -> Tokenizer {
     }
 }
 
-fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
+fn spec<K: Ord + Clone>(source: &str, engine: &Engine<K>, id: ModelId) -> Result<ModelSpec, String> {
+    let config = engine.config();
     let layers = config.layers;
-    let all = config.memory_bytes(kernels::llm::Layers::new(0, layers));
+    let all = weight_bytes(engine, 0..layers)?;
     // A layer in the middle has no end; a model of one layer is all ends.
-    let layer_bytes = if layers < 3 {
-        all / layers.max(1) as u64
-    } else {
-        config.memory_bytes(kernels::llm::Layers::new(1, 2))
-    };
-    ModelSpec {
+    let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { weight_bytes(engine, 1..2)? };
+    Ok(ModelSpec {
         id,
         kind: io::Kind::Text,
         name: source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model").to_owned(),
@@ -159,7 +157,17 @@ fn spec(source: &str, config: &Config, id: ModelId) -> ModelSpec {
         ends_bytes: all.saturating_sub(layer_bytes * layers as u64),
         context: u32::try_from(config.context).unwrap_or(u32::MAX),
         hidden_bytes: u32::try_from(config.row_bytes()).unwrap_or(u32::MAX),
-    }
+    })
+}
+
+/// What some layers take in memory, which is what they take in their files.
+fn weight_bytes<K: Ord + Clone>(engine: &Engine<K>, layers: std::ops::Range<usize>) -> Result<u64, String> {
+    let ranges = engine.ranges(kernels::llm::Layers::new(layers.start, layers.end));
+    let ranges = ranges.map_err(|error| error.to_string())?;
+    // The two ends of a tied model are one matrix.
+    let tensors: BTreeMap<&str, u64> =
+        ranges.iter().map(|range| (range.tensor.as_str(), length(range))).collect();
+    Ok(tensors.values().sum())
 }
 
 /// Bytes of weights that this device may hold: a quarter of its memory, so that a person's other tabs live on.

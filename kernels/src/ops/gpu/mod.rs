@@ -1,6 +1,6 @@
 //! Launching our own WGSL on burn's WebGPU tensors, and counting what it costs.
 //!
-//! A kernel is a template and constants ([`source`]): shapes of a model are constants, so that the shader compiler
+//! A kernel is a template and constants (`source`): shapes of a model are constants, so that the shader compiler
 //! sees them; the number of rows of a pass is an argument, so that a prompt of another length is not another
 //! kernel. Every kernel gives a row the same bits whatever rows are computed beside it.
 

@@ -35,24 +35,20 @@ fn room(peers: &[PeerId]) -> World {
     world
 }
 
+/// Asks for a story, and chooses a seed with which it gets as long as that.
 fn write(world: &mut World, author: PeerId, max_new: u32) -> JobId {
     let prompt: Vec<u32> = (0..PROMPT).collect();
-    let work = Work::Text(TextWork { prompt, max_new, sampling: vec![4] });
-    let command = Command::Submit { model: None, text: "Once".into(), work };
-    world.command(author, command);
+    let long = |seed: &u8| toy::solo(LAYERS, &prompt, max_new, &[*seed]).0.len() == max_new as usize;
+    let sampling = vec![(0..=u8::MAX).find(long).expect("one of five stories gets to two hundred tokens")];
+    let work = Work::Text(TextWork { prompt, max_new, sampling });
+    world.command(author, Command::Submit { model: None, text: "Once".into(), work });
     let jobs = &world.peers[&author].witness.jobs;
     *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
 }
 
 /// Asks for a story of two hundred tokens.
 fn write_long(world: &mut World, author: PeerId) -> JobId {
-    let prompt: Vec<u32> = (0..PROMPT).collect();
-    let long = |seed: &u8| toy::solo(LAYERS, &prompt, 200, &[*seed]).0.len() == 200;
-    let sampling = vec![(0..=u8::MAX).find(long).expect("one of five stories is that long")];
-    let work = Work::Text(TextWork { prompt, max_new: 200, sampling });
-    world.command(author, Command::Submit { model: None, text: "Once".into(), work });
-    let jobs = &world.peers[&author].witness.jobs;
-    *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
+    write(world, author, 200)
 }
 
 /// Layers per stage, as `peer` sees the plan in force.
