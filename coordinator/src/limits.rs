@@ -49,9 +49,9 @@ pub const PIXELS_BYTES: usize = 64 * 1024 * 1024;
 pub const PIXEL_ASKS: u32 = 20;
 /// Receipts in one report. Source: guess; the workers that served a peer most.
 pub const RECEIPTS: usize = 64;
-/// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: guess; enough to
-/// hide one round trip during a replay, few enough that a slow stage holds back its predecessor.
-pub const WINDOW: usize = 8;
+/// Chunks of one session between two neighbouring stages that are not acknowledged yet. Source: full passes of 2,048
+/// channels are then twice the transport's window of 1 MiB: one on the way, one at work, and the next ones ready.
+pub const WINDOW: usize = 4;
 /// Sessions (a job under a lease) open at one stage. Source: `JOBS_RUNNING`, twice, for those being replaced.
 pub const SESSIONS: usize = 2 * JOBS_RUNNING;
 /// Of these, sessions of one owner, so that nobody can take them all. Source: as many jobs run at once.
