@@ -93,7 +93,7 @@ pub struct Sizes {
     pub queued_jobs: usize,
     /// `RANGES`
     pub ranges: usize,
-    /// `SESSIONS`, `CHUNKS_WAITING`, `WINDOW`, `WINDOW`
+    /// `SESSIONS`, `CHUNKS_WAITING`, `WINDOW` for text and `BLOBS` for pictures, `WINDOW`
     pub stage: StageSizes,
 }
 
@@ -110,7 +110,7 @@ impl Sizes {
             ("layer ranges", self.ranges, limits::RANGES),
             ("sessions", self.stage.sessions, limits::SESSIONS),
             ("chunks at the worker", self.stage.running, limits::CHUNKS_WAITING),
-            ("chunks that wait", self.stage.waiting, limits::WINDOW),
+            ("chunks that wait", self.stage.waiting, limits::WINDOW.max(limits::BLOBS)),
             ("chunks in the window", self.stage.window, limits::WINDOW),
         ];
         let (what, size, most) = rows.into_iter().find(|(_, size, most)| size > most)?;
