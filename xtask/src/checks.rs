@@ -26,6 +26,7 @@ pub fn lint() -> Result<()> {
 /// Every test. The browser tests use the app in `dist/`, built here.
 pub fn test(filter: &[String]) -> Result<()> {
     tools::browser()?;
+    tools::software_gpu();
     web::build()?;
     let mut test = command("cargo", &["test", "--workspace", "--no-fail-fast"]);
     test.args(NATIVE).env("MANYHANDS_DIST", web::dist());

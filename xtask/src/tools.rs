@@ -15,7 +15,9 @@ const WASM: &str = "wasm32-unknown-unknown";
 pub fn setup_everything() -> Result<()> {
     WasmToolchain::find_or_install()?;
     bundler()?;
-    browser()
+    browser()?;
+    software_gpu();
+    Ok(())
 }
 
 /// How wasm is compiled on this machine.
@@ -108,6 +110,20 @@ pub fn browser() -> Result<()> {
     println!("Installing Chromium and its driver for the browser tests.");
     apt(&["chromium", "chromium-driver"])
         .context("install Chrome or Chromium and a matching chromedriver by hand, then run this again")
+}
+
+/// A Vulkan device in software, so that the tests of `kernels` run our WGSL without a browser too. Without one they say
+/// that they skip, so that a machine where it cannot be installed still passes.
+pub fn software_gpu() {
+    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].map(std::path::Path::new);
+    let there = |folder: &std::path::Path| folder.read_dir().is_ok_and(|mut found| found.next().is_some());
+    if drivers.into_iter().any(there) {
+        return;
+    }
+    println!("Installing a software Vulkan driver (Mesa) for the tests of the WebGPU kernels.");
+    if let Err(why) = apt(&["libvulkan1", "mesa-vulkan-drivers"]) {
+        println!("Those tests will be skipped: {why:#}");
+    }
 }
 
 fn apt(packages: &[&str]) -> Result<()> {

@@ -35,8 +35,7 @@ fn opened(device: &Device) -> Option<Gpu> {
         static OPENED: RefCell<Option<(Device, Gpu)>> = const { RefCell::new(None) };
     }
     OPENED.with_borrow_mut(|opened| {
-        if let Some((known, gpu)) = opened.as_ref().filter(|(known, _)| known == device) {
-            let _ = known;
+        if let Some((_, gpu)) = opened.as_ref().filter(|(known, _)| known == device) {
             return Some(gpu.clone());
         }
         let gpu = Gpu::of(device).ok()?;
