@@ -115,8 +115,8 @@ pub fn browser() -> Result<()> {
 /// A Vulkan device in software, so that the tests of `kernels` run our WGSL without a browser too. Without one they say
 /// that they skip, so that a machine where it cannot be installed still passes.
 pub fn software_gpu() {
-    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].map(std::path::Path::new);
-    let there = |folder: &std::path::Path| folder.read_dir().is_ok_and(|mut found| found.next().is_some());
+    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].map(Path::new);
+    let there = |folder: &Path| folder.read_dir().is_ok_and(|mut found| found.next().is_some());
     if drivers.into_iter().any(there) {
         return;
     }
