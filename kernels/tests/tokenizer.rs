@@ -1,9 +1,7 @@
 //! Tokenizers against golden encodings, from both kinds of file, and text as it streams.
 
-#[path = "common/gguf.rs"]
-mod gguf;
-
 use kernels::tokenizer::{Detokenizer, GgufVocabulary, Tokenizer, TokenizerConfig};
+use kernels::weights::gguf::{Gguf, Parsed};
 use std::path::PathBuf;
 
 /// A file of the shared test data; where it is absent, the tests say so and pass.
@@ -34,7 +32,11 @@ fn hub(name: &str, bos: Option<u32>) -> Option<Tokenizer> {
 }
 
 fn from_gguf(path: &str) -> Option<Tokenizer> {
-    Some(Tokenizer::from_gguf(&gguf::vocabulary(&shared(path)?)).unwrap())
+    let file = shared(path)?;
+    let Parsed::Whole(gguf) = Gguf::parse(&file, file.len() as u64).unwrap() else {
+        panic!("{path} is cut off")
+    };
+    Some(Tokenizer::from_gguf(&gguf.metadata.vocabulary().unwrap()).unwrap())
 }
 
 /// The same vocabularies in both forms, with the names of their golden encodings.

@@ -9,6 +9,13 @@ pub const WHOLE_FILE_BYTES: u64 = 64 << 20;
 /// Source: guess; a layer of the shipped model, and 8 ms at 1 Gbit/s.
 const BLOCK_BYTES: u64 = 1 << 20;
 
+/// The file's name, if the model `source` is one GGUF file.
+#[must_use]
+pub fn gguf_name(source: &str) -> Option<&str> {
+    let name = source.rsplit(['/', '\\']).next()?;
+    name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
+}
+
 /// A folder of files. Errors are for people and name the file.
 #[async_trait::async_trait(?Send)]
 pub trait Files {
@@ -86,10 +93,7 @@ impl Folder {
     /// The folder of the model `source`: `source` itself, or the folder that holds that GGUF file.
     #[must_use]
     pub fn of(source: &str) -> Self {
-        let path = std::path::Path::new(source);
-        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        let parent = path.parent().unwrap_or(std::path::Path::new(""));
-        Self(if gguf { parent.to_path_buf() } else { path.to_path_buf() })
+        Self(gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]).into())
     }
 
     fn open(&self, name: &str) -> Result<(std::fs::File, u64), String> {
@@ -145,9 +149,7 @@ impl Remote {
     /// What lies beside the model `source`: below it, or beside that GGUF file.
     #[must_use]
     pub fn of(source: &str) -> Self {
-        let gguf = source.to_ascii_lowercase().ends_with(".gguf");
-        let folder = if gguf { source.rfind('/').map_or(source, |at| &source[..=at]) } else { source };
-        Self(folder.to_owned())
+        Self(gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]).to_owned())
     }
 }
 

@@ -1,13 +1,12 @@
 //! `manyhands eval`: a model's scores for given ids, to compare with those of other programs.
 
+use crate::compute::files::{Checked, Files, Folder, gguf_name};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Input;
 use kernels::llm::{Cache, Layers, Stage, StageOut};
-use kernels::weights::{ByteRange, Checkpoint, Files, read_ids, write_logits};
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
+use kernels::weights::{ByteRange, Checkpoint, read_ids, write_logits};
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -43,10 +42,11 @@ enum Device {
 
 pub async fn run(options: Options) -> Result<()> {
     let sequences = read(&options.inputs)?;
-    let (folder, name) = options.place()?;
-    let checkpoint = match &name {
-        Some(name) => Checkpoint::of_gguf(&folder, name).await?,
-        None => Checkpoint::of_folder(&folder).await?,
+    let source = options.model.to_string_lossy();
+    let folder = Folder::of(&source);
+    let checkpoint = match gguf_name(&source) {
+        Some(name) => Checkpoint::of_gguf(&Checked(&folder), name).await?,
+        None => Checkpoint::of_folder(&Checked(&folder)).await?,
     };
     let opened = options.open().await?;
     let pipeline = Pipeline::load(
@@ -70,23 +70,6 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 impl Options {
-    /// Where the model's files lie, and the name of its one file if that is GGUF.
-    fn place(&self) -> Result<(Folder, Option<String>)> {
-        let path = &self.model;
-        if path.is_dir() {
-            return Ok((Folder(path.clone()), None));
-        }
-        let name = path.file_name().and_then(|name| name.to_str());
-        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        match name.filter(|_| gguf && path.is_file()) {
-            Some(name) => {
-                let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-                Ok((Folder(folder), Some(name.to_owned())))
-            }
-            None => bail!("{} is neither a folder with config.json nor a GGUF file", path.display()),
-        }
-    }
-
     async fn open(&self) -> Result<Opened> {
         let prefer = match self.device {
             Device::Cpu => Prefer::Cpu,
@@ -140,7 +123,7 @@ impl Pipeline {
     ) -> Result<Self> {
         let mut stages = Vec::new();
         for layers in ranges {
-            let read = async |range: &ByteRange| folder.read(&range.file, range.range.clone()).await;
+            let read = async |range: &ByteRange| folder.range(&range.file, range.range.clone()).await;
             stages.push(
                 Stage::load(&checkpoint.config, &checkpoint.header, *layers, opened, exact, read).await?,
             );
@@ -178,27 +161,4 @@ impl Pipeline {
 fn read(path: &Path) -> Result<Vec<Vec<u32>>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     read_ids(&bytes).with_context(|| path.display().to_string())
-}
-
-/// Files of a folder on disk.
-struct Folder(PathBuf);
-
-impl Files for Folder {
-    async fn length(&self, name: &str) -> Result<u64, String> {
-        let path = self.0.join(name);
-        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
-        length.map_err(|error| format!("cannot read {}: {error}", path.display()))
-    }
-
-    async fn read(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
-        let path = self.0.join(name);
-        let read = || {
-            let mut file = std::fs::File::open(&path)?;
-            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-            file.seek(SeekFrom::Start(range.start))?;
-            file.read_exact(&mut bytes)?;
-            Ok(bytes)
-        };
-        read().map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()))
-    }
 }

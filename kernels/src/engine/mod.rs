@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// Runs the steps of sessions, which `K` names (whatever the caller tells them apart by).
 ///
 /// The same session gives the same bits whether its layers run here or are split among several engines of the same
-/// kind, as long as the passes have the same rows.
+/// kind, and however its rows are cut into passes.
 #[derive(Debug)]
 pub struct Engine<K> {
     opened: Opened,

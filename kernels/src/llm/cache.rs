@@ -77,8 +77,11 @@ impl Cache {
 impl Slot {
     /// Appends rows at position `at` and gives all rows so far, `[1, kv_heads, at + rows, head_dim]` each.
     pub(super) fn append(&mut self, at: usize, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        if !matches!(self, Self::Stock(_)) {
-            *self = Self::Stock(Box::default());
+        match self {
+            Self::Stock(_) => {}
+            // It could not grow any more; what it holds goes on.
+            Self::Gpu(held) => *self = Self::Stock(Box::new(held.tensors().map(|held| Grown(Some(held))))),
+            Self::Empty | Self::Cpu(_) => *self = Self::Stock(Box::default()),
         }
         let Self::Stock(held) = self else { unreachable!("it was made just now") };
         let [held_keys, held_values] = &mut **held;
@@ -111,9 +114,13 @@ impl Slot {
         let shape = gpu::CacheShape { slots: 1, kv_heads, capacity, head_dim, half: false };
         match self {
             Self::Gpu(held) if held.shape().capacity >= rows => {}
-            // Twice as much, so that a long answer is not copied again and again.
-            Self::Gpu(held) => **held = held.grown(capacity.max(2 * held.shape().capacity).min(most))?,
-            _ => *self = Self::Gpu(Box::new(gpu::Cache::new(device, shape)?)),
+            Self::Gpu(held) => {
+                // Twice as much, so that a long answer is not copied again and again.
+                let twice = held.grown(capacity.max(2 * held.shape().capacity).min(most));
+                **held = twice.or_else(|_| held.grown(capacity))?;
+            }
+            Self::Stock(_) => return Err(GpuError::Unsupported("this cache outgrew its buffers".into())),
+            Self::Empty | Self::Cpu(_) => *self = Self::Gpu(Box::new(gpu::Cache::new(device, shape)?)),
         }
         let Self::Gpu(held) = self else { unreachable!("it was made just now") };
         Ok(held)

@@ -1,6 +1,6 @@
 //! A model's files and the engine that runs some of its layers.
 
-use crate::compute::files::{Checked, Files, Reader};
+use crate::compute::files::{Checked, Files, Reader, gguf_name};
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
@@ -120,12 +120,6 @@ pub const fn range(layers: Layers) -> kernels::llm::Layers {
 
 const fn length(range: &ByteRange) -> u64 {
     range.range.end - range.range.start
-}
-
-/// The file's name, if `source` is one GGUF file.
-fn gguf_name(source: &str) -> Option<&str> {
-    let name = source.rsplit(['/', '\\']).next()?;
-    name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
 }
 
 fn tokenizer_of_gguf(checkpoint: &Checkpoint) -> Result<Tokenizer, String> {

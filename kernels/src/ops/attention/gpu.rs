@@ -100,6 +100,17 @@ impl Cache {
         Ok(Self { keys, values, ..grown })
     }
 
+    /// Keys and values of the first sequence, f32, for burn's own operations.
+    ///
+    /// # Shapes
+    /// - result: `[1, kv_heads, capacity, head_dim]` each
+    #[must_use]
+    pub(crate) fn tensors(&self) -> [Tensor<4>; 2] {
+        let CacheShape { kv_heads, capacity, head_dim, .. } = self.shape;
+        [&self.keys, &self.values]
+            .map(|held| self.gpu.tensor(held.clone(), [1, kv_heads, capacity, head_dim]))
+    }
+
     /// Its size.
     #[must_use]
     pub const fn shape(&self) -> CacheShape {
