@@ -51,10 +51,12 @@ async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed()
     }
     shot(&second, "whole", "ready").await?;
 
+    let writes = "document.querySelector('[role=status][aria-label=Room]').innerText.includes('runs on this device')";
+    for window in [&first, &second] {
+        will_leave(window, 80, writes).await?;
+    }
     ask(&second).await?;
-    let writing = second.until("status", "Room", |text| text.contains("all of it runs on")).await?;
-    let (writer, other) = if writing.contains("this device") { (second, first) } else { (first, second) };
-    other.until("region", "Answer", |text| text.len() > 80).await?;
+    let (writer, other) = if one_has_left(&first, &second).await? { (first, second) } else { (second, first) };
     writer.close().await?;
     let written = finished(&other).await?;
     let figures = other.script("return [...document.querySelectorAll('.figures')].at(-1).innerText").await?;
@@ -112,9 +114,10 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
         .await
         .context("a newcomer sees what was written before")?;
 
+    will_leave(&first, alone.len() / 3, "true").await?;
     ask(&second).await?;
-    middle(&[&first, &second], &alone).await?;
     shot(&second, room, "writing").await?;
+    first.until_script(HAS_LEFT).await.context("it leaves in the middle of the story")?;
     first.close().await?;
     let written = finished(&second).await?;
     shot(&second, room, "after-a-loss").await?;
@@ -123,8 +126,9 @@ async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {
     let third = driver.open(&link, tier, DESKTOP).await?;
     ready(&third, tier).await?;
     meet(&second, &third).await?;
+    will_leave(&third, alone.len() / 3, "true").await?;
     ask(&third).await?;
-    middle(&[&second, &third], &alone).await?;
+    third.until_script(HAS_LEFT).await.context("the asker leaves in the middle of the story")?;
     third.close().await?;
     let written = finished(&second).await?;
     ensure!(written == alone, "after the asker's loss: {written:?}\nalone: {alone:?}");
@@ -199,13 +203,36 @@ async fn ask(window: &Window) -> Result<()> {
     Ok(())
 }
 
-/// All windows show about a third of the story.
-async fn middle(windows: &[&Window], story: &str) -> Result<()> {
-    for window in windows {
-        let enough = |text: &str| text.len() > story.len() / 3 && text.len() < story.len();
-        window.until("region", "Answer", enough).await.context("the middle of the story")?;
+/// Whether the page is gone, as after a person left it.
+const HAS_LEFT: &str = "return location.href === 'about:blank'";
+
+/// The page will be left once it shows `length` characters of an answer that goes on, if `condition` holds from
+/// the first character. Said beforehand, because a story may end between two looks from outside.
+async fn will_leave(window: &Window, length: usize, condition: &str) -> Result<()> {
+    let script = format!(
+        "new MutationObserver((_, observer) => {{
+            const answer = document.querySelector('article[data-open=\"true\"] [data-answer]');
+            if (!answer || answer.innerText === '') return;
+            const wanted = {condition};
+            if (wanted && answer.innerText.length < {length}) return;
+            observer.disconnect();
+            if (wanted) location.replace('about:blank');
+        }}).observe(document.body, {{ subtree: true, childList: true, characterData: true }})"
+    );
+    window.script(&script).await.map(drop)
+}
+
+/// Waits until one of the two has left, and says whether it is the first.
+async fn one_has_left(first: &Window, second: &Window) -> Result<bool> {
+    for _ in 0..2400 {
+        for (window, is_first) in [(first, true), (second, false)] {
+            if window.script(HAS_LEFT).await? == serde_json::json!(true) {
+                return Ok(is_first);
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    Ok(())
+    anyhow::bail!("nobody left in the middle of the story")
 }
 
 /// Waits for the end of all answers, whoever asked, and returns the newest.

@@ -18,7 +18,7 @@ use crate::planner::{self, PictureShape, Verdict};
 use crate::ranges::Ranges;
 use crate::relay::Relays;
 use crate::stage::{StageSizes, Stages};
-use crate::wire::{self, Message, Report, RoomPlan};
+use crate::wire::{self, Choice, Message, Report, RoomPlan};
 use std::collections::BTreeMap;
 
 mod beat;
@@ -50,6 +50,8 @@ pub struct Coordinator {
     leader: Option<Leader>,
     /// The newest plan of the leader that this peer follows, or of the one before.
     plan: Option<RoomPlan>,
+    /// How the room's people want the work to be shared.
+    choice: Choice,
     ranges: Ranges,
     stages: Stages,
     /// What the probe measured, by model.
@@ -132,6 +134,7 @@ impl Coordinator {
             election: Election::new(me, config.seed, now),
             leader: None,
             plan: None,
+            choice: Choice::default(),
             ranges: Ranges::default(),
             stages: Stages::new(me),
             probed: BTreeMap::new(),
@@ -393,7 +396,7 @@ impl Coordinator {
                 Some(leader) if leader.epoch() != epoch => leader.renew(epoch),
                 Some(_) => {}
                 None => {
-                    self.leader = Some(Leader::new(self.now, epoch, self.plan.as_ref(), &self.members));
+                    self.leader = Some(Leader::new(self.now, epoch, self.plan.as_ref(), self.choice, &self.members));
                 }
             },
             None => self.leader = None,
@@ -408,7 +411,7 @@ impl Coordinator {
             epoch: self.election.epoch(),
             peers: self.members.view(&self.credits),
             models: self.plan.as_ref().map(|plan| plan.models.clone()).unwrap_or_default(),
-            spread: self.plan.as_ref().map(|plan| plan.spread).unwrap_or_default(),
+            spread: self.plan.as_ref().map(|plan| plan.choice.spread).unwrap_or_default(),
         };
         if view != self.view {
             self.view = view.clone();

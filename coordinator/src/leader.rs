@@ -11,13 +11,13 @@
 //! ```
 
 use crate::ids::{Epoch, Lease, Millis, ModelId, PeerId};
-use crate::io::{Kind, ModelSpec, Part, Spread, Stage};
+use crate::io::{Kind, ModelSpec, Part, Stage};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
 use crate::planner::Links;
 use crate::queue::Queue;
-use crate::wire::{Ask, Demand, Message, ModelPlan, RoomPlan, Running, Standing};
+use crate::wire::{Ask, Choice, Demand, Message, ModelPlan, RoomPlan, Running, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,7 +35,9 @@ use teams::Roster;
 pub struct Leader {
     epoch: Epoch,
     version: u32,
-    spread: Spread,
+    choice: Choice,
+    /// The choice is newer than the last plan told.
+    chosen: bool,
     models: BTreeMap<ModelId, Roster>,
     /// Since which version of the plan each of its parts has been in it without a break.
     told: BTreeMap<(PeerId, Part), u32>,
@@ -70,16 +72,23 @@ pub struct Room<'a> {
 
 impl Leader {
     /// Takes office with the plan known so far.
-    pub fn new(now: Millis, epoch: Epoch, known: Option<&RoomPlan>, members: &Members) -> Self {
+    pub fn new(
+        now: Millis,
+        epoch: Epoch,
+        known: Option<&RoomPlan>,
+        choice: Choice,
+        members: &Members,
+    ) -> Self {
         let plans = known.map(|plan| plan.models.as_slice()).unwrap_or_default();
-        let spread = known.map(|plan| plan.spread).unwrap_or_default();
+        let spread = known.map(|plan| plan.choice.spread).unwrap_or_default();
         let roster = |plan: &ModelPlan| {
             Some((plan.model, Roster::known(members.model(plan.model)?.clone(), plan, spread)))
         };
         Self {
             epoch,
             version: 0,
-            spread,
+            choice,
+            chosen: false,
             models: plans.iter().filter_map(roster).collect(),
             told: BTreeMap::new(),
             queue: Queue::new(now),
@@ -111,8 +120,9 @@ impl Leader {
     }
 
     /// How the devices are to share the work.
-    pub const fn set_spread(&mut self, spread: Spread) {
-        self.spread = spread;
+    pub fn choose(&mut self, choice: Choice) {
+        self.chosen |= choice > self.choice;
+        self.choice = self.choice.max(choice);
     }
 
     /// Takes a keeper's ask and says where the job stands.
@@ -168,7 +178,7 @@ impl Leader {
     /// The plan as everybody is told.
     pub fn announcement(&self) -> RoomPlan {
         let models = self.models.values().map(Roster::plan).collect();
-        RoomPlan { epoch: self.epoch, version: self.version, spread: self.spread, models }
+        RoomPlan { epoch: self.epoch, version: self.version, choice: self.choice, models }
     }
 
     /// Tells the plan to `peer` if its pulse says that it has not heard it.
@@ -202,7 +212,7 @@ impl Leader {
         let demands = std::mem::take(&mut self.demands);
         self.demands = demands.into_iter().filter(|(job, _)| self.queue.contains(*job)).collect();
         self.plan_teams(now, members);
-        if self.version == 0 || self.announcement() != before {
+        if self.version == 0 || std::mem::take(&mut self.chosen) || self.announcement() != before {
             self.announce(members, room.out);
         }
         self.grant(room);

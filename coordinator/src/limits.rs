@@ -75,6 +75,8 @@ pub const RANGES: usize = 16;
 /// How far above the highest term seen a new one may be. Source: guess; far more than any merge of rooms needs,
 /// and it keeps one hostile message from using up all terms.
 pub const TERM_JUMP: u64 = 1 << 20;
+/// How far above the newest choice of a room another may be. Source: guess, as above.
+pub const CHOICE_JUMP: u32 = 1 << 10;
 
 /// Milliseconds between two pulses. Source: guess; 200 peers then handle 199 small messages a second each.
 pub const PULSE_MS: u64 = 1_000;

@@ -94,7 +94,7 @@ pub enum Message {
     /// Stage to keeper: the session cannot go on.
     Fault(Fault),
     /// To the leader: somebody wants the work to be shared in this way.
-    Spread(Spread),
+    Choose(Choice),
     /// To a peer that both sides see: pass this on.
     Relay {
         /// To whom.
@@ -199,6 +199,26 @@ pub struct Report {
     pub receipts: Vec<(PeerId, u64)>,
 }
 
+/// How somebody wants the work to be shared. The highest one stands, whoever leads: everybody remembers it, and reminds
+/// a leader that does not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Choice {
+    /// One more than that of the choice that it replaces.
+    pub edition: u32,
+    /// Who chose, which decides between two at once; None before anybody did.
+    pub by: Option<PeerId>,
+    /// What was chosen.
+    pub spread: Spread,
+}
+
+impl Choice {
+    /// What `by` puts in its place.
+    #[must_use]
+    pub const fn next(self, by: PeerId, spread: Spread) -> Self {
+        Self { edition: self.edition.saturating_add(1), by: Some(by), spread }
+    }
+}
+
 /// Who holds which layers of which model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomPlan {
@@ -207,7 +227,7 @@ pub struct RoomPlan {
     /// Counts this leader's plans.
     pub version: u32,
     /// How the work is shared.
-    pub spread: Spread,
+    pub choice: Choice,
     /// One entry per model.
     #[serde(deserialize_with = "fields::models")]
     pub models: Vec<ModelPlan>,

@@ -4,11 +4,11 @@
 
 use coordinator::health::Share;
 use coordinator::io::{
-    Capability, Device, End, Job, JobState, Kind, ModelSpec, Offer, Part, Progress, Shape, Speed, Spread,
+    Capability, Device, End, Job, JobState, Kind, ModelSpec, Offer, Part, Progress, Shape, Speed,
     Stage, TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenText,
+    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenText,
     Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
 };
 use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId};
@@ -69,7 +69,7 @@ fn report() -> Report {
 fn plan() -> RoomPlan {
     let team = Team { stages: stages(), serves: true };
     let models = vec![ModelPlan { model: MODEL, teams: vec![team; 6], why: why() }; 2];
-    RoomPlan { epoch: EPOCH, version: 2, spread: Spread::Measured, models }
+    RoomPlan { epoch: EPOCH, version: 2, choice: Choice::default(), models }
 }
 
 fn whole() -> Whole {
@@ -135,7 +135,7 @@ fn messages() -> Vec<Message> {
         Message::Token(Token { job: JOB, lease: LEASE, position: 9, token: 44, end: false }),
         Message::Blob(Blob { job: JOB, lease: LEASE, number: 5, bytes: vec![8; 256] }),
         Message::Fault(Fault { job: JOB, lease: LEASE, reason: why(), suspect: Some(PEER) }),
-        Message::Spread(Spread::Everyone),
+        Message::Choose(Choice::default()),
         Message::Relay { to: PEER, bytes: wire::encode(&Message::Done(JOB)) },
         Message::Relayed { from: PEER, bytes: wire::encode(&Message::Done(JOB)) },
     ]

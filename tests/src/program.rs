@@ -56,8 +56,11 @@ impl Program {
         Ok(Self { child, lines, seen: Vec::new() })
     }
 
-    /// Waits for a line that `wanted` accepts.
+    /// Waits for a line that `wanted` accepts, unless it came already.
     pub fn line(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        if let Some(line) = self.seen.iter().find(|line| wanted(line)) {
+            return Ok(line.clone());
+        }
         loop {
             let line = self.lines.recv_timeout(limit);
             let line = line.with_context(|| format!("the line did not come; so far: {:#?}", self.seen))?;

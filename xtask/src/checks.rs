@@ -30,6 +30,8 @@ pub fn test(filter: &[String]) -> Result<()> {
     web::build()?;
     let mut test = command("cargo", &["test", "--workspace", "--no-fail-fast"]);
     test.args(NATIVE).env("MANYHANDS_DIST", web::dist());
+    // The trace of an error that a test returns would bury its message.
+    test.env("RUST_LIB_BACKTRACE", "0");
     if !filter.is_empty() {
         return run(test.arg("--").args(filter));
     }

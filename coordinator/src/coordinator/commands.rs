@@ -32,14 +32,14 @@ impl Coordinator {
         self.stir = true;
     }
 
+    /// Without a leader, or if it is lost before it hears, the next one's plan shows that it does not know.
     fn spread(&mut self, spread: Spread) {
-        if self.lead(|leader, _| leader.set_spread(spread)).is_some() {
+        self.choice = self.choice.next(self.me, spread);
+        let choice = self.choice;
+        if self.lead(|leader, _| leader.choose(choice)).is_some() {
             self.lead(Leader::review);
         } else if let Some(leader) = self.election.leader() {
-            self.out.send(leader, Message::Spread(spread));
-        } else {
-            let text = "The room has no coordinator at the moment: choose again in a few seconds.";
-            self.out.event(Event::Notice(text.into()));
+            self.out.send(leader, Message::Choose(choice));
         }
     }
 

@@ -6,7 +6,8 @@ use crate::io::{Event, Part, Stage};
 use crate::leader::Leader;
 use crate::membership::Greeting;
 use crate::stage::Obstacle;
-use crate::wire::{self, Blob, Message, Open, OpenPart, Pulse, Report, RoomPlan};
+use crate::limits;
+use crate::wire::{self, Blob, Choice, Message, Open, OpenPart, Pulse, Report, RoomPlan};
 
 impl Coordinator {
     pub(super) fn received(&mut self, from: PeerId, bytes: &[u8]) {
@@ -154,12 +155,7 @@ impl Coordinator {
                 self.stir = true;
                 self.owned(|owner, cx| owner.fault(from, fault, cx))
             }
-            Message::Spread(spread) => {
-                if self.lead(|leader, _| leader.set_spread(spread)).is_some() {
-                    self.soon();
-                }
-                Ok(())
-            }
+            Message::Choose(choice) => self.chosen(choice),
         }
     }
 
@@ -212,6 +208,11 @@ impl Coordinator {
             self.members.own_plan = Some((plan.epoch, plan.version));
             let mut stages = plan.models.iter().flat_map(|plan| &plan.teams).flat_map(|team| &team.stages);
             let takes_part = stages.any(|stage| stage.peer == self.me);
+            if plan.choice < self.choice {
+                // Somebody chose this under another leader.
+                self.out.send(from, Message::Choose(self.choice));
+            }
+            self.choice = self.choice.max(plan.choice);
             self.plan = Some(plan);
             self.stir = true;
             // The leader grants nothing on this peer before it hears that it knows of its part.
@@ -220,6 +221,17 @@ impl Coordinator {
                 self.members.own.ready = self.ranges.ready();
                 self.answer(from);
             }
+        }
+        Ok(())
+    }
+
+    fn chosen(&mut self, choice: Choice) -> Result<(), String> {
+        if choice.edition > self.choice.edition.saturating_add(limits::CHOICE_JUMP) {
+            return Err("its choice is too far ahead".into());
+        }
+        if self.lead(|leader, _| leader.choose(choice)).is_some() {
+            self.choice = self.choice.max(choice);
+            self.soon();
         }
         Ok(())
     }

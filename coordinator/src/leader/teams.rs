@@ -134,7 +134,7 @@ impl Leader {
         let jobs = self.queue.jobs_by_model(model.id).max(1);
         match model.kind {
             Kind::Text => {
-                let teams = planner::teams(&room, jobs, self.spread);
+                let teams = planner::teams(&room, jobs, self.choice.spread);
                 let stages: Vec<Vec<Stage>> = teams.teams.into_iter().map(|team| team.stages).collect();
                 (self.steady(&room, stages), teams.why)
             }
@@ -150,7 +150,7 @@ impl Leader {
         let groups = |teams: &[Vec<Stage>]| -> BTreeSet<BTreeSet<PeerId>> {
             teams.iter().map(|team| team.iter().map(|stage| stage.peer).collect()).collect()
         };
-        if groups(&present) != groups(&wanted) || roster.spread != self.spread {
+        if groups(&present) != groups(&wanted) || roster.spread != self.choice.spread {
             return wanted;
         }
         let micros = |teams: &[Vec<Stage>]| {
@@ -205,7 +205,7 @@ impl Leader {
         let memory: BTreeMap<PeerId, u64> = workers.iter().map(|worker| (worker.id, worker.memory)).collect();
         let running: Vec<Stage> = self.queue.stages_of(model.id);
         make_room(model, &memory, &running, &mut planned, &mut leaving);
-        let spread = self.spread;
+        let spread = self.choice.spread;
         let Some(roster) = self.models.get_mut(&model.id) else { return };
         roster.spread = spread;
         (roster.planned, roster.leaving, roster.why) = (planned, leaving, why);

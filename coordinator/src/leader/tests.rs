@@ -1,7 +1,7 @@
 use super::*;
 use crate::health::Share;
 use crate::ids::JobId;
-use crate::io::{Shape, Stage};
+use crate::io::{Shape, Spread, Stage};
 use crate::testing::*;
 use crate::wire::Report;
 
@@ -15,9 +15,9 @@ struct Office {
 impl Office {
     /// One that has told its plan, and heard that everybody knows it.
     fn new(members: &Members, spread: Spread) -> Self {
-        let leader = Leader::new(Millis(0), EPOCH, None, members);
+        let leader = Leader::new(Millis(0), EPOCH, None, Choice::default(), members);
         let mut office = Self { leader, out: Outbox::new(ME), now: Millis(0) };
-        office.leader.set_spread(spread);
+        office.leader.choose(Choice::default().next(ME, spread));
         office.review(members);
         office.review(members);
         office
@@ -181,14 +181,15 @@ fn a_new_leader_starts_from_the_plan_it_knew() {
     let team = crate::wire::Team { stages: stages.into(), serves: true };
     let epoch = Epoch { term: 0, leader: BO };
     let models = vec![ModelPlan { model: model(Kind::Text).id, teams: vec![team], why: String::new() }];
-    let known = RoomPlan { epoch, version: 3, spread: Spread::Everyone, models };
+    let choice = Choice::default().next(BO, Spread::Everyone);
+    let known = RoomPlan { epoch, version: 3, choice, models };
     // Bo follows the new leader, and has not heard its plan.
     let members = halves(LOW, HIGH, Some((epoch, 3)));
-    let mut leader = Leader::new(Millis(0), EPOCH, Some(&known), &members);
+    let mut leader = Leader::new(Millis(0), EPOCH, Some(&known), choice, &members);
     let teams = leader.announcement().models.remove(0).teams;
     assert_eq!(teams[0].stages, stages, "until it has looked around");
     assert!(!teams[0].serves, "but it grants nothing before that");
-    assert_eq!(leader.announcement().spread, Spread::Everyone, "what people chose stays");
+    assert_eq!(leader.announcement().choice, choice, "what people chose stays");
     let mut out = Outbox::new(ME);
     let held = Running { lease: Lease { epoch, serial: 5 }, unit: 0, stages: stages.into() };
     let mut room = Room { now: Millis(1), members: &members, out: &mut out };

@@ -21,7 +21,7 @@ const RINGS: usize = 16;
 pub(super) const PROMPT_TOKENS: u32 = 64;
 
 /// What people want of a split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Spread {
     /// Split only what does not fit on one device, or is clearly faster split.
     #[default]

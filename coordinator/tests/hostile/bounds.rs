@@ -66,7 +66,7 @@ fn lists_are_as_long_as_limits_says_and_no_longer() {
     let plan = |teams: usize| {
         let teams = vec![Team { stages: vec![stage], serves: true }; teams];
         let models = vec![ModelPlan { model: MODEL, teams, why: String::new() }];
-        Message::Plan(RoomPlan { epoch: EPOCH, version: 1, spread: Default::default(), models })
+        Message::Plan(RoomPlan { epoch: EPOCH, version: 1, choice: Default::default(), models })
     };
     let peers = |count: usize| (0..count as u128).map(PeerId).collect::<Vec<_>>();
     let rows = [

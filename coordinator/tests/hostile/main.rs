@@ -6,10 +6,10 @@ mod room;
 mod storm;
 
 use coordinator::io::{
-    Chunk, ChunkOutput, Job, JobState, Part, Progress, Rows, Shape, Spread, Stage, Task, TextWork, Work,
+    Chunk, ChunkOutput, Job, JobState, Part, Progress, Rows, Shape, Stage, Task, TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Demand, Following, Hidden, Message, Open, OpenPart, OpenPicture, OpenText, Picture,
+    self, Ask, Blob, Choice, Demand, Following, Hidden, Message, Open, OpenPart, OpenPicture, OpenText, Picture,
     Pulse, RoomPlan, Running, Standing, Story, Token, Whole,
 };
 use coordinator::{Command, Epoch, Event, Input, JobId, Layers, Lease, Output, PeerId, limits, pieces};
@@ -69,10 +69,10 @@ fn without_right() -> Vec<(Message, &'static str, &'static str)> {
     let foreign =
         Running { lease: Lease { epoch: false_epoch, serial: 1 }, unit: 0, stages: vec![mine(EVE)] };
     let stolen = Running { lease: Lease { serial: 99, ..LEASE }, ..foreign.clone() };
-    let (spread, models) = (Spread::Measured, vec![]);
+    let (choice, models) = (Choice::default(), vec![]);
     let plan = |leader| {
         let epoch = Epoch { term: 0, leader };
-        Message::Plan(RoomPlan { epoch, version: 1, spread, models: models.clone() })
+        Message::Plan(RoomPlan { epoch, version: 1, choice, models: models.clone() })
     };
     let half = Stage { peer: ME, layers: Layers { start: 2, end: 4 } };
     let token = |lease| Message::Token(Token { job: own_job, lease, position: 3, token: 9, end: false });

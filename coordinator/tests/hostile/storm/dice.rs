@@ -7,7 +7,7 @@ use coordinator::io::{
     TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenPicture,
+    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenPicture,
     OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
 };
 use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId, limits, pieces};
@@ -173,6 +173,10 @@ impl Dice {
         Running { lease: self.lease(), unit: self.short(), stages: self.stages() }
     }
 
+    fn choice(&mut self) -> Choice {
+        Choice { edition: self.number(), by: Some(self.peer()), spread: self.spread() }
+    }
+
     pub fn spread(&mut self) -> Spread {
         [Spread::Measured, Spread::Everyone][self.roll(2)]
     }
@@ -241,7 +245,7 @@ impl Dice {
             let (model, teams) = (dice.model(), dice.list(40, team));
             ModelPlan { model, teams, why: "because".into() }
         });
-        RoomPlan { epoch: self.epoch(), version: self.number(), spread: self.spread(), models }
+        RoomPlan { epoch: self.epoch(), version: self.number(), choice: self.choice(), models }
     }
 
     fn whole(&mut self) -> Whole {
@@ -370,7 +374,7 @@ impl Dice {
                 let suspect = self.maybe(Self::peer);
                 Message::Fault(Fault { job, lease, reason: "it burns".into(), suspect })
             }
-            _ => Message::Spread(self.spread()),
+            _ => Message::Choose(self.choice()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Whole jobs for whole peers, and jobs that move in mid-story.
 
-use super::{ADA, BO, CY, LAYERS, SLOW, must_come_to_rest, running_on, write, write_long, written};
-use coordinator::io::Vitals;
+use super::{ADA, BO, CY, LAYERS, SLOW, leader, must_come_to_rest, plan, running_on, write, write_long, written};
+use coordinator::io::{Spread, Vitals};
 use coordinator::{Command, JobId, PeerId};
 use simulation::world::{Spec, World};
 use std::collections::BTreeSet;
@@ -79,4 +79,38 @@ fn a_low_battery_hands_its_work_on() {
     assert!(world.peers[&BO].witness.jobs[&job].end.is_none(), "it is not written yet");
     assert_eq!(running_on(&world, BO, job), [BO], "what ran moves away");
     must_come_to_rest(&mut world);
+}
+
+/// Ada chooses while it is alone and leads for the time being; Bo, of the higher id, comes and leads.
+#[test]
+fn what_was_chosen_alone_stays_when_a_newcomer_leads() {
+    let mut world = World::new(1, LAYERS).in_one_house(3);
+    world.join_as(ADA, SLOW);
+    world.run_for(1_500);
+    world.command(ADA, Command::Spread(Spread::Everyone));
+    world.join_as(BO, SLOW);
+    world.run_for(12_000);
+    assert_eq!(leader(&world, ADA), Some(BO));
+    all_share(&world, &[ADA, BO]);
+    must_come_to_rest(&mut world);
+}
+
+/// The leader dies at the very moment at which somebody chooses.
+#[test]
+fn what_was_chosen_outlives_the_leader_that_never_heard_of_it() {
+    let mut world = house(&[(ADA, SLOW), (BO, SLOW), (CY, SLOW)]);
+    let lost = leader(&world, BO).expect("somebody leads");
+    world.leave(lost, (8_000, 20_000));
+    let left = world.alive();
+    world.command(left[0], Command::Spread(Spread::Everyone));
+    world.run_for(12_000);
+    all_share(&world, &left);
+    must_come_to_rest(&mut world);
+}
+
+fn all_share(world: &World, peers: &[PeerId]) {
+    for &peer in peers {
+        assert_eq!(world.peers[&peer].witness.room.spread, Spread::Everyone, "{peer} knows what was chosen");
+        assert_eq!(plan(world, peer).len(), peers.len(), "{peer} knows that all take a part");
+    }
 }
