@@ -51,12 +51,14 @@ async fn two_windows_hold_a_whole_model_each_and_the_one_that_writes_is_closed()
     }
     shot(&second, "whole", "ready").await?;
 
-    let writes = "document.querySelector('[role=status][aria-label=Room]').innerText.includes('runs on this device')";
+    let writes =
+        "document.querySelector('[role=status][aria-label=Room]').innerText.includes('runs on this device')";
     for window in [&first, &second] {
         will_leave(window, 80, writes).await?;
     }
     ask(&second).await?;
-    let (writer, other) = if one_has_left(&first, &second).await? { (first, second) } else { (second, first) };
+    let (writer, other) =
+        if one_has_left(&first, &second).await? { (first, second) } else { (second, first) };
     writer.close().await?;
     let written = finished(&other).await?;
     let figures = other.script("return [...document.querySelectorAll('.figures')].at(-1).innerText").await?;

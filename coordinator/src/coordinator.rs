@@ -396,7 +396,8 @@ impl Coordinator {
                 Some(leader) if leader.epoch() != epoch => leader.renew(epoch),
                 Some(_) => {}
                 None => {
-                    self.leader = Some(Leader::new(self.now, epoch, self.plan.as_ref(), self.choice, &self.members));
+                    self.leader =
+                        Some(Leader::new(self.now, epoch, self.plan.as_ref(), self.choice, &self.members));
                 }
             },
             None => self.leader = None,

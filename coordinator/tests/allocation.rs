@@ -4,12 +4,12 @@
 
 use coordinator::health::Share;
 use coordinator::io::{
-    Capability, Device, End, Job, JobState, Kind, ModelSpec, Offer, Part, Progress, Shape, Speed,
-    Stage, TextWork, Work,
+    Capability, Device, End, Job, JobState, Kind, ModelSpec, Offer, Part, Progress, Shape, Speed, Stage,
+    TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenText,
-    Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
+    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart,
+    OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
 };
 use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId};
 use peak_alloc::PeakAlloc;

@@ -4,9 +4,9 @@ use super::Coordinator;
 use crate::ids::{Epoch, PeerId};
 use crate::io::{Event, Part, Stage};
 use crate::leader::Leader;
+use crate::limits;
 use crate::membership::Greeting;
 use crate::stage::Obstacle;
-use crate::limits;
 use crate::wire::{self, Blob, Choice, Message, Open, OpenPart, Pulse, Report, RoomPlan};
 
 impl Coordinator {

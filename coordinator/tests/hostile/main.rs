@@ -9,8 +9,8 @@ use coordinator::io::{
     Chunk, ChunkOutput, Job, JobState, Part, Progress, Rows, Shape, Stage, Task, TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Choice, Demand, Following, Hidden, Message, Open, OpenPart, OpenPicture, OpenText, Picture,
-    Pulse, RoomPlan, Running, Standing, Story, Token, Whole,
+    self, Ask, Blob, Choice, Demand, Following, Hidden, Message, Open, OpenPart, OpenPicture, OpenText,
+    Picture, Pulse, RoomPlan, Running, Standing, Story, Token, Whole,
 };
 use coordinator::{Command, Epoch, Event, Input, JobId, Layers, Lease, Output, PeerId, limits, pieces};
 use room::{ALL, BO, EPOCH, EVE, LEASE, ME, MODEL, PAINTER, Room, pulse};

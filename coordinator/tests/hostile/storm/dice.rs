@@ -7,8 +7,9 @@ use coordinator::io::{
     TextWork, Work,
 };
 use coordinator::wire::{
-    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart, OpenPicture,
-    OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
+    self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart,
+    OpenPicture, OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust,
+    Whole,
 };
 use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId, limits, pieces};
 

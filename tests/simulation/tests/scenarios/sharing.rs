@@ -1,6 +1,8 @@
 //! Whole jobs for whole peers, and jobs that move in mid-story.
 
-use super::{ADA, BO, CY, LAYERS, SLOW, leader, must_come_to_rest, plan, running_on, write, write_long, written};
+use super::{
+    ADA, BO, CY, LAYERS, SLOW, leader, must_come_to_rest, plan, running_on, write, write_long, written,
+};
 use coordinator::io::{Spread, Vitals};
 use coordinator::{Command, JobId, PeerId};
 use simulation::world::{Spec, World};
