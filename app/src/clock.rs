@@ -2,7 +2,7 @@
 
 use coordinator::Millis;
 use std::sync::OnceLock;
-use web_time::Instant;
+use web_time::{Instant, SystemTime};
 
 /// Milliseconds since the app started.
 #[must_use]
@@ -10,6 +10,12 @@ pub fn now() -> Millis {
     static START: OnceLock<Instant> = OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
     Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Seconds since 1970, by the device's clock; 0 if that is set to before.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Sleeps until `deadline`, for at most a minute (the caller asks again); a minute if there is none.

@@ -1,31 +1,61 @@
 //! The settings of an answer as they travel with its job. The coordinator does not look at them; the worker turns
 //! them into those of `kernels`, which checks them.
 
-use crate::node::view::WriteRequest;
+use coordinator::limits;
 use serde::{Deserialize, Serialize};
 
-/// How tokens are chosen; postcard on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How tokens are chosen, and where an answer ends; postcard on the wire. The fields of the same names in
+/// `kernels::llm::Sampling` say what each does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// 0 always takes the likeliest token.
     pub temperature: f32,
+    /// Only this many of the likeliest tokens; 0 for all.
+    pub top_k: u32,
     /// Only the likeliest tokens that together have this probability.
     pub top_p: f32,
+    /// Only tokens at least this fraction as likely as the likeliest; 0 for all.
+    pub min_p: f32,
+    /// Makes recent tokens less likely by this factor; 1 for none.
+    pub repetition: f32,
+    /// Makes recent tokens less likely by this much; 0 for none.
+    pub presence: f32,
+    /// The same for each time that they came.
+    pub frequency: f32,
+    /// Added to the scores of single tokens.
+    pub bias: Vec<(u32, f32)>,
     /// The same seed writes the same answer.
     pub seed: u64,
+    /// Texts that end the answer; they are no part of it.
+    pub stops: Vec<String>,
+    /// The prompt is a message to a model that was trained to answer such, not the beginning of a text.
+    pub chat: bool,
+}
+
+impl Default for Sampling {
+    /// For stories: lively, but on the subject.
+    fn default() -> Self {
+        Self {
+            temperature: 0.8,
+            top_k: 0,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition: 1.0,
+            presence: 0.0,
+            frequency: 0.0,
+            bias: Vec::new(),
+            seed: 0,
+            stops: Vec::new(),
+            chat: false,
+        }
+    }
 }
 
 impl Sampling {
-    /// Those of a request.
-    #[must_use]
-    pub const fn of(request: &WriteRequest) -> Self {
-        Self { temperature: request.temperature, top_p: request.top_p, seed: request.seed }
-    }
-
     /// For the wire.
     #[must_use]
-    pub fn to_bytes(self) -> Vec<u8> {
-        postcard::to_stdvec(&self).expect("numbers can be written to memory")
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("numbers and texts can be written to memory")
     }
 
     /// From the wire; None if these are other bytes. The values may be out of range.
@@ -36,6 +66,16 @@ impl Sampling {
             .filter(|(_, rest)| rest.is_empty())
             .map(|(settings, _)| settings)
     }
+
+    /// # Errors
+    /// In plain words, if the room cannot carry that much.
+    pub fn check_length(&self) -> Result<(), String> {
+        let (bytes, most) = (self.to_bytes().len(), limits::SAMPLING_BYTES);
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(format!("The stop texts and biases take {bytes} bytes; the room carries {most}: leave some out."))
+    }
 }
 
 #[cfg(test)]
@@ -44,10 +84,23 @@ mod tests {
 
     #[test]
     fn travels_whole_or_not_at_all() {
-        let settings = Sampling { temperature: 0.8, top_p: 0.95, seed: u64::MAX };
+        let settings = Sampling {
+            seed: u64::MAX,
+            bias: vec![(7, -1.5)],
+            stops: vec!["\n\n".into()],
+            chat: true,
+            ..Sampling::default()
+        };
         let bytes = settings.to_bytes();
         assert_eq!(Sampling::from_bytes(&bytes), Some(settings));
         assert_eq!(Sampling::from_bytes(&bytes[..bytes.len() - 1]), None, "cut off");
         assert_eq!(Sampling::from_bytes(&[bytes, vec![0]].concat()), None, "with something behind it");
+    }
+
+    #[test]
+    fn what_the_room_cannot_carry_is_said() {
+        let with = |length| Sampling { stops: vec!["x".repeat(length)], ..Sampling::default() };
+        assert_eq!(with(900).check_length(), Ok(()));
+        assert!(with(1024).check_length().is_err_and(|why| why.contains("leave some out")));
     }
 }

@@ -15,8 +15,16 @@ fn manyhands(arguments: &[&str]) -> Output {
 const REFERENCE: &str = "kernels/tests/data/qwen2/ref.safetensors";
 
 fn story(seed: &str) -> String {
-    let output =
-        manyhands(&["generate", "--cpu", "--max-new", "24", "--seed", seed, "--prompt", "Once upon a time"]);
+    let output = manyhands(&[
+        "generate",
+        "--cpu",
+        "--max-tokens",
+        "24",
+        "--seed",
+        seed,
+        "--prompt",
+        "Once upon a time",
+    ]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a story is UTF-8")
 }
@@ -28,6 +36,43 @@ fn the_same_seed_writes_the_same_story() {
     assert!(first.len() > "Once upon a time".len() + 20, "{first:?}");
     assert_eq!(first, story("7"));
     assert_ne!(first, story("8"), "another seed, another story");
+}
+
+/// What `generate` writes of a story of 60 tokens, with more arguments.
+fn written(more: &[&str]) -> String {
+    let output = manyhands(&[&["generate", "--cpu", "--max-tokens", "60", "--seed", "7"], more].concat());
+    assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a story is UTF-8")
+}
+
+#[test]
+fn settings_of_an_answer_do_what_they_say() {
+    let prompt = ["--prompt", "Once upon a time"];
+    let plain = written(&prompt);
+    assert_eq!(plain, written(&[&prompt[..], &["--stream"]].concat()), "all at once or as it comes");
+    let middle = plain[plain.len() / 2..].split_whitespace().nth(1).expect("a word");
+    let (before, _) = plain.split_once(middle).expect("it is there");
+    assert_eq!(before, written(&[&prompt[..], &["--stop", middle]].concat()), "ends before {middle:?}");
+    for other in [["--repetition-penalty", "1.3"], ["--frequency-penalty", "0.5"], ["--top-k", "1"]] {
+        assert_ne!(plain, written(&[&prompt[..], &other].concat()), "{other:?}");
+    }
+}
+
+/// The story model with a chat template of its own.
+#[test]
+fn a_message_is_written_as_the_models_template_says() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/story");
+    let folder = std::env::temp_dir().join(format!("manyhands-chat-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for file in std::fs::read_dir(shipped).expect("the shipped model").map(|entry| entry.expect("a file")) {
+        std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+    }
+    let template = "{% for message in messages %}Once upon a time, {{ message.content }}{% endfor %}";
+    std::fs::write(folder.join("chat_template.jinja"), template).expect("a template");
+    let chat = written(&["--chat", "--prompt", "there was", "--model", &folder.to_string_lossy()]);
+    let plain = written(&["--prompt", "Once upon a time, there was"]);
+    assert_eq!(Some(chat.as_str()), plain.strip_prefix("Once upon a time, there was"), "only the answer");
+    std::fs::remove_dir_all(&folder).expect("the folder was there");
 }
 
 /// A tensor of a safetensors file, as f32.
@@ -68,7 +113,7 @@ fn scores_match_the_reference_in_every_way_of_computing_them() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let table: [(&[&str], &str, &str); 9] = [
+    let table: [(&[&str], &str, &str); 11] = [
         (
             &["eval", "--model", "no/such", "--inputs", REFERENCE, "--out", "o"],
             "no/such",
@@ -116,6 +161,8 @@ fn what_is_wrong_is_named() {
         ),
         (&["generate", "--prompt", ""], "empty", "an empty prompt"),
         (&["generate", "--prompt", "x", "--temperature=-1"], "temperature", "a setting out of range"),
+        (&["generate", "--prompt", "x", "--chat"], "no chat template", "a model that knows no conversation"),
+        (&["generate", "--prompt", "x", "--logit-bias", "five"], "42=-1.5", "not a bias"),
         (&["peer", "--room", "http://localhost:1/"], "link", "a link without a room"),
         (&["peer"], "--room", "a missing argument"),
     ];

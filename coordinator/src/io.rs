@@ -135,6 +135,8 @@ pub enum Command {
     },
     /// Stop one of this peer's own jobs.
     Stop(JobId),
+    /// A job has all that was wanted of it: ends it if this peer keeps it, and else means nothing.
+    Finish(JobId),
     /// Change this peer's name.
     Rename(String),
     /// Whether this device computes for the room.

@@ -68,6 +68,9 @@ pub const STAGES: usize = 8;
 pub const MODEL_LAYERS: u16 = 1024;
 /// Bytes of opaque sampling settings. Source: guess.
 pub const SAMPLING_BYTES: usize = 1024;
+/// Tokens before a sampled one that whoever samples it is told, for settings that look back. Source: guess; four times
+/// as many as llama.cpp looks back at by default.
+pub const RECENT: usize = 256;
 /// Bytes of a reason or an explanation. Source: guess; three lines on a phone.
 pub const REASON_BYTES: usize = 512;
 /// Layer ranges one peer reports or holds. Source: guess; the plan in force, the next one, and sessions of older ones.

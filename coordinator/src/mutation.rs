@@ -25,11 +25,17 @@ pub enum Mutation {
     TwoLeaders,
     /// A lease begins at the last known token, with empty caches.
     SkipReplay,
+    /// A token that comes twice counts twice.
+    CountTwice,
+    /// Whoever hears a pulse answers everybody with one.
+    EchoPulses,
+    /// A leader grants some leases, and then no more.
+    RunOutOfLeases,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipEpochCheck,
         Self::AcceptLateResult,
         Self::ForgetAgeing,
@@ -40,6 +46,9 @@ impl Mutation {
         Self::NoRelease,
         Self::TwoLeaders,
         Self::SkipReplay,
+        Self::CountTwice,
+        Self::EchoPulses,
+        Self::RunOutOfLeases,
     ];
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Checkpoint, block_on};
 use kernels::device::Opened;
-use kernels::engine::{Engine, Input, Step, StepOut};
+use kernels::engine::{Draw, Engine, Input, Step, StepOut};
 use kernels::llm::{Config, Layers, Model, Sampling, ranges};
 use kernels::weights::{ByteRange, Header};
 use kernels::{Error, StepError, limits};
@@ -245,8 +245,12 @@ fn half_precision_is_read() {
     assert!(header.range("a", &[1]).unwrap_err().to_string().contains("BF16"), "the cure is named");
 }
 
+fn draw(settings: &[u8]) -> Draw<'_> {
+    Draw { settings, recent: &[] }
+}
+
 fn step(session: u32, layers: Layers, position: usize, input: Input<'_>) -> Step<'_, u32> {
-    Step { session, layers, position, input, sample: None }
+    Step { session, layers, position, input, draw: None }
 }
 
 #[test]
@@ -313,13 +317,15 @@ fn sampling_is_asked_for_at_the_head_with_valid_settings_only() {
     let checkpoint = tiny_checkpoint();
     let mut engine = checkpoint.engine(&Opened::cpu(), Layers::new(0, 2));
     let (greedy, tokens) = (Sampling::greedy().to_bytes().unwrap(), [1, 4]);
-    let headless = Step { sample: Some(&greedy), ..step(1, Layers::new(0, 1), 0, Input::Tokens(&tokens)) };
+    let headless =
+        Step { draw: Some(draw(&greedy)), ..step(1, Layers::new(0, 1), 0, Input::Tokens(&tokens)) };
     assert_eq!(block_on(engine.run(headless)), Err(Error::Step(StepError::Headless(Layers::new(0, 1)))));
     for garbage in [&[][..], &[255; 40], &[0; 100]] {
-        let garbled = Step { sample: Some(garbage), ..step(1, Layers::new(0, 2), 0, Input::Tokens(&tokens)) };
+        let garbled =
+            Step { draw: Some(draw(garbage)), ..step(1, Layers::new(0, 2), 0, Input::Tokens(&tokens)) };
         assert!(matches!(block_on(engine.run(garbled)), Err(Error::Sampling(_))), "{garbage:?}");
     }
-    let good = Step { sample: Some(&greedy), ..step(1, Layers::new(0, 2), 0, Input::Tokens(&tokens)) };
+    let good = Step { draw: Some(draw(&greedy)), ..step(1, Layers::new(0, 2), 0, Input::Tokens(&tokens)) };
     assert!(matches!(block_on(engine.run(good)), Ok(StepOut::Token { .. })));
 }
 

@@ -5,7 +5,7 @@ mod common;
 use burn::tensor::{Int, Tensor, TensorData};
 use common::{Checkpoint, Reference, assert_close, block_on, devices, shared};
 use kernels::device::Opened;
-use kernels::engine::{Engine, Input, Step, StepOut};
+use kernels::engine::{Draw, Engine, Input, Step, StepOut};
 use kernels::llm::{Cache, Layers, Model, Sampling};
 
 const FOLDERS: [&str; 5] = ["lm/llama", "lm/llama-tied", "lm/qwen2", "lm/qwen3", "lm/mixtral"];
@@ -128,8 +128,9 @@ impl Chain {
         let (mut hidden, count) = (Vec::new(), self.0.len());
         for (index, (engine, layers)) in self.0.iter_mut().enumerate() {
             let input = if index == 0 { Input::Tokens(tokens) } else { Input::Hidden(&hidden) };
-            let sample = sample.filter(|_| index + 1 == count);
-            let step = Step { session: 1, layers: *layers, position, input, sample };
+            let settings = sample.filter(|_| index + 1 == count);
+            let draw = settings.map(|settings| Draw { settings, recent: &[] });
+            let step = Step { session: 1, layers: *layers, position, input, draw };
             match block_on(engine.run(step)).unwrap() {
                 StepOut::Hidden(bytes) => hidden = bytes,
                 StepOut::Token { token, .. } => return (Some(token), hidden),

@@ -5,6 +5,7 @@ use app::compute::native::NativeCompute;
 use app::link::RoomLink;
 use app::node::view::{Ask, Card, View, WriteRequest};
 use app::node::{Alone, Node, Setup};
+use app::sampling::Sampling;
 use app::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use coordinator::PeerId;
 use coordinator::wire::Team;
@@ -100,13 +101,9 @@ impl Peer {
 /// A request whose answer is long enough to lose somebody in the middle.
 #[must_use]
 pub fn request(seed: u64) -> WriteRequest {
-    WriteRequest {
-        prompt: "Once upon a time, there was".into(),
-        max_new: 120,
-        temperature: 0.8,
-        top_p: 0.95,
-        seed,
-    }
+    // The penalty makes each token depend on those before it, which whoever draws it has to know.
+    let sampling = Sampling { seed, repetition: 1.05, ..Sampling::default() };
+    WriteRequest { prompt: "Once upon a time, there was".into(), max_new: 120, sampling }
 }
 
 /// What one peer alone writes for a request.

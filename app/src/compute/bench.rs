@@ -5,7 +5,7 @@ use super::worker::model::{Model, range};
 use coordinator::io::Part;
 use coordinator::{Epoch, JobId, Layers, Lease, PeerId};
 use kernels::device::{self, Kind, Prefer};
-use kernels::engine::{Input, Step, StepOut};
+use kernels::engine::{Draw, Input, Step, StepOut};
 use kernels::llm::Sampling;
 use serde::Serialize;
 use web_time::Instant;
@@ -139,8 +139,8 @@ async fn step<F: Files>(
     sampled: bool,
 ) -> Result<Option<u32>, String> {
     let settings = Sampling::greedy().to_bytes().map_err(|error| error.to_string())?;
-    let sample = sampled.then_some(settings.as_slice());
-    let step = Step { session, layers: range(all), position, input: Input::Tokens(rows), sample };
+    let draw = sampled.then_some(Draw { settings: &settings, recent: &[] });
+    let step = Step { session, layers: range(all), position, input: Input::Tokens(rows), draw };
     match model.engine.run(step).await.map_err(|error| error.to_string())? {
         StepOut::Token { token, .. } => Ok(Some(token)),
         _ => Ok(None),

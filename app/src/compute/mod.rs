@@ -58,14 +58,23 @@ pub enum Request {
         /// The settings.
         sampling: Sampling,
     },
-    /// Turn an answer's next tokens into text. `from` is the index of the first in the answer; 0 starts afresh.
+    /// Turn an answer into text, afresh from its first token.
+    Begin {
+        /// The job, which names the stream of text.
+        job: JobId,
+        /// The prompt, on which a first blank depends.
+        prompt: Vec<u32>,
+        /// Texts that end the answer.
+        stops: Vec<String>,
+        /// The tokens so far.
+        tokens: Vec<u32>,
+        /// As in `Decode`.
+        last: bool,
+    },
+    /// Turn an answer's next tokens into text.
     Decode {
         /// The job, which names the stream of text.
         job: JobId,
-        /// With `from == 0`: the prompt, on which a first blank depends.
-        prompt: Vec<u32>,
-        /// Index of the first token.
-        from: u32,
         /// Token ids.
         tokens: Vec<u32>,
         /// True if no more will come: half a character at the end is shown as U+FFFD.
@@ -95,6 +104,8 @@ pub enum Report {
         capability: Capability,
         /// The models that it can load, each with what the probe measured.
         offers: Vec<Offer>,
+        /// Whether the model knows what a conversation looks like.
+        chat: bool,
     },
     /// The worker cannot go on at all: why, and what to do.
     Failed(String),
@@ -132,6 +143,8 @@ pub enum Report {
         text: String,
         /// True after the last token.
         last: bool,
+        /// A stop text came: the answer is complete, whatever tokens follow.
+        stopped: bool,
     },
 }
 

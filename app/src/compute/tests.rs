@@ -1,7 +1,7 @@
 //! The way between the page and its worker.
 
 use super::{Report, Request};
-use coordinator::io::{Chunk, ChunkOutput, Piece, Rows, Task};
+use coordinator::io::{Chunk, ChunkOutput, Piece, Rows, Sample, Task};
 use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId};
 
 const JOB: JobId = JobId { requester: PeerId(2), serial: 1 };
@@ -12,9 +12,11 @@ fn chunks_and_outputs_arrive_as_they_were() {
     let pass = |input, sample| Task::Pass { position: 4, input, sample };
     let piece =
         Task::Piece { piece: Piece::Join { step: 1 }, unit: 2, settings: vec![5], inputs: vec![vec![1]] };
-    for task in
-        [pass(Rows::Tokens(vec![1, 70_000]), None), pass(Rows::Hidden(vec![1, 2]), Some(vec![3])), piece]
-    {
+    for task in [
+        pass(Rows::Tokens(vec![1, 70_000]), None),
+        pass(Rows::Hidden(vec![1, 2]), Some(Sample { settings: vec![3], recent: vec![1, 70_000] })),
+        piece,
+    ] {
         let layers = Layers { start: 0, end: 8 };
         let chunk = Chunk { job: JOB, lease: LEASE, number: 9, model: ModelId([7; 32]), layers, task };
         let bytes = postcard::to_stdvec(&Request::Run(chunk.clone())).unwrap();

@@ -1,5 +1,6 @@
 //! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time.
 
+mod language;
 pub(crate) mod model;
 mod text;
 
@@ -9,11 +10,11 @@ use crate::sampling::Sampling;
 use coordinator::io::{Chunk, ChunkOutput, Part, Rows, Task};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use kernels::engine::{Input, Step, StepOut};
+use kernels::engine::{Draw, Input, Step, StepOut};
 use kernels::{Error, device};
 use model::Model;
 use std::collections::VecDeque;
-use text::Texts;
+use text::{Begin, Texts};
 
 /// Works until the requests end (None) or the device is lost (its cause): everything here is gone then, and a new
 /// worker has to be started.
@@ -49,11 +50,12 @@ async fn boot<F: Files>(
     let opened = device::open(if gpu { device::Prefer::Gpu } else { device::Prefer::Cpu }).await;
     let (adapter, notice) = (opened.adapter.clone(), notice.or_else(|| opened.notice.clone()));
     loading("Reading the model's description");
-    let (model, tokenizer) = Model::open(source, files, opened).await?;
+    let (model, language) = Model::open(source, files, opened).await?;
     loading("Measuring this device");
     let offers = vec![model.offer().await?];
-    report(Report::Ready { adapter, notice, capability: model.capability(), offers });
-    Ok(Worker { model, texts: Texts::new(tokenizer), waiting: VecDeque::new() })
+    let chat = matches!(language.template, Ok(Some(_)));
+    report(Report::Ready { adapter, notice, capability: model.capability(), offers, chat });
+    Ok(Worker { model, texts: Texts::new(language), waiting: VecDeque::new() })
 }
 
 struct Worker<F> {
@@ -90,9 +92,10 @@ impl<F: Files> Worker<F> {
                 self.waiting.retain(|waiting| !matches!(waiting, Request::Run(chunk) if (chunk.job, chunk.lease) == (job, lease)));
                 self.model.engine.forget(&(job, lease));
             }
-            Request::Encode { .. } | Request::Decode { .. } => {
-                let texts =
-                    |waiting: &&Request| matches!(waiting, Request::Encode { .. } | Request::Decode { .. });
+            Request::Encode { .. } | Request::Begin { .. } | Request::Decode { .. } => {
+                let texts = |waiting: &&Request| {
+                    matches!(waiting, Request::Encode { .. } | Request::Begin { .. } | Request::Decode { .. })
+                };
                 let after = self.waiting.iter().take_while(texts).count();
                 self.waiting.insert(after, request);
             }
@@ -106,11 +109,12 @@ impl<F: Files> Worker<F> {
             Request::Unload(part) => self.model.unload(part),
             Request::Run(chunk) => report(self.run(chunk).await?),
             Request::Encode { ticket, text, sampling } => {
-                report(Report::Encoded { ticket, tokens: self.texts.encode(&text, sampling) });
+                report(Report::Encoded { ticket, tokens: self.texts.encode(&text, &sampling) });
             }
-            Request::Decode { job, prompt, from, tokens, last } => {
-                report(self.texts.decode(job, &prompt, from, &tokens, last));
+            Request::Begin { job, prompt, stops, tokens, last } => {
+                report(self.texts.decode(job, Some(Begin { prompt, stops }), &tokens, last));
             }
+            Request::Decode { job, tokens, last } => report(self.texts.decode(job, None, &tokens, last)),
             Request::Boot { .. } | Request::Forget(..) => {}
         }
         Ok(())
@@ -145,7 +149,8 @@ impl<F: Files> Worker<F> {
         let Task::Pass { position, input, sample } = &chunk.task else {
             return Err("this device has no picture model".to_owned().into());
         };
-        let sample = sample.as_deref().map(settings).transpose()?;
+        let settings = sample.as_ref().map(|sample| settings(&sample.settings)).transpose()?;
+        let draw = settings.as_deref().zip(sample.as_ref());
         let step = Step {
             session: (chunk.job, chunk.lease),
             layers: model::range(chunk.layers),
@@ -154,7 +159,7 @@ impl<F: Files> Worker<F> {
                 Rows::Tokens(tokens) => Input::Tokens(tokens),
                 Rows::Hidden(bytes) => Input::Hidden(bytes),
             },
-            sample: sample.as_deref(),
+            draw: draw.map(|(settings, sample)| Draw { settings, recent: &sample.recent }),
         };
         Ok(self.model.engine.run(step).await?)
     }
@@ -186,7 +191,7 @@ impl From<Error> for Refusal {
 /// A peer's settings in the engine's own form; they may be hostile.
 fn settings(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let settings = Sampling::from_bytes(bytes).ok_or("the sampling settings are not readable")?;
-    text::to_kernels(settings).to_bytes().map_err(|error| error.to_string())
+    text::to_kernels(&settings).to_bytes().map_err(|error| error.to_string())
 }
 
 fn to_output(output: StepOut) -> ChunkOutput {

@@ -5,6 +5,7 @@ use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
 use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::node::{Alone, Node};
+use crate::sampling::Sampling;
 use crate::transport::Transport;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -20,15 +21,42 @@ pub struct Options {
     /// Write with the peers of this room instead of alone.
     #[arg(long, value_name = "LINK")]
     room: Option<String>,
+    /// The prompt is a message to a model that was trained to answer such, instead of the beginning of a text.
+    #[arg(long)]
+    chat: bool,
+    /// Show the text as it is written, instead of all at once.
+    #[arg(long)]
+    stream: bool,
     /// Most new tokens.
     #[arg(long, default_value_t = 200)]
-    max_new: u32,
+    max_tokens: u32,
     /// 0 always takes the likeliest token.
     #[arg(long, default_value_t = 0.8)]
     temperature: f32,
+    /// Choose among this many of the likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    top_k: u32,
     /// Choose among the likeliest tokens that together have this probability.
     #[arg(long, default_value_t = 0.95)]
     top_p: f32,
+    /// Choose among tokens at least this fraction as likely as the likeliest.
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f32,
+    /// Divide the scores of recent tokens by this; 1 does nothing.
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// Take this from the scores of recent tokens.
+    #[arg(long, default_value_t = 0.0)]
+    presence_penalty: f32,
+    /// Take this from the scores of recent tokens for each time that they came.
+    #[arg(long, default_value_t = 0.0)]
+    frequency_penalty: f32,
+    /// Add to the score of a token; may be repeated.
+    #[arg(long, value_name = "ID=NUMBER", value_parser = bias, allow_hyphen_values = true)]
+    logit_bias: Vec<(u32, f32)>,
+    /// A text that ends the answer; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
     /// The same seed writes the same story.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -48,8 +76,14 @@ pub async fn run(options: Options) -> Result<()> {
 async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {
     let (asks, incoming) = unbounded();
     let mut wish = Wish::new(&options.common, asks.clone());
-    let mut terminal =
-        Terminal { asks, request: Some(options.request()), notices: 0, printed: 0, outcome: None };
+    let mut terminal = Terminal {
+        asks,
+        request: Some(options.request()),
+        stream: options.stream,
+        notices: 0,
+        printed: 0,
+        outcome: None,
+    };
     node.run(incoming, |view| {
         wish.see(view);
         terminal.show(view);
@@ -67,20 +101,35 @@ async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) ->
 
 impl Options {
     fn request(&self) -> WriteRequest {
-        WriteRequest {
-            prompt: self.prompt.clone(),
-            max_new: self.max_new,
+        let sampling = Sampling {
             temperature: self.temperature,
+            top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
+            repetition: self.repetition_penalty,
+            presence: self.presence_penalty,
+            frequency: self.frequency_penalty,
+            bias: self.logit_bias.clone(),
             seed: self.seed,
-        }
+            stops: self.stop.clone(),
+            chat: self.chat,
+        };
+        WriteRequest { prompt: self.prompt.clone(), max_new: self.max_tokens, sampling }
     }
+}
+
+/// A token's id and what is added to its score.
+fn bias(text: &str) -> Result<(u32, f32), String> {
+    let parts = text.split_once('=').and_then(|(id, value)| Some((id.parse().ok()?, value.parse().ok()?)));
+    parts.ok_or_else(|| "a bias is a token's id and a number, such as 42=-1.5".to_owned())
 }
 
 struct Terminal {
     asks: UnboundedSender<Ask>,
     /// Taken when the worker is ready.
     request: Option<WriteRequest>,
+    /// Whether to print the text as it comes.
+    stream: bool,
     /// Notices that were there before the request.
     notices: usize,
     printed: usize,
@@ -95,7 +144,10 @@ impl Terminal {
             ComputeStatus::Ready { notice, .. } => {
                 if let Some(request) = self.request.take() {
                     notice.iter().for_each(|notice| eprintln!("note: {notice}"));
-                    print!("{}", request.prompt);
+                    // An answer to a message does not go on from it.
+                    if !request.sampling.chat {
+                        print!("{}", request.prompt);
+                    }
                     let _ = self.asks.unbounded_send(Ask::Write(request));
                     self.notices = view.notices.len();
                 }
@@ -109,9 +161,11 @@ impl Terminal {
     }
 
     fn card(&mut self, card: &Card) {
-        print!("{}", card.text.get(self.printed..).unwrap_or_default());
-        let _ = std::io::stdout().flush();
-        self.printed = card.text.len();
+        if self.stream || card.end.is_some() {
+            print!("{}", card.text.get(self.printed..).unwrap_or_default());
+            let _ = std::io::stdout().flush();
+            self.printed = card.text.len();
+        }
         match &card.end {
             None => {}
             Some(End::Failed(why)) => self.end(Err(why.clone())),

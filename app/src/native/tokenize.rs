@@ -19,8 +19,8 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let opened = Model::open(&options.model, Folder::of(&options.model), Opened::cpu()).await;
-    let (_, tokenizer) = opened.map_err(|why| anyhow!(why))?;
-    let ids: Vec<String> = tokenizer.encode(&text, true)?.iter().map(u32::to_string).collect();
+    let (_, language) = opened.map_err(|why| anyhow!(why))?;
+    let ids: Vec<String> = language.tokenizer.encode(&text, true)?.iter().map(u32::to_string).collect();
     println!("{}", ids.join(" "));
     Ok(())
 }

@@ -28,6 +28,7 @@ pub struct Board {
 
 struct Behind {
     prompt: Vec<u32>,
+    stops: Vec<String>,
     tokens: Vec<u32>,
     asked_at: u64,
     /// Time and count of tokens at the latest arrivals.
@@ -99,7 +100,14 @@ impl Board {
         }
     }
 
-    pub fn ready(&mut self, device: Device, adapter: String, notice: Option<String>, offers: &[Offer]) {
+    pub fn ready(
+        &mut self,
+        device: Device,
+        adapter: String,
+        notice: Option<String>,
+        offers: &[Offer],
+        chat: bool,
+    ) {
         // A worker that starts again says why, as its loss did.
         let said = |notice: &String| self.view.notices.iter().any(|(_, text)| text.contains(notice.as_str()));
         if let Some(notice) = notice.as_ref().filter(|notice| !said(notice)) {
@@ -114,6 +122,7 @@ impl Board {
             layers: model.layers,
             bytes: model.layer_bytes * u64::from(model.layers) + model.ends_bytes,
             context: model.context,
+            chat,
         });
     }
 
@@ -168,8 +177,10 @@ impl Board {
         let Work::Text(work) = job.work else { return Vec::new() };
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
+        let sampling = Sampling::from_bytes(&work.sampling).unwrap_or_default();
         let behind = Behind {
             prompt: work.prompt,
+            stops: sampling.stops.clone(),
             tokens,
             asked_at: now,
             arrivals: VecDeque::new(),
@@ -179,18 +190,7 @@ impl Board {
         };
         let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
-        let settings = Sampling::from_bytes(&work.sampling).unwrap_or(Sampling {
-            temperature: 0.8,
-            top_p: 0.95,
-            seed: 0,
-        });
-        let request = WriteRequest {
-            prompt: job.text.clone(),
-            max_new: work.max_new,
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            seed: settings.seed,
-        };
+        let request = WriteRequest { prompt: job.text.clone(), max_new: work.max_new, sampling };
         let card = Card {
             id: job.id,
             mine: job.id.requester == self.view.me,
@@ -237,7 +237,7 @@ impl Board {
             card.first_token_ms = (behind.before == 0).then_some(now - behind.asked_at);
         }
         card.tokens_per_second = speed(behind.arrivals.front().copied(), (now, card.tokens));
-        Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, from, tokens.to_vec(), false) })
+        Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, tokens.to_vec(), false) })
     }
 
     fn state(&mut self, id: JobId, state: JobState) {
@@ -259,11 +259,7 @@ impl Board {
             return None;
         }
         behind.ending = Some(end);
-        Some(if card.tokens == 0 {
-            behind.decode_all(id, true)
-        } else {
-            decode(id, card.tokens, Vec::new(), true)
-        })
+        Some(if card.tokens == 0 { behind.decode_all(id, true) } else { decode(id, Vec::new(), true) })
     }
 }
 
@@ -274,13 +270,14 @@ fn finish(card: &mut Card, end: End) {
 
 impl Behind {
     fn decode_all(&self, job: JobId, last: bool) -> Request {
-        Request::Decode { job, prompt: self.prompt.clone(), from: 0, tokens: self.tokens.clone(), last }
+        let (prompt, stops, tokens) = (self.prompt.clone(), self.stops.clone(), self.tokens.clone());
+        Request::Begin { job, prompt, stops, tokens, last }
     }
 }
 
-/// How an answer goes on: nothing of the prompt is needed for that.
-const fn decode(job: JobId, from: u32, tokens: Vec<u32>, last: bool) -> Request {
-    Request::Decode { job, prompt: Vec::new(), from, tokens, last }
+/// How an answer goes on.
+const fn decode(job: JobId, tokens: Vec<u32>, last: bool) -> Request {
+    Request::Decode { job, tokens, last }
 }
 
 /// Tokens per second between two (time, count) points, if time passed.

@@ -16,7 +16,6 @@ pub use alone::Alone;
 
 use crate::clock;
 use crate::compute::{Compute, Report, Request};
-use crate::sampling::Sampling;
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
 
@@ -121,8 +120,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
     fn on_report(&mut self, report: Report) {
         match report {
             Report::Progress { what, done, total } => self.board.loading(what, done, total),
-            Report::Ready { adapter, notice, capability, offers } => {
-                self.board.ready(capability.device, adapter, notice, &offers);
+            Report::Ready { adapter, notice, capability, offers, chat } => {
+                self.board.ready(capability.device, adapter, notice, &offers, chat);
                 self.handle(Input::ComputeReady { capability, offers });
                 for request in self.board.decode_everything() {
                     self.compute.ask(request);
@@ -139,7 +138,12 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.handle(Input::Ran { job, lease, number, result })
             }
             Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
-            Report::Text { job, restart, text, last } => self.board.text(job, restart, &text, last),
+            Report::Text { job, restart, text, last, stopped } => {
+                self.board.text(job, restart, &text, last);
+                if stopped && !last {
+                    self.handle(Input::Command(Command::Finish(job)));
+                }
+            }
         }
     }
 
@@ -150,7 +154,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 .notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
         }
         self.tickets = self.tickets.wrapping_add(1);
-        let (text, sampling) = (request.prompt.clone(), Sampling::of(&request));
+        let (text, sampling) = (request.prompt.clone(), request.sampling.clone());
         self.compute.ask(Request::Encode { ticket: self.tickets, text, sampling });
         self.encoding.insert(self.tickets, request);
     }
@@ -159,7 +163,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
         let Some(request) = self.encoding.remove(&ticket) else { return };
         match tokens {
             Ok(prompt) => {
-                let (sampling, max_new) = (Sampling::of(&request).to_bytes(), request.max_new);
+                let (sampling, max_new) = (request.sampling.to_bytes(), request.max_new);
                 let work = Work::Text(TextWork { prompt, max_new, sampling });
                 // Token ids mean something only to the model whose tokenizer made them.
                 let model = self.board.view().model.as_ref().map(|model| model.id);

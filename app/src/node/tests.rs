@@ -4,15 +4,19 @@ use super::Alone;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
 use crate::compute::{Compute, Report, Request};
+use crate::sampling::Sampling;
 use coordinator::io::{
     Capability, Chunk, ChunkOutput, Device, End, Kind, ModelSpec, Offer, Rows, Speed, Task,
 };
-use coordinator::{ModelId, PeerId};
+use coordinator::{JobId, ModelId, PeerId};
 use futures::channel::mpsc::unbounded;
 use std::collections::VecDeque;
 
 /// The token that ends a text.
 const END: u32 = 0;
+
+/// The token whose text ends an answer, if the toy is told so.
+const STOP: u32 = 10;
 
 /// Counts down from the last token: "3" is answered by 2, 1, end.
 #[derive(Default)]
@@ -20,6 +24,8 @@ struct Toy {
     reports: VecDeque<Report>,
     deaths: u32,
     runs: u32,
+    /// Whether a text ends at `STOP`.
+    stops: bool,
 }
 
 #[async_trait::async_trait(?Send)]
@@ -44,10 +50,8 @@ impl Compute for Toy {
                 let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
                 self.reports.push_back(Report::Encoded { ticket, tokens });
             }
-            Request::Decode { job, from, tokens, last, .. } => {
-                let text = tokens.iter().map(|token| format!("{token} ")).collect();
-                self.reports.push_back(Report::Text { job, restart: from == 0, text, last });
-            }
+            Request::Begin { job, tokens, last, .. } => self.text(job, true, &tokens, last),
+            Request::Decode { job, tokens, last } => self.text(job, false, &tokens, last),
             Request::Unload(_) | Request::Forget(..) => {}
         }
     }
@@ -57,6 +61,15 @@ impl Compute for Toy {
             Some(report) => report,
             None => futures::future::pending().await,
         }
+    }
+}
+
+impl Toy {
+    fn text(&mut self, job: JobId, restart: bool, tokens: &[u32], last: bool) {
+        let shown = tokens.iter().take_while(|token| **token > STOP || !self.stops);
+        let text = shown.map(|token| format!("{token} ")).collect();
+        let stopped = self.stops && tokens.contains(&STOP);
+        self.reports.push_back(Report::Text { job, restart, text, last, stopped });
     }
 }
 
@@ -81,11 +94,17 @@ fn ready() -> Report {
     };
     let capability = Capability { device: Device::Cpu, memory: 1 << 30 };
     let speed = Speed { layer_micros: 1, prefill_micros: 1, ..Speed::default() };
-    Report::Ready { adapter: "toy".into(), notice: None, capability, offers: vec![Offer { model, speed }] }
+    Report::Ready {
+        adapter: "toy".into(),
+        notice: None,
+        capability,
+        offers: vec![Offer { model, speed }],
+        chat: false,
+    }
 }
 
 fn request(prompt: &str) -> WriteRequest {
-    WriteRequest { prompt: prompt.into(), max_new: 20, temperature: 0.0, top_p: 1.0, seed: 0 }
+    WriteRequest { prompt: prompt.into(), max_new: 20, sampling: Sampling::default() }
 }
 
 /// Runs a node until `done` has seen what it wants, and returns the last view.
@@ -138,6 +157,15 @@ async fn a_worker_that_dies_loses_nothing() {
     assert_eq!(only_card(&view).text, "4 3 2 1 ");
     let said = view.notices.iter().filter(|(_, text)| text.contains("pulled the plug")).count();
     assert_eq!(said, 1, "{:?}", view.notices);
+}
+
+#[tokio::test]
+async fn a_stop_text_ends_the_answer() {
+    let toy = Toy { stops: true, ..Toy::default() };
+    let view = until(toy, vec![Ask::Write(request("14"))], ended).await;
+    let card = only_card(&view);
+    assert_eq!((card.text.as_str(), &card.end), ("13 12 11 ", &Some(End::Finished)));
+    assert!((4..13).contains(&card.tokens), "nothing more is written: {} tokens", card.tokens);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
+use crate::sampling::Sampling;
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
 use coordinator::wire::Team;
 use coordinator::{JobId, Layers, ModelId, PeerId};
@@ -31,12 +32,8 @@ pub struct WriteRequest {
     pub prompt: String,
     /// Most new tokens.
     pub max_new: u32,
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Nucleus, 0 < p <= 1.
-    pub top_p: f32,
-    /// The same seed writes the same story.
-    pub seed: u64,
+    /// How it is written.
+    pub sampling: Sampling,
 }
 
 /// Everything a face shows.
@@ -108,6 +105,8 @@ pub struct ModelView {
     pub bytes: u64,
     /// Longest text in tokens.
     pub context: u32,
+    /// Whether it knows what a conversation looks like.
+    pub chat: bool,
 }
 
 /// The compute worker's state.

@@ -3,6 +3,7 @@
 use super::context::Room;
 use super::{browser, words};
 use crate::node::view::{Ask, Card, WriteRequest};
+use crate::sampling::Sampling;
 use coordinator::JobId;
 use coordinator::io::{End, JobState};
 use leptos::prelude::*;
@@ -103,8 +104,9 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
     };
     let again = move |seed: Option<u64>| {
         if let Some(request) = card.with_untracked(|card| card.as_ref().map(|card| card.request.clone())) {
-            let seed = seed.unwrap_or(request.seed);
-            room.ask(Ask::Write(WriteRequest { seed, ..request }));
+            let seed = seed.unwrap_or(request.sampling.seed);
+            let sampling = Sampling { seed, ..request.sampling };
+            room.ask(Ask::Write(WriteRequest { sampling, ..request }));
         }
     };
     let running = move || card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some()));
@@ -123,7 +125,7 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
                     class="quiet"
                     disabled=running
                     on:click=move |_| again(None)
-                    title=move || card.with(|card| card.as_ref().map(|card| format!("Seed {}", card.request.seed)))
+                    title=move || card.with(|card| card.as_ref().map(|card| format!("Seed {}", card.request.sampling.seed)))
                 >
                     "Same seed"
                 </button>

@@ -50,12 +50,14 @@ pub fn Composer() -> impl IntoView {
     let open = room.memo(own_open);
     let pending = Pending::new(room);
     let waits = Memo::new(move |_| pending.waits());
+    let talks = room.memo(|view| view.model.as_ref().is_some_and(|model| model.chat));
     let drawer_open = RwSignal::new(false);
     Effect::new(move |_| settings.with(|settings| browser::store(Keep::Visits, SETTINGS, settings)));
 
-    let write = move || match settings
-        .with_untracked(|s| draft.prompt.with_untracked(|p| s.request(p, browser::random())))
-    {
+    let request = move |settings: &Settings| {
+        draft.prompt.with_untracked(|p| settings.request(p, browser::random(), talks.get_untracked()))
+    };
+    let write = move || match settings.with_untracked(request) {
         Ok(request) => {
             error.set(None);
             draft.begin("");

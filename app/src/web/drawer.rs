@@ -1,7 +1,9 @@
 //! The settings: those of the next answer, and one of the whole room.
 
 use super::context::Room;
-use super::settings::{LENGTH_MAX, LENGTH_MIN, Settings, TEMPERATURE_MAX};
+use super::settings::{
+    LENGTH_MAX, LENGTH_MIN, MIN_P_MAX, REPETITION_MAX, Settings, TEMPERATURE_MAX, TOP_K_MAX,
+};
 use crate::node::view::Ask;
 use coordinator::io::Spread;
 use leptos::ev::KeyboardEvent;
@@ -60,12 +62,59 @@ pub fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoVi
                         on:input:target=move |event| settings.update(|s| s.seed = event.target().value())
                     />
                 </div>
+                <More settings />
                 <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>
                     "Back to defaults"
                 </button>
                 <Sharing />
             </div>
         </div>
+    }
+}
+
+/// What most people never need.
+#[component]
+fn More(settings: RwSignal<Settings>) -> impl IntoView {
+    let room = Room::here();
+    let talks = room.memo(|view| view.model.as_ref().is_some_and(|model| model.chat));
+    let set =
+        move |change: fn(&mut Settings, f32), value: f32| settings.update(|settings| change(settings, value));
+    view! {
+        <details class="more">
+            <summary>"More"</summary>
+            <Slider
+                id="top-k" label="Top-k" unit="" min=0.0 max=Signal::stored(TOP_K_MAX as f32) step=1.0
+                value=Signal::derive(move || settings.with(|s| s.top_k as f32))
+                on_change=move |value| set(|s, v| s.top_k = v as u32, value)
+            />
+            <Slider
+                id="min-p" label="Min-p" unit="" min=0.0 max=Signal::stored(MIN_P_MAX) step=0.01
+                value=Signal::derive(move || settings.with(|s| s.min_p))
+                on_change=move |value| set(|s, v| s.min_p = v, value)
+            />
+            <Slider
+                id="repetition" label="Against repetition" unit="" min=1.0 max=Signal::stored(REPETITION_MAX) step=0.01
+                value=Signal::derive(move || settings.with(|s| s.repetition))
+                on_change=move |value| set(|s, v| s.repetition = v, value)
+            />
+            <div class="setting">
+                <label for="stop">"Ends at"</label>
+                <input
+                    id="stop" type="text" placeholder="a text, or \\n" autocomplete="off"
+                    prop:value=move || settings.with(|s| s.stop.clone())
+                    on:input:target=move |event| settings.update(|s| s.stop = event.target().value())
+                />
+            </div>
+        </details>
+        <Show when=move || talks.get()>
+            <label class="setting">
+                <input
+                    type="checkbox" prop:checked=move || settings.with(|s| s.chat)
+                    on:change:target=move |event| settings.update(|s| s.chat = event.target().checked())
+                />
+                "Talk to the model, instead of beginning a text"
+            </label>
+        </Show>
     }
 }
 

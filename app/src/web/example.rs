@@ -1,6 +1,7 @@
 //! Views to test with.
 
 use crate::node::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
+use crate::sampling::Sampling;
 use coordinator::io::{Capability, Device, End, ModelPlan, Part, PeerView, RoomView, Spread, Stage};
 use coordinator::wire::Team;
 use coordinator::{Epoch, JobId, Layers, ModelId, PeerId};
@@ -67,6 +68,7 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
             name: "stories".into(),
             layers: 8,
             bytes: 8_000_000,
+            chat: false,
             context: 512,
         }),
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
@@ -96,6 +98,6 @@ pub fn card(requester: u128, author: &str) -> Card {
         workers: vec![(PeerId(requester), author.to_owned())],
         stages: Vec::new(),
         end: Some(End::Finished),
-        request: WriteRequest { prompt: "Once".into(), max_new: 64, temperature: 0.0, top_p: 1.0, seed: 7 },
+        request: WriteRequest { prompt: "Once".into(), max_new: 64, sampling: Sampling::default() },
     }
 }

@@ -1,6 +1,7 @@
 //! What a person chose for their answers, as it is kept between visits.
 
 use crate::node::view::WriteRequest;
+use crate::sampling::Sampling;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the next answer.
@@ -15,11 +16,23 @@ pub struct Settings {
     pub top_p: f32,
     /// As typed; empty draws a new one each time.
     pub seed: String,
+    /// Only this many of the likeliest tokens; 0 for all.
+    pub top_k: u32,
+    /// Only tokens at least this fraction as likely as the likeliest.
+    pub min_p: f32,
+    /// Makes what came lately less likely; 1 does nothing.
+    pub repetition: f32,
+    /// Ends the answer; as typed, with `\n` for a new line. Empty for none.
+    pub stop: String,
+    /// Talk to a model that knows conversations, instead of beginning a text.
+    pub chat: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { length: 320, temperature: 0.8, top_p: 0.95, seed: String::new() }
+        let Sampling { temperature, top_k, top_p, min_p, repetition, .. } = Sampling::default();
+        let (seed, stop) = (String::new(), String::new());
+        Self { length: 320, temperature, top_p, seed, top_k, min_p, repetition, stop, chat: true }
     }
 }
 
@@ -29,13 +42,20 @@ pub const LENGTH_MIN: u32 = 16;
 pub const LENGTH_MAX: u32 = 2048;
 /// Highest temperature offered. Source: beyond it small models write noise.
 pub const TEMPERATURE_MAX: f32 = 2.0;
+/// Most tokens to choose among. Source: guess; more are as good as all.
+pub const TOP_K_MAX: u32 = 200;
+/// Highest `min_p` offered. Source: half as likely as the likeliest is nearly greedy.
+pub const MIN_P_MAX: f32 = 0.5;
+/// Strongest penalty offered. Source: beyond it models avoid their commonest words.
+pub const REPETITION_MAX: f32 = 1.5;
 
 impl Settings {
-    /// The request for `prompt`, or what a person has to change. `random` becomes the seed if none is set.
+    /// The request for `prompt`, or what a person has to change. `random` becomes the seed if none is set; `talks` says
+    /// whether the model knows conversations.
     ///
     /// # Errors
     /// A sentence for people: the prompt is empty or too long, or the seed is not a number.
-    pub fn request(&self, prompt: &str, random: u64) -> Result<WriteRequest, String> {
+    pub fn request(&self, prompt: &str, random: u64, talks: bool) -> Result<WriteRequest, String> {
         const MOST: usize = coordinator::limits::PROMPT_BYTES;
         if prompt.trim().is_empty() {
             return Err("Write how the story begins; a few words are enough.".to_owned());
@@ -55,13 +75,19 @@ impl Settings {
                 )
             })?,
         };
-        Ok(WriteRequest {
-            prompt: prompt.to_owned(),
-            max_new: self.length.clamp(LENGTH_MIN, LENGTH_MAX),
+        let sampling = Sampling {
             temperature: self.temperature.clamp(0.0, TEMPERATURE_MAX),
+            top_k: self.top_k.min(TOP_K_MAX),
             top_p: self.top_p.clamp(0.05, 1.0),
+            min_p: self.min_p.clamp(0.0, MIN_P_MAX),
+            repetition: self.repetition.clamp(1.0, REPETITION_MAX),
             seed,
-        })
+            stops: Some(self.stop.replace("\\n", "\n")).filter(|stop| !stop.is_empty()).into_iter().collect(),
+            chat: self.chat && talks,
+            ..Sampling::default()
+        };
+        let max_new = self.length.clamp(LENGTH_MIN, LENGTH_MAX);
+        Ok(WriteRequest { prompt: prompt.to_owned(), max_new, sampling })
     }
 }
 
@@ -83,7 +109,7 @@ mod tests {
         ];
         for (prompt, seed, expected, why) in rows {
             let settings = Settings { seed: seed.to_owned(), ..Settings::default() };
-            assert_eq!(settings.request(prompt, 42).ok().map(|r| r.seed), expected, "{why}");
+            assert_eq!(settings.request(prompt, 42, false).ok().map(|r| r.sampling.seed), expected, "{why}");
         }
     }
 
@@ -91,8 +117,21 @@ mod tests {
     fn stored_settings_are_not_trusted() {
         let stored: Settings =
             serde_json::from_str(r#"{"length":9000000,"temperature":-4,"top_p":0}"#).unwrap();
-        let request = stored.request("Once", 1).unwrap();
-        assert_eq!((request.max_new, request.temperature, request.top_p), (LENGTH_MAX, 0.0, 0.05));
+        let WriteRequest { max_new, sampling, .. } = stored.request("Once", 1, false).unwrap();
+        assert_eq!((max_new, sampling.temperature, sampling.top_p), (LENGTH_MAX, 0.0, 0.05));
+    }
+
+    #[test]
+    fn stop_texts_and_chat_are_what_was_meant() {
+        let settings = Settings { stop: "a\\nb".into(), ..Settings::default() };
+        let asked = |settings: &Settings, talks| settings.request("Once", 1, talks).unwrap().sampling;
+        assert_eq!(asked(&settings, true).stops, ["a\nb"]);
+        assert_eq!(asked(&Settings::default(), true).stops, [""; 0]);
+        assert!(
+            asked(&settings, true).chat && !asked(&settings, false).chat,
+            "only with a model that knows how"
+        );
+        assert!(!asked(&Settings { chat: false, ..settings }, true).chat, "and only if wanted");
     }
 
     #[test]

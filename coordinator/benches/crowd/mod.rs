@@ -229,7 +229,7 @@ impl Crowd {
         let part = OpenPart::Text(OpenText {
             known: 1,
             until: 8_192,
-            tokens: if at == 0 { vec![1] } else { vec![] },
+            tokens: if at == 0 || at + 1 == stages.len() { vec![1] } else { vec![] },
             sampling: vec![],
         });
         let (lease, model) = (self.lease(), model().id);

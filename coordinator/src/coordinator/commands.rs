@@ -18,6 +18,10 @@ impl Coordinator {
             Command::Stop(job) if self.book.keeps(job) => {
                 self.owned(|owner, cx| owner.finish(job, End::Stopped, cx));
             }
+            Command::Finish(job) if self.book.keeps(job) => {
+                self.owned(|owner, cx| owner.finish(job, End::Finished, cx));
+            }
+            Command::Finish(_) => {}
             Command::Stop(_) => self.out.event(Event::Notice("Only its owner can stop that.".into())),
             Command::Rename(name) => self.members.own.name = wire::clip(&name, limits::NAME_BYTES),
             Command::Share(share) => self.members.own.share = share,

@@ -6,6 +6,7 @@ use crate::io::{Event, Part, Stage};
 use crate::leader::Leader;
 use crate::limits;
 use crate::membership::Greeting;
+use crate::mutation::{self, Mutation};
 use crate::stage::Obstacle;
 use crate::wire::{self, Blob, Choice, Message, Open, OpenPart, Pulse, Report, RoomPlan};
 
@@ -165,6 +166,9 @@ impl Coordinator {
         }
         if self.members.lacks_report(from) {
             self.out.send(from, Message::Want);
+        }
+        if mutation::on(Mutation::EchoPulses) {
+            self.pulse_at = self.now;
         }
         if let Some(following) = pulse.following
             && self.election.hear(self.now, following)?

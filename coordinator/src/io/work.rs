@@ -135,8 +135,8 @@ pub enum Task {
         position: u32,
         /// Token ids for the first stage, hidden states for the others.
         input: Rows,
-        /// Set on the pass whose last row is to be sampled, at the last stage only: the job's sampling settings.
-        sample: Option<Vec<u8>>,
+        /// Set on the pass whose last row is to be sampled, at the last stage only.
+        sample: Option<Sample>,
     },
     /// A piece of a picture. It depends on nothing but what is given here, so that it can be run anywhere, and again.
     Piece {
@@ -180,6 +180,15 @@ pub enum Piece {
         /// Which tile.
         tile: u16,
     },
+}
+
+/// What a token is sampled with, besides the row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The job's sampling settings.
+    pub settings: Vec<u8>,
+    /// The last tokens before it, oldest first, [`RECENT`](crate::limits::RECENT) at most.
+    pub recent: Vec<u32>,
 }
 
 /// See [`Task::Pass`].

@@ -4,6 +4,7 @@ use super::{Leader, Room, loads};
 use crate::ids::{JobId, ModelId};
 use crate::io::{Kind, Stage};
 use crate::limits;
+use crate::mutation::{self, Mutation};
 use crate::planner::{self, Links, PictureShape, Worker};
 use crate::queue::Next;
 use crate::wire::{self, Ask, Demand, Message, Running, Standing, Team};
@@ -23,6 +24,9 @@ impl Leader {
     /// Grants what can be granted. A model that had no place for its next unit is not looked at again before something
     /// is free, or changes.
     pub(super) fn grant(&mut self, room: &mut Room<'_>) {
+        if mutation::on(Mutation::RunOutOfLeases) && self.leases >= 6 {
+            return;
+        }
         while let Some(next) = self.queue.next(|model| !self.full.contains(model)) {
             let desk = self.desk(next.model, room);
             match desk.and_then(|desk| self.place(&next, &desk)) {

@@ -4,6 +4,7 @@ use super::{Attempt, Context, Owner, close, workers};
 use crate::book::Record;
 use crate::ids::{JobId, Lease, PeerId};
 use crate::io::{JobState, PictureWork, TextWork, Work as Kind};
+use crate::limits;
 use crate::pieces;
 use crate::wire::{Blob, Message, Open, OpenPart, OpenPicture, OpenText, Running};
 use std::collections::BTreeSet;
@@ -111,10 +112,17 @@ fn open_message(record: &Record, running: &Running, peer: PeerId) -> Message {
 fn open_text(record: &Record, text: &TextWork, running: &Running, peer: PeerId) -> OpenText {
     let first = running.stages.first().is_some_and(|stage| stage.peer == peer);
     let last = running.stages.last().is_some_and(|stage| stage.peer == peer);
+    let mut tokens = Vec::new();
+    if first || last {
+        tokens = [text.prompt.as_slice(), &record.tokens].concat();
+    }
+    if !first {
+        tokens.drain(..tokens.len().saturating_sub(limits::RECENT));
+    }
     OpenText {
         known: record.known(),
         until: record.until(),
-        tokens: if first { [text.prompt.as_slice(), &record.tokens].concat() } else { Vec::new() },
+        tokens,
         sampling: if last { text.sampling.clone() } else { Vec::new() },
     }
 }

@@ -30,7 +30,7 @@ impl Owner {
             return Err("a token for a job that is no text".into());
         };
         let known = record.known();
-        if token.position < known {
+        if token.position < known && !mutation::on(Mutation::CountTwice) {
             // An heir that was handed a longer copy while its ring was catching up.
             let index = token.position.checked_sub(text.prompt.len() as u32);
             let same = index.and_then(|index| record.tokens.get(index as usize)) == Some(&token.token);

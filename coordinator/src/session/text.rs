@@ -7,7 +7,7 @@
 
 use super::Head;
 use crate::ids::PeerId;
-use crate::io::{ChunkOutput, Rows, Task};
+use crate::io::{ChunkOutput, Rows, Sample, Task};
 use crate::limits;
 use crate::mutation::{self, Mutation};
 use crate::outbox::Outbox;
@@ -20,7 +20,7 @@ pub struct TextSession {
     known: u32,
     until: u32,
     sampling: Vec<u8>,
-    /// Stage 0: prompt and answer as far as known.
+    /// Stage 0: prompt and answer as far as known. The last stage, if it is another: the end of that.
     tokens: Vec<u32>,
     /// Other stages: what arrived, by position.
     waiting: BTreeMap<u32, Hidden>,
@@ -45,7 +45,13 @@ impl TextSession {
             }
             next = stage.layers.end;
         }
-        if head.is_first() && open.tokens.len() != open.known as usize {
+        let known = open.known as usize;
+        let told = match (head.is_first(), head.following()) {
+            (true, _) => known,
+            (false, None) => known.min(limits::RECENT),
+            (false, Some(_)) => 0,
+        };
+        if open.tokens.len() != told {
             return Err("a session whose tokens do not add up".into());
         }
         Ok(Self {
@@ -145,6 +151,9 @@ impl TextSession {
                 out.send(next, Message::Hidden(Hidden { job, lease, position, rows, bytes }));
             }
             (ChunkOutput::Token { token, end }, None) if samples => {
+                if !head.is_first() {
+                    self.remember(token);
+                }
                 announce(head, position + rows, token, end, out);
             }
             (ChunkOutput::Nothing, None) if !samples => {}
@@ -164,7 +173,7 @@ impl TextSession {
             let position = self.next;
             self.next += rows;
             self.running.push_back((position, rows));
-            let sample = self.samples(head, self.next).then(|| self.sampling.clone());
+            let sample = self.samples(head, self.next).then(|| self.sample());
             head.run(position, Task::Pass { position, input, sample }, out);
         }
     }
@@ -194,6 +203,18 @@ impl TextSession {
         let tokens =
             tokens.get(..tokens.len().min(limits::PASS_TOKENS)).filter(|tokens| !tokens.is_empty())?;
         Some((Rows::Tokens(tokens.to_vec()), tokens.len() as u32))
+    }
+
+    /// The last stage sampled a token: the next one may depend on it.
+    fn remember(&mut self, token: u32) {
+        self.tokens.push(token);
+        self.tokens.drain(..self.tokens.len().saturating_sub(limits::RECENT));
+    }
+
+    /// With what the row before the next is sampled: every token up to it is known by then.
+    fn sample(&self) -> Sample {
+        let recent = self.tokens[self.tokens.len().saturating_sub(limits::RECENT)..].to_vec();
+        Sample { settings: self.sampling.clone(), recent }
     }
 
     /// Whether the pass that ends before position `end` is to be sampled, here.

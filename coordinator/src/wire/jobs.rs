@@ -145,7 +145,8 @@ pub struct OpenText {
     pub known: u32,
     /// Tokens of prompt and answer at most.
     pub until: u32,
-    /// To stage 0 only: the known tokens.
+    /// To stage 0: the known tokens. To the last stage, if that is another: the last
+    /// [`RECENT`](limits::RECENT) of them.
     #[serde(deserialize_with = "fields::tokens")]
     pub tokens: Vec<u32>,
     /// To the last stage only: the sampling settings.

@@ -4,12 +4,12 @@ mod probe;
 mod step;
 
 pub use probe::Pace;
-pub use step::{Input, Step, StepOut};
+pub use step::{Draw, Input, Step, StepOut};
 
 use crate::device::{Kind, Opened};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{Cache, Config, Layers, Model, Sampling, ranges, read_back};
+use crate::llm::{Cache, Config, Layers, Model, Sampling, Scratch, ranges, read_back};
 use crate::weights::{ByteRange, Header};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct Engine<K> {
     header: Header,
     model: Model,
     sessions: BTreeMap<K, Cache>,
+    /// For draws, used again and again.
+    scratch: Scratch,
 }
 
 impl<K: Ord + Clone> Engine<K> {
@@ -31,7 +33,7 @@ impl<K: Ord + Clone> Engine<K> {
     #[must_use]
     pub fn new(opened: Opened, config: &Config, header: Header) -> Self {
         let model = Model::empty(config, &opened.device);
-        Self { opened, header, model, sessions: BTreeMap::new() }
+        Self { opened, header, model, sessions: BTreeMap::new(), scratch: Scratch::default() }
     }
 
     /// What computes.
@@ -96,7 +98,8 @@ impl<K: Ord + Clone> Engine<K> {
     /// # Errors
     /// [`Error::Step`] and [`Error::Sampling`] leave the session as it was; after [`Error::Device`] it is forgotten.
     pub async fn run(&mut self, step: Step<'_, K>) -> Result<StepOut, Error> {
-        let sampling = step.sample.map(Sampling::from_bytes).transpose()?;
+        let sampling = step.draw.map(|draw| Sampling::from_bytes(draw.settings)).transpose()?;
+        let recent = step.draw.map_or(&[][..], |draw| draw.recent);
         self.check(&step)?;
         let input = self.input(&step)?;
         let (layers, end) = (step.layers, step.position + step.rows(self.config()));
@@ -104,7 +107,7 @@ impl<K: Ord + Clone> Engine<K> {
         let output = self.model.forward(layers, input, Some(cache));
         let finished = match sampling {
             _ if layers.end < self.config().layers => read_back(output).await.map(|hidden| to_bytes(&hidden)),
-            Some(sampling) => self.next_token(output, &sampling, end).await,
+            Some(sampling) => self.next_token(output, &sampling, end, recent).await,
             None => Ok(StepOut::Nothing),
         };
         if finished.is_err() {
@@ -114,14 +117,15 @@ impl<K: Ord + Clone> Engine<K> {
     }
 
     async fn next_token(
-        &self,
+        &mut self,
         output: Tensor<3>,
         sampling: &Sampling,
         position: usize,
+        recent: &[u32],
     ) -> Result<StepOut, Error> {
         let [_, rows, _] = output.dims();
         let scores = read_back(self.model.logits(output.narrow(1, rows - 1, 1))).await?;
-        let token = sampling.sample(&scores, position as u64)?;
+        let token = sampling.draw(&scores, position as u64, recent, &mut self.scratch)?.token;
         Ok(StepOut::Token { token, end: self.config().eos.contains(&token) })
     }
 

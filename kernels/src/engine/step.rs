@@ -15,9 +15,17 @@ pub struct Step<'a, K> {
     pub position: usize,
     /// The rows.
     pub input: Input<'a>,
-    /// Settings as in [`Sampling::to_bytes`](crate::llm::Sampling::to_bytes), to draw the token after the last row.
-    /// Only where the layers end with the head.
-    pub sample: Option<&'a [u8]>,
+    /// To draw the token after the last row, only where the layers end with the head.
+    pub draw: Option<Draw<'a>>,
+}
+
+/// How a token is drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw<'a> {
+    /// As in [`Sampling::to_bytes`](crate::llm::Sampling::to_bytes).
+    pub settings: &'a [u8],
+    /// The last tokens before it, oldest first; needed where the settings look back.
+    pub recent: &'a [u32],
 }
 
 /// The rows of a pass.
@@ -68,7 +76,7 @@ impl<K> Step<'_, K> {
         if end > config.context {
             return Err(StepError::Context(end, config.context));
         }
-        if self.sample.is_some() && self.layers.end < config.layers {
+        if self.draw.is_some() && self.layers.end < config.layers {
             return Err(StepError::Headless(self.layers));
         }
         Ok(())

@@ -36,5 +36,5 @@ pub use names::{Needed, needed};
 pub use norm::RmsNorm;
 pub use product::Product;
 pub use rope::Rope;
-pub use sampling::{Drawn, Recent, Sampling, Scratch, Stopping, Stops};
+pub use sampling::{Drawn, Sampling, Scratch, Stopping, Stops};
 pub use stage::{Stage, StageOut};

@@ -3,7 +3,8 @@
 use super::checkpoint::Checkpoint;
 use super::{BEGIN_ID, TrainError};
 use crate::device::Opened;
-use crate::engine::{Engine, Input, Step, StepOut};
+use crate::engine::{Draw, Engine, Input, Step, StepOut};
+use crate::limits;
 use crate::llm::{Config, Layers, Sampling};
 use crate::tokenizer::Tokenizer;
 use crate::weights::ByteRange;
@@ -39,7 +40,9 @@ impl Writer {
         let mut position = 0;
         while ids.len() < self.engine.config().context {
             let input = Input::Tokens(&ids[position..]);
-            let step = Step { session, layers, position, input, sample: Some(&settings) };
+            let recent = &ids[ids.len().saturating_sub(limits::RECENT)..];
+            let draw = Some(Draw { settings: &settings, recent });
+            let step = Step { session, layers, position, input, draw };
             position = ids.len();
             match self.engine.run(step).await? {
                 StepOut::Token { token, end: false } => ids.push(token),

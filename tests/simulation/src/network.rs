@@ -47,6 +47,8 @@ struct Link {
 pub enum Distance {
     /// All over the world: each link its own latency, a few of them slow or jittery.
     World,
+    /// One part of the world: as above, without the slow and the jittery links.
+    Region,
     /// One house: this many milliseconds, always.
     House(u64),
 }
@@ -223,6 +225,7 @@ impl Distance {
     fn draw(self, dice: &mut Dice) -> (u64, u64) {
         match self {
             Self::House(ms) => (ms, 0),
+            Self::Region => (dice.range(1, 60), dice.range(0, 15)),
             Self::World => {
                 let slow = dice.chance(15);
                 let latency = if slow { dice.range(80, 300) } else { dice.range(1, 60) };

@@ -5,7 +5,7 @@
 //! gives different tokens; splitting the layers at any boundary, or the rows into other passes, does not.
 
 use crate::dice::mix;
-use coordinator::io::{Chunk, ChunkOutput, End, Rows, Task};
+use coordinator::io::{Chunk, ChunkOutput, End, Rows, Sample, Task};
 use coordinator::{Layers, ModelId, limits};
 
 pub mod picture;
@@ -54,17 +54,18 @@ impl Cache {
         }
         self.position += rows.len() as u32;
         Ok(match (settings, last) {
-            (Some(sampling), true) => sample(rows.last().copied().unwrap_or(0), sampling, self.position),
+            (Some(with), true) => sample(rows.last().copied().unwrap_or(0), with, self.position),
             (None, true) => ChunkOutput::Nothing,
             (_, false) => ChunkOutput::Hidden(rows.iter().flat_map(|row| row.to_be_bytes()).collect()),
         })
     }
 }
 
-/// The counter-based sampler: keyed by the job's seed and the position alone.
-fn sample(row: u64, sampling: &[u8], position: u32) -> ChunkOutput {
-    let seed = sampling.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
-    let bits = mix(row ^ mix(seed ^ u64::from(position)));
+/// The counter-based sampler: keyed by the job's seed and the position, and touchy about every token before it.
+fn sample(row: u64, with: &Sample, position: u32) -> ChunkOutput {
+    let seed = with.settings.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+    let recent = with.recent.iter().fold(0, |sum, &token| mix(sum ^ u64::from(token)));
+    let bits = mix(row ^ mix(seed ^ u64::from(position)) ^ recent);
     ChunkOutput::Token { token: (bits % VOCABULARY) as u32, end: bits >> 32 & 127 == 0 }
 }
 
@@ -80,7 +81,10 @@ pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<
         let mut output = ChunkOutput::Nothing;
         for pass in std::mem::take(&mut passes) {
             let rows = pass.len() as u32;
-            let sample = (position + rows >= prompt.len() as u32).then(|| sampling.to_vec());
+            let known = [prompt, answer.as_slice()].concat();
+            let recent = known[known.len().saturating_sub(limits::RECENT)..].to_vec();
+            let sampled = position + rows >= prompt.len() as u32;
+            let sample = sampled.then(|| Sample { settings: sampling.to_vec(), recent });
             let chunk = solo_chunk(all, position, pass, sample);
             output = cache.run(&chunk, true).unwrap_or(ChunkOutput::Nothing);
             position += rows;
@@ -98,7 +102,7 @@ pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<
     }
 }
 
-fn solo_chunk(layers: Layers, position: u32, tokens: Vec<u32>, sample: Option<Vec<u8>>) -> Chunk {
+fn solo_chunk(layers: Layers, position: u32, tokens: Vec<u32>, sample: Option<Sample>) -> Chunk {
     let leader = coordinator::PeerId(0);
     let lease = coordinator::Lease { epoch: coordinator::Epoch { term: 0, leader }, serial: 0 };
     let job = coordinator::JobId { requester: leader, serial: 0 };

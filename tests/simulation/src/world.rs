@@ -78,8 +78,14 @@ impl World {
 
     /// The same in one house, where every message takes `latency_ms`.
     #[must_use]
-    pub fn in_one_house(mut self, latency_ms: u64) -> Self {
-        self.network.distance = Distance::House(latency_ms);
+    pub const fn in_one_house(self, latency_ms: u64) -> Self {
+        self.with_distance(Distance::House(latency_ms))
+    }
+
+    /// The peers are this far apart.
+    #[must_use]
+    pub const fn with_distance(mut self, distance: Distance) -> Self {
+        self.network.distance = distance;
         self
     }
 

@@ -1,11 +1,11 @@
 //! A model's files and the engine that runs some of its layers.
 
+use super::language::Language;
 use crate::compute::files::{Checked, Files, Reader, gguf_name};
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
-use kernels::tokenizer::{Tokenizer, TokenizerConfig};
 use kernels::weights::{ByteRange, Checkpoint};
 use std::collections::BTreeMap;
 
@@ -20,29 +20,29 @@ pub struct Model<F> {
 
 impl<F: Files> Model<F> {
     /// Reads the descriptions of the model `source`, a folder or a GGUF file in one; no weights yet.
-    pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Tokenizer), String> {
+    pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Language), String> {
         let plain = |error: kernels::Error| error.to_string();
-        let (checkpoint, tokenizer, words) = match gguf_name(source) {
+        let (checkpoint, language, words) = match gguf_name(source) {
             Some(name) => {
                 let checkpoint = Checkpoint::of_gguf(&Checked(&files), name).await.map_err(plain)?;
-                let tokenizer = tokenizer_of_gguf(&checkpoint)?;
-                (checkpoint, tokenizer, Vec::new())
+                let language = Language::of_gguf(checkpoint.metadata.as_ref())?;
+                (checkpoint, language, Vec::new())
             }
             None => {
                 let checkpoint = Checkpoint::of_folder(&Checked(&files)).await.map_err(plain)?;
                 let json = files.whole("tokenizer.json").await?;
-                let tokenizer = Tokenizer::from_json(&json, checkpoint.config.bos).map_err(plain)?;
-                (checkpoint, with_config(tokenizer, &files).await, json)
+                let language = Language::of_folder(&json, checkpoint.config.bos, &files).await?;
+                (checkpoint, language, json)
             }
         };
         let Checkpoint { mut config, header, description, head, .. } = checkpoint;
-        let ends =
-            tokenizer.ends().iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
+        let ends = language.tokenizer.ends();
+        let ends = ends.iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
         config.eos.extend(ends);
         let id = kernels::ModelId::of_header(&description, &words, &head, &header);
         let engine = Engine::new(opened, &config, header);
         let spec = spec(source, &engine, ModelId(id.0))?;
-        Ok((Self { engine, files, spec, held: Vec::new() }, tokenizer))
+        Ok((Self { engine, files, spec, held: Vec::new() }, language))
     }
 
     /// The model, and how fast this device is with it, which is measured.
@@ -120,20 +120,6 @@ pub const fn range(layers: Layers) -> kernels::llm::Layers {
 
 const fn length(range: &ByteRange) -> u64 {
     range.range.end - range.range.start
-}
-
-fn tokenizer_of_gguf(checkpoint: &Checkpoint) -> Result<Tokenizer, String> {
-    let vocabulary = checkpoint.metadata.as_ref().ok_or("a GGUF file without metadata")?.vocabulary();
-    vocabulary.and_then(|vocabulary| Tokenizer::from_gguf(&vocabulary)).map_err(|error| error.to_string())
-}
-
-/// What `tokenizer_config.json` adds, where there is one that can be read.
-async fn with_config(tokenizer: Tokenizer, files: &impl Files) -> Tokenizer {
-    let json = files.whole("tokenizer_config.json").await.ok();
-    match json.and_then(|json| TokenizerConfig::from_json(&json).ok()) {
-        Some(config) => tokenizer.with_config(&config),
-        None => tokenizer,
-    }
 }
 
 fn spec<K: Ord + Clone>(source: &str, engine: &Engine<K>, id: ModelId) -> Result<ModelSpec, String> {

@@ -12,7 +12,11 @@ const LEASE: Lease = Lease { epoch: Epoch { term: 1, leader: OWNER }, serial: 1 
 fn session(me: u128, known: u32) -> (Session, Outbox) {
     let stage =
         |peer: u16| Stage { peer: PeerId(peer.into()), layers: Layers { start: peer - 1, end: peer } };
-    let tokens = if me == 1 { (0..known).collect() } else { vec![] };
+    let tokens = match me {
+        1 => (0..known).collect(),
+        3 => (0..known).skip((known as usize).saturating_sub(limits::RECENT)).collect(),
+        _ => vec![],
+    };
     let stages = (1..=3).map(stage).collect();
     let part = OpenPart::Text(OpenText { known, until: 900, tokens, sampling: vec![7] });
     let open = Open { job: JOB, lease: LEASE, model: ModelId([0; 32]), stages, part };

@@ -1,6 +1,6 @@
 //! One draw. Nothing is sorted but the few best tokens, and nothing is allocated but in a scratch that is used again.
 
-use super::{Recent, Sampling};
+use super::Sampling;
 use crate::error::Error;
 use crate::random::uniform;
 use std::cmp::Ordering;
@@ -36,7 +36,8 @@ const FIRST: usize = 64;
 const MORE: usize = 8;
 
 impl Sampling {
-    /// The token for `position` of the sequence, given the scores of all and the tokens before it.
+    /// The token for `position` of the sequence, given the scores of all and the last tokens before it, oldest first:
+    /// [`limits::RECENT`](crate::limits::RECENT) of them are enough for any settings.
     ///
     /// Ties go to the lower id. The draw depends on the seed, the position, the scores and the recent tokens alone.
     ///
@@ -46,7 +47,7 @@ impl Sampling {
         &self,
         scores: &[f32],
         position: u64,
-        recent: &Recent,
+        recent: &[u32],
         scratch: &mut Scratch,
     ) -> Result<Drawn, Error> {
         if scores.is_empty() || scores.iter().any(|score| score.is_nan()) {
@@ -67,7 +68,7 @@ impl Sampling {
     }
 
     /// Bias and penalties, while candidates still lie in the order of their ids.
-    fn adjust(&self, recent: &Recent, scratch: &mut Scratch) {
+    fn adjust(&self, recent: &[u32], scratch: &mut Scratch) {
         let Scratch { candidates, recent: ids } = scratch;
         for (id, bias) in &self.bias {
             if let Some(candidate) = candidates.get_mut(*id as usize) {
@@ -78,7 +79,7 @@ impl Sampling {
             return;
         }
         ids.clear();
-        ids.extend(recent.last(self.window));
+        ids.extend(recent.iter().rev().take(self.window.into()));
         ids.sort_unstable();
         for same in ids.chunk_by(|a, b| a == b) {
             if let Some(candidate) = candidates.get_mut(same[0] as usize) {

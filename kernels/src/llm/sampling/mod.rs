@@ -1,13 +1,11 @@
 //! From scores to a token, the same one wherever it is drawn.
 
 mod draw;
-mod recent;
 mod stop;
 #[cfg(test)]
 mod tests;
 
 pub use draw::{Drawn, Scratch};
-pub use recent::Recent;
 pub use stop::{Stopping, Stops};
 
 use crate::error::Error;
@@ -81,7 +79,7 @@ impl Sampling {
         }
     }
 
-    /// True if the draw depends on the tokens before it, so that whoever draws has to know them: see [`Recent`].
+    /// True if the draw depends on the tokens before it, so that whoever draws has to know them.
     #[must_use]
     pub fn looks_back(&self) -> bool {
         self.window > 0 && (self.repetition != 1.0 || self.presence != 0.0 || self.frequency != 0.0)
@@ -151,6 +149,6 @@ impl Sampling {
     /// # Errors
     /// As [`Sampling::draw`].
     pub fn sample(&self, scores: &[f32], position: u64) -> Result<u32, Error> {
-        Ok(self.draw(scores, position, &Recent::default(), &mut Scratch::default())?.token)
+        Ok(self.draw(scores, position, &[], &mut Scratch::default())?.token)
     }
 }

@@ -109,12 +109,6 @@ fn bytes_come_back_whole_or_not_at_all() {
     assert!(later.contains("version Some(2)"), "{later}");
 }
 
-fn recent(ids: &[u32]) -> Recent {
-    let mut recent = Recent::default();
-    recent.extend(ids);
-    recent
-}
-
 /// Rows: settings, recent tokens, the greedy choice, why.
 #[test]
 fn bias_and_penalties_change_the_choice() {
@@ -137,29 +131,19 @@ fn bias_and_penalties_change_the_choice() {
         (Sampling { presence: 0.2, ..Sampling::greedy() }, &[0, u32::MAX], 1, "an id that does not exist"),
     ];
     for (sampling, before, expected, why) in rows {
-        let drawn = sampling.draw(&scores, 0, &recent(before), &mut Scratch::default()).unwrap();
+        let drawn = sampling.draw(&scores, 0, before, &mut Scratch::default()).unwrap();
         assert_eq!(drawn.token, expected, "{why}");
     }
     let negative = Sampling { repetition: 2.0, ..Sampling::greedy() };
-    let drawn = negative.draw(&[-1.0, -1.5], 0, &recent(&[0]), &mut Scratch::default()).unwrap();
+    let drawn = negative.draw(&[-1.0, -1.5], 0, &[0], &mut Scratch::default()).unwrap();
     assert_eq!(drawn.token, 1, "a negative score is multiplied: -2 is less than -1.5");
-}
-
-#[test]
-fn only_the_newest_tokens_are_kept() {
-    let mut one_by_one = Recent::default();
-    let ids: Vec<u32> = (0..1000).collect();
-    ids.iter().for_each(|id| one_by_one.extend(&[*id]));
-    assert_eq!(one_by_one, recent(&ids), "however they come");
-    assert_eq!(one_by_one.last(u16::MAX).count(), limits::RECENT);
-    assert_eq!(one_by_one.last(3).collect::<Vec<_>>(), [999, 998, 997]);
 }
 
 #[test]
 fn log_probabilities_are_the_models_own() {
     let scores = [1f32.ln(), 5f32.ln(), 2f32.ln(), 2f32.ln()];
     let sampling = Sampling { report: 3, bias: vec![(1, -50.0)], ..Sampling::greedy() };
-    let drawn = sampling.draw(&scores, 0, &Recent::default(), &mut Scratch::default()).unwrap();
+    let drawn = sampling.draw(&scores, 0, &[], &mut Scratch::default()).unwrap();
     assert_eq!(drawn.token, 2, "the best but for the bias");
     let ids: Vec<u32> = drawn.best.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [1, 2, 3], "best first, as the model has them, the lower id of equals");
@@ -167,7 +151,7 @@ fn log_probabilities_are_the_models_own() {
     for (log, probability) in logs.zip([0.5f32, 0.2, 0.2, 0.2]) {
         assert!((log.exp() - probability).abs() < 1e-6, "{log} is not the logarithm of {probability}");
     }
-    let silent = Sampling::greedy().draw(&scores, 0, &Recent::default(), &mut Scratch::default()).unwrap();
+    let silent = Sampling::greedy().draw(&scores, 0, &[], &mut Scratch::default()).unwrap();
     assert_eq!((silent.log_probability, silent.best.len()), (None, 0), "nobody asked");
 }
 
@@ -199,9 +183,8 @@ fn partial_sorting_keeps_what_full_sorting_keeps() {
         let scores: Vec<f32> =
             (0..2000).map(|id| spread * crate::random::uniform(case as u64, id) as f32).collect();
         let sampling = with(|s| (s.top_k, s.top_p, s.min_p, s.seed) = (top_k, top_p, min_p, 9));
-        let mut drawn: Vec<u32> = (0..8000)
-            .map(|at| sampling.draw(&scores, at, &Recent::default(), &mut scratch).unwrap().token)
-            .collect();
+        let mut drawn: Vec<u32> =
+            (0..8000).map(|at| sampling.draw(&scores, at, &[], &mut scratch).unwrap().token).collect();
         drawn.sort_unstable();
         drawn.dedup();
         let mut kept = plain(&sampling, &scores);

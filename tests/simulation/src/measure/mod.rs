@@ -22,7 +22,7 @@ pub fn report(kills: u64) -> Result<String, String> {
 fn recovery_table(kills: u64) -> Result<String, String> {
     let mut table = String::from("| room | lost in mid-story | how | kills | p50 ms | p95 ms | max ms |\n");
     table.push_str("|---|---|---|---|---|---|---|\n");
-    for place in [recovery::Where::House, recovery::Where::World] {
+    for place in [recovery::Where::House, recovery::Where::Region, recovery::Where::World] {
         for (lost, how) in recovery::KINDS {
             let Spread { count, p50, p95, max } = recovery::recovery(place, lost, how, 1..kills + 1)?;
             table.push_str(&format!("| {place} | {lost} | {how} | {count} | {p50} | {p95} | {max} |\n"));

@@ -8,6 +8,7 @@
 use super::Spread;
 use crate::dice::Dice;
 use crate::invariants::tokens_gapless_and_solo;
+use crate::network::Distance;
 use crate::run::Story;
 use crate::toy;
 use crate::world::{Spec, World};
@@ -21,6 +22,8 @@ use std::ops::Range;
 pub enum Where {
     /// Every link has its own latency, up to 300 ms; one in five has up to 200 ms of jitter.
     World,
+    /// Every link has up to 60 ms, and up to 15 ms of jitter.
+    Region,
     /// Three milliseconds to everyone.
     House,
 }
@@ -108,9 +111,11 @@ pub fn kill(place: Where, lost: Lost, how: How, seed: u64) -> Result<Option<u64>
 fn room(place: Where, dice: &mut Dice) -> World {
     let layers = dice.range(8, 13);
     let mut world = World::new(dice.next(), layers as u16);
-    if place == Where::House {
-        world = world.in_one_house(3);
-    }
+    world = world.with_distance(match place {
+        Where::World => Distance::World,
+        Where::Region => Distance::Region,
+        Where::House => Distance::House(3),
+    });
     for _ in 0..dice.range(4, 7) {
         // From a good GPU to a good CPU.
         let layer_micros = dice.range(200, 1_000);
@@ -184,7 +189,11 @@ fn longest_silence(came: &[u64], since: u64) -> u64 {
 
 impl fmt::Display for Where {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::World { "all over the world" } else { "one house" })
+        f.write_str(match self {
+            Self::World => "all over the world",
+            Self::Region => "one part of the world",
+            Self::House => "one house",
+        })
     }
 }
 
