@@ -91,6 +91,62 @@ async fn a_gpu_lost_in_mid_story_is_no_lost_story() -> Result<()> {
     window.close().await
 }
 
+/// A person computes with a model of their own: what cannot be loaded is explained, and the first one is one press away.
+#[tokio::test]
+async fn a_person_brings_a_model() -> Result<()> {
+    let Some(app) = built_app() else { return Ok(()) };
+    let _alone_on_this_machine = BROWSERS.lock().await;
+    let server = Server::start(&app)?;
+    let elsewhere = Server::start(&app)?;
+    let driver = Driver::start()?;
+    let window = driver.open(&server.link("own"), Tier::Cpu, DESKTOP).await?;
+    ready(&window, Tier::Cpu).await?;
+    window.script("document.querySelector('.chooser summary').click()").await?;
+    let own = |port, path: &str| format!("http://127.0.0.1:{port}/{path}");
+    for (address, said) in [
+        ("model.gguf".to_owned(), "begins with https://"),
+        (own(server.port, "nothing/here/"), "404"),
+        (own(elsewhere.port, "story/"), "CORS"),
+        (own(server.port, "page.gguf"), "cannot fetch page.gguf"),
+    ] {
+        window.fill("Address of a model", &address).await?;
+        window.press("Load").await?;
+        window.until_script(&format!("return document.body.innerText.includes('{said}')")).await?;
+    }
+    shot(&window, "own", "trouble").await?;
+    let wrong = tests::program::root().join("assets/story/config.json");
+    window.choose_files("#model-files", &[wrong]).await?;
+    window.until_script("return document.body.innerText.includes('no tokenizer.json among')").await?;
+    window.press("Back to the first model").await?;
+    first_model(&window).await?;
+
+    let shared = tests::program::root().join("../shared/data/stories260K/stories260K-q8_0.gguf");
+    if let Ok(shared) = shared.canonicalize() {
+        window.choose_files("#model-files", &[shared]).await?;
+        window.until("list", "Peers", |text| text.contains("all 5 layers")).await?;
+        ask(&window).await?;
+        let written = finished(&window).await?;
+        ensure!(written.len() > 40, "the person's own model writes: {written:?}");
+        shot(&window, "own", "written").await?;
+        window.press("Back to the first model").await?;
+        first_model(&window).await?;
+    } else {
+        eprintln!("not tried: a GGUF file; ../shared is not here");
+    }
+    let folder = ["config.json", "tokenizer.json", "model.safetensors"];
+    let files = folder.map(|name| tests::program::root().join("assets/story").join(name));
+    window.choose_files("#model-files", &files).await?;
+    window.until_script("return document.body.innerText.includes('your files, 8 layers')").await?;
+    window.until("list", "Peers", |text| text.contains("all 8 layers")).await?;
+    window.close().await
+}
+
+/// The window is back at the model that came with the page.
+async fn first_model(window: &Window) -> Result<()> {
+    window.until_script("return document.body.innerText.includes('story, 8 layers')").await?;
+    window.until("list", "Peers", |text| text.contains("all 8 layers")).await.map(drop)
+}
+
 /// Two windows meet, each takes a part of the layers, one asks. The other, which coordinates, is closed in
 /// mid-story; the text is what one window alone writes. Then the asker's window is closed in mid-story.
 async fn two_windows_write(tier: Tier, room: &str) -> Result<()> {

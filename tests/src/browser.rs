@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, WebDriver};
@@ -207,6 +207,14 @@ impl Window {
         self.call(&object, "function() { this.focus(); this.select() }").await?;
         self.command("Input.insertText", json!({ "text": text })).await?;
         Ok(())
+    }
+
+    /// Chooses files for the input that this selector finds, as a person's file dialog would.
+    pub async fn choose_files(&self, selector: &str, files: &[PathBuf]) -> Result<()> {
+        let found = json!({ "expression": format!("document.querySelector({selector:?})") });
+        let input = self.command("Runtime.evaluate", found).await?;
+        let parameters = json!({ "files": files, "objectId": input["result"]["objectId"] });
+        self.command("DOM.setFileInputFiles", parameters).await.map(drop)
     }
 
     async fn call(&self, object: &str, function: &str) -> Result<Value> {

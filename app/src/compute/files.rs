@@ -1,5 +1,6 @@
 //! Where a worker reads a model from: a folder on disk, or a URL. By byte range; never a whole checkpoint at once.
 
+pub use super::source::gguf_name;
 use std::ops::Range;
 
 /// Longest answer accepted for a whole small file (configuration, tokenizer). Source: the largest published
@@ -8,13 +9,6 @@ pub const WHOLE_FILE_BYTES: u64 = 64 << 20;
 /// Read ahead at least this much, so that a layer's small tensors do not cost a request each.
 /// Source: guess; a layer of the shipped model, and 8 ms at 1 Gbit/s.
 const BLOCK_BYTES: u64 = 1 << 20;
-
-/// The file's name, if the model `source` is one GGUF file.
-#[must_use]
-pub fn gguf_name(source: &str) -> Option<&str> {
-    let name = source.rsplit(['/', '\\']).next()?;
-    name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
-}
 
 /// A folder of files. Errors are for people and name the file.
 #[async_trait::async_trait(?Send)]
@@ -140,6 +134,53 @@ impl Files for Folder {
     }
 }
 
+/// What a worker in a browser reads from.
+#[cfg(target_arch = "wasm32")]
+pub enum Place {
+    /// A server.
+    Remote(Remote),
+    /// Files that a person chose.
+    Own(super::own_files::OwnFiles),
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Place {
+    /// Where the files of the model `source` are.
+    #[must_use]
+    pub fn of(source: &str) -> Self {
+        if source.starts_with(super::source::OWN) {
+            Self::Own(super::own_files::OwnFiles)
+        } else {
+            Self::Remote(Remote::of(source))
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[async_trait::async_trait(?Send)]
+impl Files for Place {
+    async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Remote(files) => files.whole(name).await,
+            Self::Own(files) => files.whole(name).await,
+        }
+    }
+
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        match self {
+            Self::Remote(files) => files.length(name).await,
+            Self::Own(files) => files.length(name).await,
+        }
+    }
+
+    async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Remote(files) => files.range(name, range).await,
+            Self::Own(files) => files.range(name, range).await,
+        }
+    }
+}
+
 /// Files below a URL that ends with a slash, fetched in a Web Worker.
 #[cfg(target_arch = "wasm32")]
 pub struct Remote(pub String);
@@ -203,8 +244,13 @@ mod remote {
 
     impl Remote {
         async fn fetch(&self, name: &str, range: Option<Range<u64>>) -> Result<Response, String> {
-            let failed =
-                |cause: JsValue| format!("cannot fetch {name}: {}. Is the network there?", text_of(&cause));
+            let failed = |cause: JsValue| {
+                format!(
+                    "cannot fetch {name} from {}: {}. Either nothing answers there, or that server does not let other pages read its files (CORS): then download the model and choose the files instead",
+                    self.0,
+                    text_of(&cause)
+                )
+            };
             let init = RequestInit::new();
             if let Some(range) = range {
                 let headers = web_sys::Headers::new().map_err(failed)?;
@@ -219,7 +265,8 @@ mod remote {
             if response.ok() {
                 Ok(response)
             } else {
-                Err(format!("cannot fetch {name}: status {}", response.status()))
+                let hint = if response.status() == 404 { ": there is no such file" } else { "" };
+                Err(format!("cannot fetch {name} from {}: status {}{hint}", self.0, response.status()))
             }
         }
     }

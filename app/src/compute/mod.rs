@@ -13,7 +13,10 @@ pub mod bench;
 pub mod files;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
+#[cfg(target_arch = "wasm32")]
+pub mod own_files;
 pub mod restart;
+pub mod source;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 #[cfg(all(feature = "compute", target_arch = "wasm32"))]
@@ -26,7 +29,8 @@ use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part};
 use coordinator::{JobId, Lease};
 use serde::{Deserialize, Serialize};
 
-/// Where a model's files are: a folder on disk, or the URL of one, ending with a slash.
+/// Where a model's files are: a folder on disk, or the URL of one, ending with a slash; a GGUF file in either; or what
+/// [`source::own_source`] makes of a person's own files.
 pub type ModelSource = String;
 
 /// What the worker is asked. Answers come as [`Report`]s; chunks and loads are worked on in the order given.
@@ -153,6 +157,8 @@ pub enum Report {
 pub trait Compute {
     /// Asks; never blocks.
     fn ask(&mut self, request: Request);
+    /// Gives up all that it holds and starts again on another model; None for the one that it started with.
+    fn open(&mut self, model: Option<ModelSource>);
     /// The next answer.
     async fn next(&mut self) -> Report;
 }

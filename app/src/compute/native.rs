@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A worker on a thread of its own.
 pub struct NativeCompute {
+    first: ModelSource,
     model: ModelSource,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
@@ -25,7 +26,7 @@ impl NativeCompute {
     #[must_use]
     pub fn start(model: ModelSource, gpu: bool) -> Self {
         let (requests, reports) = spawn(&model, gpu, None);
-        Self { model, restarts: Restarts::new(gpu), requests, reports }
+        Self { first: model.clone(), model, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
@@ -44,6 +45,12 @@ impl Compute for NativeCompute {
     fn ask(&mut self, request: Request) {
         // A dead worker is noticed by its last message; what was asked of it is asked again by the coordinator.
         let _ = self.requests.unbounded_send(request);
+    }
+
+    fn open(&mut self, model: Option<ModelSource>) {
+        self.model = model.unwrap_or_else(|| self.first.clone());
+        // The old worker ends once nobody asks it any more.
+        (self.requests, self.reports) = spawn(&self.model, self.restarts.tries_gpu(), None);
     }
 
     async fn next(&mut self) -> Report {

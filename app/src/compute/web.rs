@@ -5,7 +5,8 @@
 //! before it traps, because a trap inside a promise reaches no error handler of the page.
 
 use super::restart::{Next, Restarts};
-use super::{Compute, ModelSource, Report, Request};
+use super::source::OWN;
+use super::{Compute, ModelSource, Report, Request, own_files};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use js_sys::Uint8Array;
@@ -18,6 +19,7 @@ pub const UP: &str = "up";
 
 /// The page's end of the worker.
 pub struct WebCompute {
+    first: ModelSource,
     model: ModelSource,
     restarts: Restarts,
     worker: Worker,
@@ -44,7 +46,14 @@ impl WebCompute {
     #[must_use]
     pub fn start(model: ModelSource, gpu: bool) -> Self {
         let boot = Request::Boot { gpu, model: model.clone(), notice: None };
-        Self { model, restarts: Restarts::new(gpu), worker: Worker::spawn(), waiting: Some(vec![boot]) }
+        let first = model.clone();
+        Self {
+            first,
+            model,
+            restarts: Restarts::new(gpu),
+            worker: Worker::spawn(),
+            waiting: Some(vec![boot]),
+        }
     }
 
     fn up(&mut self) {
@@ -77,6 +86,13 @@ impl Compute for WebCompute {
             Some(waiting) => waiting.push(request),
             None => self.worker.post(&request),
         }
+    }
+
+    fn open(&mut self, model: Option<ModelSource>) {
+        self.model = model.unwrap_or_else(|| self.first.clone());
+        let (gpu, model) = (self.restarts.tries_gpu(), self.model.clone());
+        self.worker = Worker::spawn();
+        self.waiting = Some(vec![Request::Boot { gpu, model, notice: None }]);
     }
 
     async fn next(&mut self) -> Report {
@@ -117,8 +133,15 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let posted = postcard::to_stdvec(request)
-            .map(|bytes| worker.post_message(&Uint8Array::from(bytes.as_slice())));
+        let boots = matches!(request, Request::Boot { model, .. } if model.starts_with(OWN));
+        let posted = postcard::to_stdvec(request).map(|bytes| {
+            let bytes = Uint8Array::from(bytes.as_slice());
+            if boots {
+                worker.post_message(&own_files::with_files(&bytes))
+            } else {
+                worker.post_message(&bytes)
+            }
+        });
         if !matches!(posted, Ok(Ok(()))) {
             tracing::error!("a request could not be posted to the compute worker");
         }

@@ -1,8 +1,8 @@
 //! The worker in a browser, seen from inside the Web Worker: posts in, posts out.
 
-use super::files::Remote;
+use super::files::{Place, Remote};
 use super::web::UP;
-use super::{Report, Request, worker};
+use super::{Report, Request, own_files, worker};
 use futures::channel::mpsc::unbounded;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
@@ -17,7 +17,7 @@ pub fn main() {
     }));
     let (requests, incoming) = unbounded();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        let bytes = event.data().dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default();
+        let bytes = own_files::take_files(&event.data()).unwrap_or_default();
         // Only this app's page can post here, so what does not decode is a defect of ours.
         let request: Request =
             postcard::from_bytes(&bytes).expect("the page and its worker are of one build");
@@ -26,7 +26,7 @@ pub fn main() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     wasm_bindgen_futures::spawn_local(async {
-        let files = |source: &str| Remote::of(source);
+        let files = |source: &str| Place::of(source);
         if let Some(cause) = worker::run(incoming, files, report).await {
             post(&cause.into());
         }

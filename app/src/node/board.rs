@@ -1,12 +1,12 @@
 //! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
 
-use super::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
+use super::view::{Card, ComputeStatus, Fetching, ModelView, SignalingStatus, View, WriteRequest};
 use crate::clock;
-use crate::compute::Request;
+use crate::compute::{ModelSource, Request};
 use crate::sampling::Sampling;
 use crate::transport::Counters;
 use coordinator::io::{Device, End, Event, Job, JobState, Kind, Offer, RoomView, Stage, Work};
-use coordinator::{JobId, PeerId};
+use coordinator::{JobId, ModelId, PeerId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Notices kept. Source: a screenful in the details.
@@ -27,6 +27,7 @@ pub struct Board {
 }
 
 struct Behind {
+    model: ModelId,
     prompt: Vec<u32>,
     stops: Vec<String>,
     tokens: Vec<u32>,
@@ -47,7 +48,9 @@ impl Board {
             room,
             peers: RoomView::default(),
             model: None,
-            compute: ComputeStatus::Loading { what: "Starting".into(), done: 0, total: 0 },
+            compute: starting(),
+            chosen: None,
+            fetching: None,
             signaling: SignalingStatus::Connecting,
             cards: Vec::new(),
             notices: Vec::new(),
@@ -93,11 +96,23 @@ impl Board {
     }
 
     pub fn loading(&mut self, what: String, done: u64, total: u64) {
-        // Layers that are loaded later, while the worker computes, are shown by the room's layer strip.
-        if !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
-            self.dirty = true;
-            self.view.compute = ComputeStatus::Loading { what, done, total };
+        self.dirty = true;
+        match &self.view.compute {
+            ComputeStatus::Ready { .. } => self.view.fetching = Some(Fetching { what, done, total }),
+            _ => self.view.compute = ComputeStatus::Loading { what, done, total },
         }
+    }
+
+    /// Nothing is loading any more.
+    pub fn fetched(&mut self) {
+        self.dirty |= self.view.fetching.take().is_some();
+    }
+
+    /// This device starts on another model.
+    pub fn opening(&mut self, chosen: Option<ModelSource>) {
+        (self.view.chosen, self.view.model, self.view.fetching) = (chosen, None, None);
+        self.view.compute = starting();
+        self.dirty = true;
     }
 
     pub fn ready(
@@ -143,15 +158,23 @@ impl Board {
         }
     }
 
-    /// The worker is new: every answer's text is to be made afresh.
-    pub fn decode_everything(&self) -> Vec<Request> {
-        let cards = self.view.cards.iter();
-        cards
-            .filter_map(|card| {
-                let behind = self.behind.get(&card.id)?;
-                Some(behind.decode_all(card.id, card.end.is_some() || behind.ending.is_some()))
-            })
-            .collect()
+    /// The worker is new: the text of every answer that its model writes is to be made afresh.
+    pub fn decode_everything(&mut self) -> Vec<Request> {
+        let own = self.view.model.as_ref().map(|model| model.id);
+        let mut requests = Vec::new();
+        for card in &mut self.view.cards {
+            let Some(behind) = self.behind.get(&card.id) else { continue };
+            card.foreign = card.text.is_empty() && Some(behind.model) != own;
+            if Some(behind.model) == own {
+                requests.push(behind.decode_all(card.id, card.end.is_some() || behind.ending.is_some()));
+            }
+        }
+        requests
+    }
+
+    /// Whether this device's tokenizer does not know the tokens of that model.
+    fn is_foreign(&self, model: ModelId) -> bool {
+        self.view.model.as_ref().is_some_and(|own| own.id != model)
     }
 
     /// Changes the view; returns what the worker is to turn into text.
@@ -178,7 +201,9 @@ impl Board {
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
         let sampling = Sampling::from_bytes(&work.sampling).unwrap_or_default();
+        let foreign = self.is_foreign(job.model);
         let behind = Behind {
+            model: job.model,
             prompt: work.prompt,
             stops: sampling.stops.clone(),
             tokens,
@@ -205,13 +230,14 @@ impl Board {
             stages: Vec::new(),
             end: None,
             request,
+            foreign,
         };
         match self.view.cards.iter_mut().find(|known| known.id == job.id) {
             Some(known) => *known = card,
             None => self.view.cards.push(card),
         }
         self.forget_oldest();
-        vec![request_text]
+        if foreign { Vec::new() } else { vec![request_text] }
     }
 
     fn forget_oldest(&mut self) {
@@ -222,6 +248,7 @@ impl Board {
     }
 
     fn tokens(&mut self, id: JobId, from: u32, tokens: &[u32]) -> Option<Request> {
+        let foreign = self.is_foreign(self.behind.get(&id)?.model);
         let behind = self.behind.get_mut(&id)?;
         let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
         let now = clock::now().0;
@@ -237,6 +264,9 @@ impl Board {
             card.first_token_ms = (behind.before == 0).then_some(now - behind.asked_at);
         }
         card.tokens_per_second = speed(behind.arrivals.front().copied(), (now, card.tokens));
+        if foreign {
+            return None;
+        }
         Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, tokens.to_vec(), false) })
     }
 
@@ -250,17 +280,22 @@ impl Board {
     }
 
     fn ended(&mut self, id: JobId, end: End) -> Option<Request> {
+        let foreign = self.is_foreign(self.behind.get(&id)?.model);
         let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
         let behind = self.behind.get_mut(&id)?;
         let all = (clock::now().0, card.tokens);
         card.tokens_per_second = speed(behind.first_at.map(|at| (at, behind.before + 1)), all);
-        if !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
+        if foreign || !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
             finish(card, end);
             return None;
         }
         behind.ending = Some(end);
         Some(if card.tokens == 0 { behind.decode_all(id, true) } else { decode(id, Vec::new(), true) })
     }
+}
+
+fn starting() -> ComputeStatus {
+    ComputeStatus::Loading { what: "Starting".into(), done: 0, total: 0 }
 }
 
 fn finish(card: &mut Card, end: End) {

@@ -15,7 +15,7 @@ pub mod view;
 pub use alone::Alone;
 
 use crate::clock;
-use crate::compute::{Compute, Report, Request};
+use crate::compute::{Compute, ModelSource, Report, Request};
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
 
@@ -103,6 +103,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
             Ask::Share(on) => self.handle(Input::Command(Command::Share(on))),
             Ask::Vitals(vitals) => self.handle(Input::Command(Command::Vitals(vitals))),
             Ask::Spread(spread) => self.handle(Input::Command(Command::Spread(spread))),
+            Ask::Open(model) => self.open(model),
             Ask::Leave => self.leaving = true,
         }
     }
@@ -132,8 +133,14 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.handle(Input::ComputeLost(why));
             }
             Report::Lost(why) => self.handle(Input::ComputeLost(why)),
-            Report::Loaded(part) => self.handle(Input::Loaded(part)),
-            Report::LoadFailed(part, why) => self.handle(Input::LoadFailed(part, why)),
+            Report::Loaded(part) => {
+                self.board.fetched();
+                self.handle(Input::Loaded(part));
+            }
+            Report::LoadFailed(part, why) => {
+                self.board.fetched();
+                self.handle(Input::LoadFailed(part, why));
+            }
             Report::Ran { job, lease, number, result } => {
                 self.handle(Input::Ran { job, lease, number, result })
             }
@@ -145,6 +152,14 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 }
             }
         }
+    }
+
+    /// What ran here is written on by others, if there are any.
+    fn open(&mut self, model: Option<ModelSource>) {
+        self.encoding.clear();
+        self.board.opening(model.clone());
+        self.handle(Input::ComputeLost("it opens another model".into()));
+        self.compute.open(model);
     }
 
     fn encode(&mut self, request: WriteRequest) {

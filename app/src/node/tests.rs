@@ -3,7 +3,7 @@
 use super::Alone;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
-use crate::compute::{Compute, Report, Request};
+use crate::compute::{Compute, ModelSource, Report, Request};
 use crate::sampling::Sampling;
 use coordinator::io::{
     Capability, Chunk, ChunkOutput, Device, End, Kind, ModelSpec, Offer, Rows, Speed, Task,
@@ -54,6 +54,11 @@ impl Compute for Toy {
             Request::Decode { job, tokens, last } => self.text(job, false, &tokens, last),
             Request::Unload(_) | Request::Forget(..) => {}
         }
+    }
+
+    fn open(&mut self, _: Option<ModelSource>) {
+        self.reports.clear();
+        self.reports.push_back(ready());
     }
 
     async fn next(&mut self) -> Report {

@@ -1,5 +1,6 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
+use crate::compute::ModelSource;
 use crate::sampling::Sampling;
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
 use coordinator::wire::Team;
@@ -21,6 +22,8 @@ pub enum Ask {
     Vitals(Vitals),
     /// How the room's devices share the work.
     Spread(Spread),
+    /// Compute with another model; None for the one that this device started with.
+    Open(Option<ModelSource>),
     /// Leave the room in good order: peers learn it at once.
     Leave,
 }
@@ -49,6 +52,10 @@ pub struct View {
     pub model: Option<ModelView>,
     /// The compute worker.
     pub compute: ComputeStatus,
+    /// The model that this person chose to compute with, if it is not the first.
+    pub chosen: Option<ModelSource>,
+    /// Layers on their way into a worker that is ready.
+    pub fetching: Option<Fetching>,
     /// The signaling server.
     pub signaling: SignalingStatus,
     /// Answers, oldest first.
@@ -90,6 +97,17 @@ impl View {
     pub fn why(&self) -> &str {
         self.plan().map_or("", |plan| &plan.why)
     }
+}
+
+/// What is being loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetching {
+    /// What, for people.
+    pub what: String,
+    /// Bytes so far.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
 }
 
 /// The model for people.
@@ -179,4 +197,6 @@ pub struct Card {
     pub end: Option<End>,
     /// Its settings, for "again" and "same seed".
     pub request: WriteRequest,
+    /// Another model than this device's writes it: its tokens are no text here.
+    pub foreign: bool,
 }

@@ -21,6 +21,8 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
     let (prompt, text) = (part(|card| card.prompt.clone()), part(|card| card.text.clone()));
     let tint = move || room.tint(id.requester, &author.get());
     let mine = move || card.with(|card| card.as_ref().is_some_and(|card| card.mine));
+    let foreign = move || card.with(|card| card.as_ref().is_some_and(|card| card.foreign));
+    let chat = move || card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
     let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
     let region = room.memo(move |view| region_name(&view.cards, id));
     view! {
@@ -31,7 +33,7 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
                 {move || mine().then(|| view! { <span class="tag">"you"</span> })}
                 <State card />
             </header>
-            <div class="story">
+            <div class="story" data-chat=move || chat().to_string()>
                 <span class="prompt">{move || prompt.get()}</span>
                 <section
                     class="answer" data-answer
@@ -39,6 +41,9 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
                 >
                     {move || text.get()}
                 </section>
+                {move || foreign().then(|| view! {
+                    <p class="outcome">"Another model than this device’s writes this; its words cannot be shown here."</p>
+                })}
             </div>
             <Outcome card />
             <Foot card />

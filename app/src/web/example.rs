@@ -72,6 +72,8 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
             context: 512,
         }),
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
+        chosen: None,
+        fetching: None,
         signaling: SignalingStatus::Open,
         cards: Vec::new(),
         notices: Vec::new(),
@@ -98,6 +100,7 @@ pub fn card(requester: u128, author: &str) -> Card {
         workers: vec![(PeerId(requester), author.to_owned())],
         stages: Vec::new(),
         end: Some(End::Finished),
+        foreign: false,
         request: WriteRequest { prompt: "Once".into(), max_new: 64, sampling: Sampling::default() },
     }
 }

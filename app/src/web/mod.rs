@@ -10,6 +10,7 @@
 //!                └─ panel ─┬─ strip    (who runs which layers, a strip per team)
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
+//!                          ├─ chooser  (another model)
 //!                          └─ details
 //! ```
 
@@ -27,6 +28,8 @@ mod announce;
 mod browser;
 #[cfg(target_arch = "wasm32")]
 mod card;
+#[cfg(target_arch = "wasm32")]
+mod chooser;
 #[cfg(target_arch = "wasm32")]
 mod composer;
 #[cfg(target_arch = "wasm32")]

@@ -1,5 +1,6 @@
 //! The room panel: beside the feed on wide screens, a sheet that is pulled up on phones.
 
+use super::chooser::Chooser;
 use super::context::Room;
 use super::details::Details;
 use super::invite::Invite;
@@ -35,6 +36,7 @@ pub fn Panel() -> impl IntoView {
             <div id="room-sheet" class="sheet">
                 <Invite />
                 <Peers />
+                <Chooser />
                 <Details />
             </div>
         </aside>

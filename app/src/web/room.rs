@@ -55,7 +55,8 @@ fn Header() -> impl IntoView {
 fn Progress() -> impl IntoView {
     let loading = Room::here().memo(|view| match &view.compute {
         ComputeStatus::Loading { done, total, .. } => Some((*done, *total)),
-        ComputeStatus::Ready { .. } | ComputeStatus::Failed(_) => None,
+        ComputeStatus::Ready { .. } => view.fetching.as_ref().map(|fetching| (fetching.done, fetching.total)),
+        ComputeStatus::Failed(_) => None,
     });
     let percent = |done: u64, total: u64| (total > 0).then(|| (done * 100 / total).min(100));
     let words = |done: u64, total: u64| match total {

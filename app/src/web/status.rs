@@ -99,7 +99,10 @@ fn compute(view: &View) -> Option<(Tone, String)> {
         ComputeStatus::Failed(why) => {
             Some((Tone::Trouble, format!("This device cannot compute. {}", words::sentence(why))))
         }
-        ComputeStatus::Loading { .. } | ComputeStatus::Ready { .. } => None,
+        ComputeStatus::Loading { .. } | ComputeStatus::Ready { .. } => {
+            let fetching = view.fetching.as_ref()?;
+            Some((Tone::Busy, words::sentence(&fetching.what)))
+        }
     }
 }
 

@@ -1,0 +1,100 @@
+//! A person's own files as a model: chosen in the page, read in its worker, sent nowhere.
+
+use super::ModelSource;
+use super::source::own_source;
+use js_sys::{Array, Uint8Array};
+use std::cell::RefCell;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::File;
+
+#[cfg(feature = "compute")]
+pub use reading::OwnFiles;
+
+thread_local! {
+    /// The latest choice: in the page, to be posted with the worker's first request; in the worker, to be read.
+    static CHOSEN: RefCell<Vec<File>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps the files that a person chose, and says how the model is called.
+///
+/// # Errors
+/// In plain words, if they are no model.
+pub fn choose(files: Vec<File>) -> Result<ModelSource, String> {
+    let names: Vec<String> = files.iter().map(File::name).collect();
+    let source = own_source(&names)?;
+    CHOSEN.with(|chosen| chosen.replace(files));
+    Ok(source)
+}
+
+/// What is posted: the request, and the files behind it.
+pub fn with_files(request: &Uint8Array) -> Array {
+    let post = Array::of1(request);
+    CHOSEN.with_borrow(|files| {
+        for file in files {
+            post.push(file);
+        }
+    });
+    post
+}
+
+/// The request in what was posted; files behind it are kept.
+pub fn take_files(data: &JsValue) -> Option<Vec<u8>> {
+    let Some(post) = data.dyn_ref::<Array>() else {
+        return data.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
+    };
+    let files = post.iter().skip(1).filter_map(|file| file.dyn_into().ok()).collect();
+    CHOSEN.with(|chosen| chosen.replace(files));
+    post.get(0).dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}
+
+#[cfg(feature = "compute")]
+mod reading {
+    use super::CHOSEN;
+    use crate::compute::files::{Files, WHOLE_FILE_BYTES};
+    use js_sys::{ArrayBuffer, Uint8Array};
+    use std::ops::Range;
+    use wasm_bindgen::JsCast;
+    use wasm_bindgen_futures::JsFuture;
+    use web_sys::File;
+
+    /// The files that were chosen.
+    pub struct OwnFiles;
+
+    impl OwnFiles {
+        fn find(name: &str) -> Result<File, String> {
+            let found = CHOSEN.with_borrow(|files| files.iter().find(|file| file.name() == name).cloned());
+            found.ok_or_else(|| format!("{name} is not among the files that were chosen; choose it as well"))
+        }
+    }
+
+    #[async_trait::async_trait(?Send)]
+    impl Files for OwnFiles {
+        async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
+            let length = self.length(name).await?;
+            if length > WHOLE_FILE_BYTES {
+                return Err(format!(
+                    "{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"
+                ));
+            }
+            self.range(name, 0..length).await
+        }
+
+        async fn length(&self, name: &str) -> Result<u64, String> {
+            Ok(Self::find(name)?.size() as u64)
+        }
+
+        async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+            let failed = |_| {
+                format!("cannot read {name} any more; it may have been moved or changed: choose it again")
+            };
+            let part = Self::find(name)?.slice_with_f64_and_f64(range.start as f64, range.end as f64);
+            let promise = part.map_err(failed)?.array_buffer();
+            let buffer = JsFuture::from(promise).await.map_err(failed)?;
+            let bytes = Uint8Array::new(&buffer.unchecked_into::<ArrayBuffer>()).to_vec();
+            if bytes.len() as u64 == range.end - range.start {
+                return Ok(bytes);
+            }
+            Err(format!("{name} ends before byte {}; it may be cut off", range.end))
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a model is called by: a folder, an address, one GGUF file in either, or files that a person chose.
+
+/// The file's name, if the model `source` is one GGUF file.
+#[must_use]
+pub fn gguf_name(source: &str) -> Option<&str> {
+    let name = source.rsplit(['/', '\\']).next()?;
+    name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
+}
+
+/// How the source of a model begins that consists of a person's own files.
+pub const OWN: &str = "files:/";
+
+/// The source of a model of a person's own files, given what they are called.
+///
+/// # Errors
+/// In plain words, if they are no model.
+pub fn own_source(names: &[String]) -> Result<String, String> {
+    let ggufs: Vec<&str> = names.iter().filter_map(|name| gguf_name(name)).collect();
+    match ggufs[..] {
+        [name] => return Ok(format!("{OWN}{name}")),
+        [_, _, ..] => return Err("These are several models: choose one .gguf file.".into()),
+        [] => {}
+    }
+    let missing = ["config.json", "tokenizer.json"].into_iter().find(|name| !names.iter().any(|n| n == name));
+    let weights = names.iter().any(|name| name.ends_with(".safetensors"));
+    let missing = missing.or((!weights).then_some("model.safetensors"));
+    match missing {
+        None => Ok(format!("{OWN}your files/")),
+        Some(name) => Err(format!(
+            "There is no {name} among these files. Choose one .gguf file, or all files of a model's folder: config.json, tokenizer.json and model.safetensors."
+        )),
+    }
+}
+
+/// The source that a person means by an address as it was typed or copied: of a folder, of a GGUF file, or of either's
+/// page on a hub that is laid out as Hugging Face's is.
+///
+/// # Errors
+/// In plain words, if it is no address.
+pub fn address(typed: &str) -> Result<String, String> {
+    let plain = typed.trim().split(['?', '#']).next().unwrap_or_default();
+    if !["https://", "http://"].iter().any(|scheme| plain.len() > scheme.len() && plain.starts_with(scheme)) {
+        return Err(
+            "An address begins with https:// and leads to a .gguf file, or to a folder with config.json, tokenizer.json and model.safetensors."
+                .into(),
+        );
+    }
+    let file = plain.replacen("/blob/", "/resolve/", 1).replacen("/tree/", "/resolve/", 1);
+    Ok(if gguf_name(&file).is_some() || file.ends_with('/') { file } else { file + "/" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, own_source};
+
+    #[test]
+    fn own_files_are_a_model_or_it_is_said_what_is_missing() {
+        let rows: [(&[&str], Result<&str, &str>); 6] = [
+            (&["a-Q8_0.gguf"], Ok("files:/a-Q8_0.gguf")),
+            (&["readme.md", "A.GGUF"], Ok("files:/A.GGUF")),
+            (
+                &["config.json", "tokenizer.json", "model-00001-of-00002.safetensors"],
+                Ok("files:/your files/"),
+            ),
+            (&["a.gguf", "b.gguf"], Err("several")),
+            (&["config.json", "model.safetensors"], Err("tokenizer.json")),
+            (&["config.json", "tokenizer.json"], Err("model.safetensors")),
+        ];
+        for (names, expected) in rows {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            match (own_source(&names), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(why), Err(word)) => assert!(why.contains(word), "{names:?}: {why}"),
+                (found, _) => panic!("{names:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_taken_as_people_copy_them() {
+        let rows = [
+            (" https://host/model ", Ok("https://host/model/")),
+            ("https://host/a/b.gguf?download=true", Ok("https://host/a/b.gguf")),
+            ("https://host/org/name/blob/main/b.GGUF#top", Ok("https://host/org/name/resolve/main/b.GGUF")),
+            ("https://host/org/name/tree/main", Ok("https://host/org/name/resolve/main/")),
+            ("http://localhost:8080/story/", Ok("http://localhost:8080/story/")),
+            ("", Err("https://")),
+            ("ftp://host/model", Err("https://")),
+            ("model.gguf", Err("https://")),
+        ];
+        for (typed, expected) in rows {
+            match (address(typed), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(why), Err(word)) => assert!(why.contains(word), "{typed}: {why}"),
+                (found, _) => panic!("{typed}: {found:?}"),
+            }
+        }
+    }
+}
