@@ -1,6 +1,7 @@
 //! What can go wrong, with its cause and its cure.
 
 use crate::llm::Layers;
+use crate::quant::Format;
 
 /// Every way in which this crate says no.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -59,6 +60,9 @@ pub enum Error {
     /// A chat template cannot be read, or refuses the conversation. Cure: what it says, or another template.
     #[error("chat template: {0}")]
     Chat(String),
+    /// Weights cannot be turned into such blocks on loading.
+    #[error("{0:?} is no format to quantise to on loading; Q8_0 and Q4_0 are")]
+    Quantise(Format),
     /// Sampling settings out of their ranges.
     #[error("sampling settings: {0}")]
     Sampling(String),

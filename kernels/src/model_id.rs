@@ -25,7 +25,10 @@ impl ModelId {
     #[must_use]
     pub fn of_header(config: &[u8], tokenizer: &[u8], head: &[u8], header: &Header) -> Self {
         let length = header.file_bytes().to_le_bytes();
-        Self::of("manyhands model, weights by header", [config, tokenizer, &[head, &length].concat()])
+        // Weights that were quantised on loading are other weights.
+        let quantised = header.quantisation().map(|format| format!("{format:?}")).unwrap_or_default();
+        let weights = [head, &length, quantised.as_bytes()].concat();
+        Self::of("manyhands model, weights by header", [config, tokenizer, &weights])
     }
 
     /// Each part is hashed by itself, so that bytes cannot wander from one to the next.

@@ -7,6 +7,7 @@ use common::{Checkpoint, Memory, Reference, assert_close, block_on, devices, own
 use kernels::device::Opened;
 use kernels::engine::Input;
 use kernels::llm::{Layers, Stage, StageOut};
+use kernels::quant::Format;
 use kernels::weights;
 use std::collections::BTreeMap;
 
@@ -205,4 +206,48 @@ fn shards_match() {
     let tokens = [3, 9, 27, 50, 60];
     let whole = Pipeline::load(&Checkpoint::of(&config, single.clone()), &opened, &[]).logits(&tokens, None);
     assert_eq!(block_on(sharded.pass(Input::Tokens(&tokens), None)).unwrap(), StageOut::Logits(whole));
+}
+
+/// Blocks made on loading give scores that are near the reference's, as near as such blocks allow, on every device.
+#[test]
+fn weights_quantised_on_loading_stay_near_the_reference() {
+    for (folder, format, most) in [
+        ("mistral", Format::Q8_0, 0.02),
+        ("mistral", Format::Q4_0, 0.25),
+        ("mixtral", Format::Q8_0, 0.05),
+        ("gemma2", Format::Q8_0, 0.02),
+    ] {
+        let reference = Reference(own(&format!("{folder}/ref.safetensors")));
+        let plain = Checkpoint::own(folder, "config.json");
+        let header = plain.header.clone().quantised(format).unwrap();
+        let checkpoint = Checkpoint { header, ..plain };
+        let (ids, expected) = (reference.ids("input_ids"), reference.floats("logits"));
+        let first = &ids[..ids.len() / 2];
+        for opened in devices() {
+            let found = Pipeline::load(&checkpoint, &opened, &[1]).logits(first, None);
+            let square =
+                |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>();
+            let error = square(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+            let relative = (error / square(&mut expected[..found.len()].iter().copied())).sqrt();
+            let what = format!("{folder} as {format:?}, {}: {relative}", opened.adapter);
+            assert!(relative < most && relative > 1e-5, "{what}");
+        }
+    }
+}
+
+/// The file that another program quantised and the floats that it was made from are the same weights here.
+#[test]
+fn floats_quantised_on_loading_are_what_a_quantised_file_holds() {
+    let files = ["stories260K/hf", "stories260K/stories260K-q8_0.gguf"];
+    let (Some(floats), Some(gguf)) = (Checkpoint::open(files[0], "config.json"), shared(files[1])) else {
+        return println!("skipped: {files:?} are not here");
+    };
+    let header = floats.header.clone().quantised(Format::Q8_0).unwrap();
+    let (floats, gguf) = (Checkpoint { header, ..floats }, Checkpoint::gguf(gguf));
+    let ids: Vec<u32> = (1..40).collect();
+    for opened in devices() {
+        let [ours, theirs] =
+            [&floats, &gguf].map(|checkpoint| Pipeline::load(checkpoint, &opened, &[]).logits(&ids, None));
+        assert_close(&format!("quantised here and there, {}", opened.adapter), &ours, &theirs);
+    }
 }

@@ -38,6 +38,8 @@ pub struct Figures {
     pub weight_bytes: u64,
     /// Milliseconds until the weights were ready.
     pub load_ms: f64,
+    /// The most memory in use until then: of the engine in a tab, of the program natively; None where nobody tells.
+    pub load_peak_bytes: Option<u64>,
     /// Tokens of the prompt.
     pub prefill: usize,
     /// Tokens written.
@@ -70,7 +72,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
     let all = Layers { start: 0, end: model.spec().layers };
     let (id, spec) = (model.spec().id, model.spec().clone());
     model.load(Part { model: id, layers: all }, |_, _| ()).await?;
-    let load_ms = began.elapsed().as_secs_f64() * 1e3;
+    let (load_ms, load_peak_bytes) = (began.elapsed().as_secs_f64() * 1e3, peak_bytes());
     if wish.prefill + wish.decode > spec.context as usize {
         return Err(format!("the model's context is {} tokens", spec.context));
     }
@@ -91,6 +93,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         threads: 1,
         weight_bytes: spec.layer_bytes * u64::from(spec.layers) + spec.ends_bytes,
         load_ms,
+        load_peak_bytes,
         prefill: wish.prefill,
         decode: wish.decode,
         best_prefill_per_s: best(&prefill_per_s),
@@ -98,6 +101,20 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         prefill_per_s,
         decode_per_s,
     })
+}
+
+/// An engine's memory in a tab grows and never shrinks.
+#[cfg(target_arch = "wasm32")]
+fn peak_bytes() -> Option<u64> {
+    const PAGE: u64 = 1 << 16;
+    Some(core::arch::wasm32::memory_size(0) as u64 * PAGE)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn peak_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
 /// Seconds of one prompt and of one answer.

@@ -7,6 +7,18 @@ pub fn gguf_name(source: &str) -> Option<&str> {
     name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
 }
 
+/// What matrices of floats become while they are loaded; stands behind the source of a model, after a `#`.
+pub const QUANTISATIONS: [&str; 2] = ["q8_0", "q4_0"];
+
+/// A source, and what follows it of [`QUANTISATIONS`].
+#[must_use]
+pub fn quantised(source: &str) -> (&str, Option<&str>) {
+    match source.rsplit_once('#') {
+        Some((plain, format)) if QUANTISATIONS.contains(&format) => (plain, Some(format)),
+        _ => (source, None),
+    }
+}
+
 /// How the source of a model begins that consists of a person's own files.
 pub const OWN: &str = "files:/";
 
@@ -51,7 +63,20 @@ pub fn address(typed: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, own_source};
+    use super::{address, own_source, quantised};
+
+    #[test]
+    fn only_known_quantisations_are_taken_off() {
+        let rows = [
+            ("assets/story#q8_0", ("assets/story", Some("q8_0"))),
+            ("https://host/a.gguf#q4_0", ("https://host/a.gguf", Some("q4_0"))),
+            ("folder#1", ("folder#1", None)),
+            ("folder", ("folder", None)),
+        ];
+        for (source, expected) in rows {
+            assert_eq!(quantised(source), expected);
+        }
+    }
 
     #[test]
     fn own_files_are_a_model_or_it_is_said_what_is_missing() {

@@ -1,6 +1,7 @@
 //! The worker in a browser, seen from inside the Web Worker: posts in, posts out.
 
 use super::files::{Place, Remote};
+use super::source::quantised;
 use super::web::UP;
 use super::{Report, Request, own_files, worker};
 use futures::channel::mpsc::unbounded;
@@ -47,7 +48,7 @@ pub async fn bench(
     runs: usize,
 ) -> Result<String, String> {
     let wish = super::bench::Wish { prefill, decode, runs, gpu };
-    let figures = super::bench::run(&model, Remote::of(&model), wish).await?;
+    let figures = super::bench::run(&model, Remote::of(quantised(&model).0), wish).await?;
     serde_json::to_string(&figures).map_err(|error| error.to_string())
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod model;
 mod text;
 
 use super::files::Files;
+use super::source::quantised;
 use super::{ModelSource, Report, Request};
 use crate::sampling::Sampling;
 use coordinator::io::{Chunk, ChunkOutput, Part, Rows, Task};
@@ -29,7 +30,7 @@ pub async fn run<F: Files>(
             break (gpu, model, notice);
         }
     };
-    match boot(gpu, &source, notice, files(&source), &report).await {
+    match boot(gpu, &source, notice, files(quantised(&source).0), &report).await {
         Ok(worker) => worker.work(requests, report).await,
         Err(why) => {
             report(Report::Failed(why));

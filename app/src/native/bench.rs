@@ -2,6 +2,7 @@
 
 use crate::compute::bench::{self, Figures, Wish};
 use crate::compute::files::Folder;
+use crate::compute::source::QUANTISATIONS;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
@@ -10,6 +11,9 @@ pub struct Options {
     /// A folder with config.json, tokenizer.json and weights, or a GGUF file.
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: String,
+    /// Turn matrices of floats into such blocks while loading.
+    #[arg(long, value_parser = QUANTISATIONS)]
+    quantize: Option<String>,
     /// Tokens of the prompt.
     #[arg(long, default_value_t = 64)]
     prefill: usize,
@@ -36,7 +40,8 @@ pub async fn run(options: &Options) -> Result<()> {
     }
     let &Options { prefill, decode, runs, .. } = options;
     let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
-    let figures = bench::run(&options.model, Folder::of(&options.model), wish).await;
+    let model = super::source(&options.model, options.quantize.as_deref());
+    let figures = bench::run(&model, Folder::of(&options.model), wish).await;
     let figures = figures.map_err(|why| anyhow!(why))?;
     if options.json {
         println!("{}", serde_json::to_string(&figures)?);

@@ -1,6 +1,8 @@
 //! `manyhands eval`: a model's scores for given ids, to compare with those of other programs.
 
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
+use crate::compute::source::QUANTISATIONS;
+use crate::compute::worker::model::block_format;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use kernels::device::{self, Kind, Opened, Prefer};
@@ -29,6 +31,9 @@ pub struct Options {
     /// Feed one token at a time through the cache.
     #[arg(long)]
     step: bool,
+    /// Turn matrices of floats into such blocks while loading.
+    #[arg(long, value_parser = QUANTISATIONS)]
+    quantize: Option<String>,
     /// On the CPU, round activations to 8 bits where weights are quantised, as rooms and `bench` do.
     #[arg(long)]
     rounded: bool,
@@ -44,10 +49,13 @@ pub async fn run(options: Options) -> Result<()> {
     let sequences = read(&options.inputs)?;
     let source = options.model.to_string_lossy();
     let folder = Folder::of(&source);
-    let checkpoint = match gguf_name(&source) {
+    let mut checkpoint = match gguf_name(&source) {
         Some(name) => Checkpoint::of_gguf(&Checked(&folder), name).await?,
         None => Checkpoint::of_folder(&Checked(&folder)).await?,
     };
+    if let Some(format) = &options.quantize {
+        checkpoint.header = checkpoint.header.quantised(block_format(format))?;
+    }
     let opened = options.open().await?;
     let pipeline = Pipeline::load(
         &checkpoint,

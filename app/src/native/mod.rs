@@ -7,6 +7,7 @@ mod peer;
 mod tokenize;
 
 use crate::compute::native::NativeCompute;
+use crate::compute::source::QUANTISATIONS;
 use crate::link::RoomLink;
 use crate::names;
 use crate::node::view::{Ask, View};
@@ -46,6 +47,9 @@ pub struct Common {
     /// Folder with config.json, tokenizer.json and model.safetensors (or shards with their index), or a GGUF file.
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: Option<PathBuf>,
+    /// Turn matrices of floats into such blocks while loading; everybody in a room has to do the same.
+    #[arg(long, value_parser = QUANTISATIONS)]
+    quantize: Option<String>,
     /// Stay on the CPU even if there is a GPU.
     #[arg(long)]
     cpu: bool,
@@ -92,7 +96,8 @@ impl Common {
     /// A node with a worker on this machine.
     pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
         let model = self.model()?;
-        let compute = NativeCompute::start(model.to_string_lossy().into_owned(), !self.cpu);
+        let model = source(&model.to_string_lossy(), self.quantize.as_deref());
+        let compute = NativeCompute::start(model, !self.cpu);
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
@@ -151,6 +156,11 @@ impl Wish {
             let _ = self.asks.unbounded_send(Ask::Spread(spread));
         }
     }
+}
+
+/// A model's source, with what it is to be quantised to.
+fn source(model: &str, quantisation: Option<&str>) -> String {
+    quantisation.map_or_else(|| model.to_owned(), |format| format!("{model}#{format}"))
 }
 
 /// A fresh random peer id.

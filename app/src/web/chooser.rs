@@ -17,9 +17,12 @@ pub fn Chooser() -> impl IntoView {
     let chosen = room.memo(|view| view.chosen.is_some());
     let loads =
         room.memo(|view| matches!(view.compute, ComputeStatus::Loading { .. }) || view.fetching.is_some());
+    let smaller = RwSignal::new(String::new());
     let open = move |source: Result<String, String>| match source {
         Ok(source) => {
             trouble.set(None);
+            let format = smaller.get_untracked();
+            let source = if format.is_empty() { source } else { format!("{source}#{format}") };
             room.ask(Ask::Open(Some(source)));
         }
         Err(why) => trouble.set(Some(why)),
@@ -38,35 +41,41 @@ pub fn Chooser() -> impl IntoView {
     };
     view! {
         <section class="chooser">
-        <details>
-            <summary>"Another model"</summary>
-            <form on:submit=load>
-                <label for="model-address">"Address of a model"</label>
-                <div class="row">
-                    <input
-                        id="model-address" type="text" inputmode="url" autocomplete="off" spellcheck="false"
-                        placeholder="https://…/model.gguf, or a folder"
-                        prop:value=move || typed.get()
-                        on:input:target=move |event| typed.set(event.target().value())
-                    />
-                    <button type="submit" class="quiet">"Load"</button>
-                </div>
-            </form>
-            <label for="model-files">"Or your own files"</label>
-            <input
-                id="model-files" type="file" multiple=true accept=".gguf,.safetensors,.json,.jinja"
-                on:change:target=move |event| take(event.target())
-            />
-            <p class="fine">
-                "A .gguf file, or a folder’s config.json, tokenizer.json and model.safetensors. Files are read on this device and sent to nobody. Others need the same model to take a part."
-            </p>
-            <p class="trouble" role="alert">{move || trouble.get()}</p>
-        </details>
-        <Show when=move || chosen.get()>
-            <button type="button" class="quiet" on:click=move |_| room.ask(Ask::Open(None))>
-                {move || if loads.get() { "Cancel" } else { "Back to the first model" }}
-            </button>
-        </Show>
+            <details>
+                <summary>"Another model"</summary>
+                <form on:submit=load>
+                    <label for="model-address">"Address of a model"</label>
+                    <div class="row">
+                        <input
+                            id="model-address" type="text" inputmode="url" autocomplete="off" spellcheck="false"
+                            placeholder="https://…/model.gguf, or a folder"
+                            prop:value=move || typed.get()
+                            on:input:target=move |event| typed.set(event.target().value())
+                        />
+                        <button type="submit" class="quiet">"Load"</button>
+                    </div>
+                </form>
+                <label for="model-files">"Or your own files"</label>
+                <input
+                    id="model-files" type="file" multiple=true accept=".gguf,.safetensors,.json,.jinja"
+                    on:change:target=move |event| take(event.target())
+                />
+                <label for="model-smaller">"Weights that are floats"</label>
+                <select id="model-smaller" on:change:target=move |event| smaller.set(event.target().value())>
+                    <option value="">"Keep as they are"</option>
+                    <option value="q8_0">"Make smaller: Q8_0, a quarter"</option>
+                    <option value="q4_0">"Make smaller: Q4_0, an eighth"</option>
+                </select>
+                <p class="fine">
+                    "A .gguf file, or a folder’s config.json, tokenizer.json and model.safetensors. Files are read on this device and sent to nobody. Others need the same model to take a part."
+                </p>
+                <p class="trouble" role="alert">{move || trouble.get()}</p>
+            </details>
+            <Show when=move || chosen.get()>
+                <button type="button" class="quiet" on:click=move |_| room.ask(Ask::Open(None))>
+                    {move || if loads.get() { "Cancel" } else { "Back to the first model" }}
+                </button>
+            </Show>
         </section>
     }
 }

@@ -145,7 +145,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
 
     async fn embedding(&mut self, needed: &Needed) -> Result<Embedding, Error> {
         let range = self.header.range(&needed.name, &needed.shape)?;
-        let runs = [(range.format, needed.shape[0])];
+        let runs = [(range.kept, needed.shape[0])];
         if let Some(mut filling) = Filling::new(&Tier::of(self.device), needed.shape[1], &runs) {
             let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
             for piece in self.pieces(needed)? {
@@ -162,7 +162,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     /// Matrices beside one another.
     async fn product(&mut self, names: &ProductNames) -> Result<Product, Error> {
         let runs = |needed: &Needed| {
-            self.header.range(&needed.name, &needed.shape).map(|range| (range.format, needed.shape[0]))
+            self.header.range(&needed.name, &needed.shape).map(|range| (range.kept, needed.shape[0]))
         };
         let runs = names.weights.iter().map(runs).collect::<Result<Vec<_>, _>>()?;
         let mut builder = Builder::new(names.input(), &runs, self.device);

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::limits;
-use crate::quant::{Format, dequantise};
+use crate::quant::{Format, dequantise, quantise};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct Header {
     pub(super) tensors: BTreeMap<String, Entry>,
     /// Bytes of all files together.
     pub(super) file_bytes: u64,
+    /// What matrices of floats become on loading.
+    pub(super) quantised: Option<Format>,
 }
 
 /// One tensor. `format` is none where its numbers cannot be read here: it may lie in the file all the same.
@@ -37,6 +39,8 @@ pub struct ByteRange {
     pub range: Range<u64>,
     /// How its numbers are stored.
     pub format: Format,
+    /// How they are kept in memory: as they are stored, but for [`Header::quantised`].
+    pub kept: Format,
     /// Rows of the matrix; a vector is one row.
     pub rows: usize,
     /// Numbers of a row.
@@ -46,10 +50,10 @@ pub struct ByteRange {
     pub paired_heads: Option<usize>,
 }
 
-/// Rows of a matrix (or a vector, as one row) as their file stores them.
+/// Rows of a matrix (or a vector, as one row) as they are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
-    /// How the numbers are stored.
+    /// How the numbers are kept.
     pub format: Format,
     /// How many rows.
     pub rows: usize,
@@ -64,6 +68,40 @@ impl Header {
     #[must_use]
     pub const fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// The same checkpoint, of which matrices of floats become blocks of `format`, Q8_0 or Q4_0, while they are loaded:
+    /// a quarter or an eighth of the memory, read as much faster.
+    ///
+    /// Embedding and head become Q8_0 in any case, as they do in GGUF files, because errors in them are seen most; what
+    /// chooses experts stays as it is, and so do rows that are not whole blocks.
+    ///
+    /// # Errors
+    /// [`Error::Quantise`] for other formats.
+    pub fn quantised(self, format: Format) -> Result<Self, Error> {
+        match format {
+            Format::Q8_0 | Format::Q4_0 => Ok(Self { quantised: Some(format), ..self }),
+            other => Err(Error::Quantise(other)),
+        }
+    }
+
+    /// See [`Header::quantised`].
+    #[must_use]
+    pub const fn quantisation(&self) -> Option<Format> {
+        self.quantised
+    }
+
+    fn kept(&self, tensor: &str, format: Format, shape: &[usize]) -> Format {
+        let floats = matches!(format, Format::F32 | Format::F16 | Format::BF16);
+        let whole =
+            shape.len() > 1 && shape.last().is_some_and(|cols| cols.is_multiple_of(Format::Q8_0.block_len()));
+        let chooses = tensor.ends_with("gate.weight");
+        let ends = tensor.contains("embed_tokens") || tensor.starts_with("lm_head");
+        match self.quantised.filter(|_| floats && whole && !chooses) {
+            Some(_) if ends => Format::Q8_0,
+            Some(quantised) => quantised,
+            None => format,
+        }
     }
 
     /// Names and ranges of all tensors, by name.
@@ -82,7 +120,7 @@ impl Header {
     /// # Errors
     /// [`Error::Tensor`] if two files hold the same tensor.
     pub fn join(files: Vec<(String, Self)>) -> Result<Self, Error> {
-        let mut all = Self { tensors: BTreeMap::new(), file_bytes: 0 };
+        let mut all = Self { tensors: BTreeMap::new(), file_bytes: 0, quantised: None };
         for (name, header) in files {
             let file: Arc<str> = name.into();
             all.file_bytes = all.file_bytes.saturating_add(header.file_bytes);
@@ -128,6 +166,7 @@ impl Header {
             tensor: tensor.into(),
             file: entry.file.clone(),
             range: entry.range.clone(),
+            kept: self.kept(tensor, format, shape),
             format,
             rows,
             cols,
@@ -141,6 +180,13 @@ impl ByteRange {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.range.end - self.range.start
+    }
+
+    /// Bytes that they take in memory.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let row = self.kept.row_bytes(self.cols).unwrap_or_default();
+        (row as u64).saturating_mul(self.rows as u64)
     }
 
     /// The same rows in pieces of `most` bytes at most, or of one row (one head where rows have to be put back in
@@ -163,7 +209,7 @@ impl ByteRange {
         Self { range: start..start + rows as u64 * row_bytes, rows, paired_heads, ..self.clone() }
     }
 
-    /// The rows that these bytes are, in our order.
+    /// The rows that these bytes are, in our order, as they are kept.
     ///
     /// # Errors
     /// [`Error::Tensor`] if there are more or fewer bytes than the range has.
@@ -181,7 +227,9 @@ impl ByteRange {
             Some(heads) => unpair(&bytes, heads, self.rows),
             None => bytes,
         };
-        Ok(Rows { format: self.format, rows: self.rows, cols: self.cols, bytes })
+        let rows = Rows { format: self.format, rows: self.rows, cols: self.cols, bytes };
+        let failed = |reason| Error::Tensor { tensor: self.tensor.clone(), reason };
+        if self.kept == self.format { Ok(rows) } else { rows.quantised(self.kept).map_err(failed) }
     }
 
     /// The numbers that these bytes are.
@@ -195,6 +243,11 @@ impl ByteRange {
 }
 
 impl Rows {
+    fn quantised(self, format: Format) -> Result<Self, String> {
+        let bytes = quantise(format, &self.to_f32()?).map_err(|error| error.to_string())?;
+        Ok(Self { format, bytes, ..self })
+    }
+
     /// All numbers, row by row.
     ///
     /// # Errors
@@ -228,7 +281,8 @@ mod tests {
     fn range(rows: usize, cols: usize, paired_heads: Option<usize>) -> ByteRange {
         let bytes = (rows * cols * 4) as u64;
         let (tensor, file) = ("t".to_owned(), "f".into());
-        ByteRange { tensor, file, range: 100..100 + bytes, format: Format::F32, rows, cols, paired_heads }
+        let (format, kept) = (Format::F32, Format::F32);
+        ByteRange { tensor, file, range: 100..100 + bytes, format, kept, rows, cols, paired_heads }
     }
 
     fn numbers(count: usize) -> Vec<u8> {
@@ -264,5 +318,52 @@ mod tests {
                 "{count} × {cols}, {heads:?} heads, {most} bytes"
             );
         }
+    }
+
+    #[test]
+    fn what_is_quantised_on_loading_and_to_what() {
+        let rows = [
+            (
+                "model.layers.0.mlp.down_proj.weight",
+                Format::F16,
+                &[4, 64][..],
+                Format::Q4_0,
+                "a matrix of floats",
+            ),
+            ("model.embed_tokens.weight", Format::F32, &[4, 64], Format::Q8_0, "the embedding"),
+            ("lm_head.weight", Format::BF16, &[4, 64], Format::Q8_0, "the head"),
+            ("model.layers.0.mlp.gate.weight", Format::F32, &[4, 64], Format::F32, "what chooses experts"),
+            (
+                "model.layers.0.mlp.gate_proj.weight",
+                Format::F32,
+                &[4, 64],
+                Format::Q4_0,
+                "a gate of another kind",
+            ),
+            ("model.norm.weight", Format::F32, &[64], Format::F32, "a vector"),
+            (
+                "model.layers.0.mlp.up_proj.weight",
+                Format::F32,
+                &[4, 48],
+                Format::F32,
+                "rows of no whole blocks",
+            ),
+            ("model.layers.0.mlp.up_proj.weight", Format::Q6_K, &[4, 256], Format::Q6_K, "blocks already"),
+        ];
+        let header = Header { tensors: BTreeMap::new(), file_bytes: 0, quantised: Some(Format::Q4_0) };
+        for (tensor, format, shape, kept, why) in rows {
+            assert_eq!(header.kept(tensor, format, shape), kept, "{why}");
+        }
+        assert!(header.quantised(Format::Q6_K).is_err(), "nothing here makes such blocks");
+    }
+
+    #[test]
+    fn rows_are_quantised_as_the_format_says() {
+        let whole = ByteRange { kept: Format::Q8_0, ..range(2, 32, None) };
+        let rows = whole.rows(numbers(64)).unwrap();
+        let values: Vec<f32> = (0..64u8).map(f32::from).collect();
+        assert_eq!((rows.format, rows.rows, rows.cols), (Format::Q8_0, 2, 32));
+        assert_eq!(rows.bytes, quantise(Format::Q8_0, &values).unwrap());
+        assert_eq!(whole.kept_bytes(), rows.bytes.len() as u64);
     }
 }

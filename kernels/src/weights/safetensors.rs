@@ -56,7 +56,7 @@ impl Header {
             damaged(LENGTH_BYTES + e.column() as u64, format!("the header is not readable: {e}"))
         })?;
         let tensors = raw.tensors.into_iter().map(|(name, raw)| Ok((name.clone(), raw.check(&name, size)?)));
-        let header = Self { tensors: tensors.collect::<Result<_, Error>>()?, file_bytes };
+        let header = Self { tensors: tensors.collect::<Result<_, Error>>()?, file_bytes, quantised: None };
         header.check_layout(size)?;
         Ok(header)
     }

@@ -2,10 +2,12 @@
 
 use super::language::Language;
 use crate::compute::files::{Checked, Files, Reader, gguf_name};
+use crate::compute::source::quantised;
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
+use kernels::quant::Format;
 use kernels::weights::{ByteRange, Checkpoint};
 use std::collections::BTreeMap;
 
@@ -19,9 +21,11 @@ pub struct Model<F> {
 }
 
 impl<F: Files> Model<F> {
-    /// Reads the descriptions of the model `source`, a folder or a GGUF file in one; no weights yet.
+    /// Reads the descriptions of the model `source`, a folder or a GGUF file in one; no weights yet. What it is to be
+    /// quantised to may stand behind it.
     pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Language), String> {
         let plain = |error: kernels::Error| error.to_string();
+        let (source, quantisation) = quantised(source);
         let (checkpoint, language, words) = match gguf_name(source) {
             Some(name) => {
                 let checkpoint = Checkpoint::of_gguf(&Checked(&files), name).await.map_err(plain)?;
@@ -35,13 +39,16 @@ impl<F: Files> Model<F> {
                 (checkpoint, language, json)
             }
         };
-        let Checkpoint { mut config, header, description, head, .. } = checkpoint;
+        let Checkpoint { mut config, mut header, description, head, .. } = checkpoint;
+        if let Some(name) = quantisation {
+            header = header.quantised(block_format(name)).map_err(plain)?;
+        }
         let ends = language.tokenizer.ends();
         let ends = ends.iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
         config.eos.extend(ends);
         let id = kernels::ModelId::of_header(&description, &words, &head, &header);
         let engine = Engine::new(opened, &config, header);
-        let spec = spec(source, &engine, ModelId(id.0))?;
+        let spec = spec(source, quantisation, &engine, ModelId(id.0))?;
         Ok((Self { engine, files, spec, held: Vec::new() }, language))
     }
 
@@ -113,6 +120,11 @@ impl<F: Files> Model<F> {
     }
 }
 
+/// The format that one of [`QUANTISATIONS`](crate::compute::source::QUANTISATIONS) names.
+pub fn block_format(name: &str) -> Format {
+    if name == "q4_0" { Format::Q4_0 } else { Format::Q8_0 }
+}
+
 /// The coordinator's range as the kernels' own.
 pub const fn range(layers: Layers) -> kernels::llm::Layers {
     kernels::llm::Layers::new(layers.start as usize, layers.end as usize)
@@ -122,16 +134,22 @@ const fn length(range: &ByteRange) -> u64 {
     range.range.end - range.range.start
 }
 
-fn spec<K: Ord + Clone>(source: &str, engine: &Engine<K>, id: ModelId) -> Result<ModelSpec, String> {
+fn spec<K: Ord + Clone>(
+    source: &str,
+    quantisation: Option<&str>,
+    engine: &Engine<K>,
+    id: ModelId,
+) -> Result<ModelSpec, String> {
     let config = engine.config();
     let layers = config.layers;
     let all = weight_bytes(engine, 0..layers)?;
     // A layer in the middle has no end; a model of one layer is all ends.
     let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { weight_bytes(engine, 1..2)? };
+    let name = source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model");
     Ok(ModelSpec {
         id,
         kind: io::Kind::Text,
-        name: source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model").to_owned(),
+        name: quantisation.map_or_else(|| name.to_owned(), |format| format!("{name} as {format}")),
         layers: u16::try_from(layers).unwrap_or(u16::MAX),
         layer_bytes,
         ends_bytes: all.saturating_sub(layer_bytes * layers as u64),
@@ -140,13 +158,13 @@ fn spec<K: Ord + Clone>(source: &str, engine: &Engine<K>, id: ModelId) -> Result
     })
 }
 
-/// What some layers take in memory, which is what they take in their files.
+/// What some layers take in memory.
 fn weight_bytes<K: Ord + Clone>(engine: &Engine<K>, layers: std::ops::Range<usize>) -> Result<u64, String> {
     let ranges = engine.ranges(kernels::llm::Layers::new(layers.start, layers.end));
     let ranges = ranges.map_err(|error| error.to_string())?;
     // The two ends of a tied model are one matrix.
     let tensors: BTreeMap<&str, u64> =
-        ranges.iter().map(|range| (range.tensor.as_str(), length(range))).collect();
+        ranges.iter().map(|range| (range.tensor.as_str(), range.kept_bytes())).collect();
     Ok(tensors.values().sum())
 }
 

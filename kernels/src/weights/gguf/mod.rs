@@ -95,7 +95,7 @@ impl Gguf {
                 tensors.insert(name, entry);
             }
         }
-        Ok(Header { tensors, file_bytes: self.file_bytes })
+        Ok(Header { tensors, file_bytes: self.file_bytes, quantised: None })
     }
 
     /// Which family the file says it is of.
@@ -119,7 +119,7 @@ impl Gguf {
         there
             .map(|(name, tensor)| {
                 let only = BTreeMap::from([(name.to_owned(), entry(tensor, &file))]);
-                let header = Header { tensors: only, file_bytes: self.file_bytes };
+                let header = Header { tensors: only, file_bytes: self.file_bytes, quantised: None };
                 let most = limits::HEADS as u64;
                 let Some(count) = tensor.shape.first().filter(|n| tensor.shape.len() == 1 && **n <= most)
                 else {
