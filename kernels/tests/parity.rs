@@ -7,6 +7,7 @@ use common::{Checkpoint, Reference, assert_close, block_on, devices, shared};
 use kernels::device::Opened;
 use kernels::engine::{Draw, Engine, Input, Step, StepOut};
 use kernels::llm::{Cache, Layers, Model, Sampling};
+use kernels::ops::Tier;
 
 const FOLDERS: [&str; 5] = ["lm/llama", "lm/llama-tied", "lm/qwen2", "lm/qwen3", "lm/mixtral"];
 const CONFIGS: [&str; 2] = ["config.json", "config.v4.json"];
@@ -240,5 +241,26 @@ impl Parts {
             at += rows;
         }
         bits
+    }
+}
+
+/// What one token costs a GPU: launches, and bytes that are read back.
+#[test]
+fn a_token_costs_few_launches_and_one_small_readback() {
+    let checkpoint = Checkpoint::own("mistral", "config.json");
+    for opened in devices() {
+        let Tier::Gpu(gpu) = Tier::of(&opened.device) else { continue };
+        let lively = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, ..Sampling::greedy() };
+        for sampling in [Sampling::greedy(), lively] {
+            let mut chain = Chain::split(&checkpoint, &opened, &[]);
+            let settings = sampling.to_bytes().unwrap();
+            chain.run(0, &[1, 2, 3], Some(&settings));
+            let before = gpu.counters();
+            chain.run(3, &[4], Some(&settings));
+            let cost = gpu.counters().since(before);
+            let layers = checkpoint.config.layers as u64;
+            assert!(cost.launches <= 8 * layers + 6, "{} launches for {layers} layers", cost.launches);
+            assert!((1..=4096).contains(&cost.bytes_read), "{} bytes were read back", cost.bytes_read);
+        }
     }
 }

@@ -146,7 +146,7 @@ pub struct OpenText {
     /// Tokens of prompt and answer at most.
     pub until: u32,
     /// To stage 0: the known tokens. To the last stage, if that is another: the last
-    /// [`RECENT`](limits::RECENT) of them.
+    /// [`RECENT`](crate::limits::RECENT) of them.
     #[serde(deserialize_with = "fields::tokens")]
     pub tokens: Vec<u32>,
     /// To the last stage only: the sampling settings.

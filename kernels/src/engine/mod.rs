@@ -10,6 +10,8 @@ use crate::device::{Kind, Opened};
 use crate::error::{Error, StepError};
 use crate::limits;
 use crate::llm::{Cache, Config, Layers, Model, Sampling, Scratch, ranges, read_back};
+use crate::ops::Tier;
+use crate::ops::pick::gpu::{CANDIDATES, Picked, pick};
 use crate::weights::{ByteRange, Header};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::BTreeMap;
@@ -124,9 +126,38 @@ impl<K: Ord + Clone> Engine<K> {
         recent: &[u32],
     ) -> Result<StepOut, Error> {
         let [_, rows, _] = output.dims();
-        let scores = read_back(self.model.logits(output.narrow(1, rows - 1, 1))).await?;
+        let scores = self.model.logits(output.narrow(1, rows - 1, 1));
+        if let Some(token) = self.pick(&scores, sampling, position as u64).await? {
+            return Ok(StepOut::Token { token, end: self.config().eos.contains(&token) });
+        }
+        let scores = read_back(scores).await?;
         let token = sampling.draw(&scores, position as u64, recent, &mut self.scratch)?.token;
         Ok(StepOut::Token { token, end: self.config().eos.contains(&token) })
+    }
+
+    /// The next token, if the device can find the few scores that it depends on: then a vocabulary of them need not be
+    /// read back.
+    ///
+    /// # Shapes
+    /// - `scores`: `[1, 1, vocabulary]`
+    async fn pick(
+        &self,
+        scores: &Tensor<3>,
+        sampling: &Sampling,
+        position: u64,
+    ) -> Result<Option<u32>, Error> {
+        let [_, _, vocabulary] = scores.dims();
+        let (Tier::Gpu(gpu), Some(count)) =
+            (Tier::of(&self.opened.device), sampling.best_needed(CANDIDATES.min(vocabulary)))
+        else {
+            return Ok(None);
+        };
+        let softness = if sampling.temperature > 0.0 { 1.0 / sampling.temperature } else { 1.0 };
+        let scores = scores.clone().reshape([1, vocabulary]);
+        let Ok(picks) = pick(&gpu, scores, count, softness) else { return Ok(None) };
+        let picked = picks.read().await.map_err(|error| Error::Device(error.to_string()))?;
+        let Some(Picked { best, log_sum }) = picked.first() else { return Ok(None) };
+        sampling.draw_best(best, *log_sum, position)
     }
 
     fn check(&self, step: &Step<'_, K>) -> Result<(), StepError> {

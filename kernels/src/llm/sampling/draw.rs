@@ -107,15 +107,58 @@ impl Sampling {
             candidates.sort_unstable_by(better);
         }
         if self.top_p < 1.0 || self.min_p > 0.0 {
-            let keep = self.nucleus(candidates, weigh);
+            let total = if self.top_p < 1.0 { candidates.iter().map(weigh).sum() } else { f64::INFINITY };
+            let keep = self.nucleus(candidates, weigh, total).unwrap_or(candidates.len());
             candidates.truncate(keep);
         }
         pick(candidates, weigh, uniform(self.seed, position))
     }
 
-    /// Brings the candidates that `top_p` and `min_p` keep to the front, best first, and counts them.
-    fn nucleus(&self, candidates: &mut [Candidate], weigh: impl Fn(&Candidate) -> f64) -> usize {
-        let total: f64 = if self.top_p < 1.0 { candidates.iter().map(&weigh).sum() } else { f64::INFINITY };
+    /// How many of the best tokens are enough for most draws with these settings, or None if every score is needed.
+    #[must_use]
+    pub fn best_needed(&self, most: usize) -> Option<usize> {
+        let cut = self.top_p < 1.0 || self.min_p > 0.0 || self.top_k > 0;
+        match () {
+            () if self.report > 0 || !self.bias.is_empty() || self.looks_back() => None,
+            () if self.temperature == 0.0 => Some(1),
+            () if self.top_k > 0 && self.top_k as usize <= most => Some(self.top_k as usize),
+            () => cut.then_some(most),
+        }
+    }
+
+    /// The token that [`Sampling::draw`] would draw, given only the best ones, best first, and the logarithm of the sum of
+    /// `e^(score / temperature)` over all; None if that is not enough to tell.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if a score is not a number.
+    pub fn draw_best(&self, best: &[(u32, f32)], log_sum: f32, position: u64) -> Result<Option<u32>, Error> {
+        let Some(&(first, top)) = best.first().filter(|(_, top)| top.is_finite() && *top > f32::MIN) else {
+            return Err(Error::Device("the scores of the next token are not numbers".into()));
+        };
+        if self.temperature == 0.0 {
+            return Ok(Some(first));
+        }
+        let mut candidates: Vec<Candidate> =
+            best.iter().map(|&(id, score)| Candidate { score, id }).collect();
+        if self.top_k > 0 && self.top_k as usize <= best.len() {
+            return Ok(Some(self.choose(position, &mut candidates)));
+        }
+        let (top, temperature) = (f64::from(top), f64::from(self.temperature));
+        let weigh = |candidate: &Candidate| ((f64::from(candidate.score) - top) / temperature).exp();
+        let total =
+            if self.top_p < 1.0 { (f64::from(log_sum) - top / temperature).exp() } else { f64::INFINITY };
+        let keep = self.nucleus(&mut candidates, weigh, total).filter(|_| self.top_k == 0);
+        Ok(keep.map(|keep| pick(&candidates[..keep], weigh, uniform(self.seed, position))))
+    }
+
+    /// Brings the candidates that `top_p` of `total` and `min_p` keep to the front, best first, and counts them; None if
+    /// these would keep more than there are.
+    fn nucleus(
+        &self,
+        candidates: &mut [Candidate],
+        weigh: impl Fn(&Candidate) -> f64,
+        total: f64,
+    ) -> Option<usize> {
         let (enough, least) = (total * f64::from(self.top_p), f64::from(self.min_p));
         let (mut sum, mut sorted, mut next) = (0.0, 0, FIRST);
         while sorted < candidates.len() {
@@ -128,16 +171,16 @@ impl Sampling {
             for (index, candidate) in candidates[..end].iter().enumerate().skip(sorted) {
                 let weight = weigh(candidate);
                 if index > 0 && weight < least {
-                    return index;
+                    return Some(index);
                 }
                 sum += weight;
                 if sum >= enough {
-                    return index + 1;
+                    return Some(index + 1);
                 }
             }
             (sorted, next) = (end, end.saturating_mul(MORE));
         }
-        candidates.len()
+        None
     }
 }
 

@@ -229,3 +229,48 @@ fn stop_texts_end_an_answer_and_never_show() {
         assert!(Stops::new(bad).is_err());
     }
 }
+
+/// What a device picks is enough to draw what all scores would, or it is said that it is not.
+#[test]
+fn the_best_scores_alone_draw_the_same_token() {
+    let plain = Sampling { temperature: 0.9, seed: 5, ..Sampling::greedy() };
+    // Settings, and whether 64 of 500 scores always suffice.
+    let rows = [
+        (Sampling::greedy(), true),
+        (Sampling { top_k: 40, ..plain.clone() }, true),
+        (Sampling { top_k: 40, top_p: 0.9, min_p: 0.01, ..plain.clone() }, true),
+        (Sampling { top_p: 0.5, temperature: 0.5, ..plain.clone() }, true),
+        (Sampling { min_p: 0.5, ..plain.clone() }, true),
+        (Sampling { top_p: 0.95, ..plain.clone() }, false),
+        (Sampling { top_k: 100, ..plain.clone() }, false),
+        (Sampling { top_k: 100, top_p: 0.5, temperature: 0.5, ..plain }, false),
+    ];
+    for (sampling, suffice) in rows {
+        let mut found = 0;
+        for position in 0..100_u64 {
+            let scores: Vec<f32> =
+                (0..500).map(|id| 8.0 * crate::random::uniform(position, id) as f32).collect();
+            let mut sorted: Vec<(u32, f32)> = (0..).zip(scores.iter().copied()).collect();
+            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            let count = sampling.best_needed(64).expect("no score is looked at that was not given");
+            let temperature = f64::from(if sampling.temperature > 0.0 { sampling.temperature } else { 1.0 });
+            let sum: f64 = scores.iter().map(|score| (f64::from(*score) / temperature).exp()).sum();
+            let drawn = sampling.draw_best(&sorted[..count], sum.ln() as f32, position).unwrap();
+            if let Some(token) = drawn {
+                assert_eq!(token, sampling.sample(&scores, position).unwrap(), "{sampling:?} at {position}");
+                found += 1;
+            }
+        }
+        assert!(found == 100 || !suffice, "{sampling:?}: {found} of 100");
+    }
+    let nothing = Sampling::greedy().draw_best(&[(0, f32::MIN)], 0.0, 0);
+    assert!(nothing.is_err(), "what a device gives for scores that are no numbers");
+    for needs_all in [
+        Sampling { report: 1, ..Sampling::greedy() },
+        Sampling { repetition: 1.1, ..Sampling::greedy() },
+        Sampling { bias: vec![(1, 1.0)], ..Sampling::greedy() },
+        Sampling { temperature: 1.0, ..Sampling::greedy() },
+    ] {
+        assert_eq!(needs_all.best_needed(64), None, "{needs_all:?}");
+    }
+}
