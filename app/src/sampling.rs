@@ -28,7 +28,7 @@ pub struct Sampling {
     pub seed: u64,
     /// Texts that end the answer; they are no part of it.
     pub stops: Vec<String>,
-    /// The prompt is a message to a model that was trained to answer such, not the beginning of a text.
+    /// The prompt is a message, if the model was trained to answer such; else it is the beginning of a text.
     pub chat: bool,
 }
 

@@ -317,6 +317,7 @@ impl Coordinator {
         self.book.nudge(self.now, &self.members, &mut self.out);
         self.book.gossip(self.now, &self.members, &mut self.out);
         self.relays.refill();
+        self.remind_of_choice();
         for job in self.book.kept() {
             self.book.tell(job, &self.members, &mut self.out);
         }

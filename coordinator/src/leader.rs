@@ -196,7 +196,7 @@ impl Leader {
         self.links = Arc::new(links(members));
         self.suspects.retain(|_, suspect| now < suspect.until.after(limits::SUSPECT_MAX_MS));
         let before = self.announcement();
-        self.choose_models(members);
+        self.choose_models(now, members);
         self.queue.expire(now, |asker| !members.is_live(asker));
         let models = &self.models;
         let lost = |model: ModelId, running: &Running| {
@@ -238,18 +238,25 @@ impl Leader {
         out.send(members.me(), plan);
     }
 
-    /// The models to hold: of each kind the leader's own, else the most common, and what people ask for.
-    fn choose_models(&mut self, members: &Members) {
-        let mut chosen: Vec<ModelSpec> = [Kind::Text, Kind::Picture]
-            .into_iter()
-            .filter_map(|kind| self.main_model(kind, members))
-            .collect();
-        for model in self.queue.models() {
-            if chosen.iter().all(|known| known.id != model) {
-                chosen.extend(members.model(model).cloned());
+    /// The models to hold: of each kind the leader's own, else the most common; what people ask for, or did lately; and
+    /// the most common ones, if the leader has others.
+    fn choose_models(&mut self, now: Millis, members: &Members) {
+        const KINDS: [Kind; 2] = [Kind::Text, Kind::Picture];
+        let asked = self.queue.models();
+        for roster in self.models.values_mut().filter(|roster| asked.contains(&roster.model().id)) {
+            roster.asked = Some(now);
+        }
+        let main = KINDS.into_iter().filter_map(|kind| self.main_model(kind, members));
+        let lately = |roster: &&Roster| roster.asked.is_some_and(|at| now.since(at) < limits::LINGER_MS);
+        let lingering = self.models.values().filter(lately).map(|roster| roster.model().id);
+        let wanted = asked.iter().copied().chain(lingering).filter_map(|id| members.model(id).cloned());
+        let common = KINDS.into_iter().filter_map(|kind| most_common(kind, members));
+        let mut chosen: Vec<ModelSpec> = Vec::new();
+        for model in main.chain(wanted).chain(common) {
+            if chosen.len() < limits::MODELS && chosen.iter().all(|known| known.id != model.id) {
+                chosen.push(model);
             }
         }
-        chosen.truncate(limits::MODELS);
         self.models.retain(|id, _| chosen.iter().any(|model| model.id == *id));
         for model in chosen {
             self.models.entry(model.id).or_insert_with(|| Roster::new(model));

@@ -75,11 +75,14 @@ pub const RECENT: usize = 256;
 pub const REASON_BYTES: usize = 512;
 /// Layer ranges one peer reports or holds. Source: guess; the plan in force, the next one, and sessions of older ones.
 pub const RANGES: usize = 16;
+/// Milliseconds for which a model that nobody asks for any more stays planned. Source: guess; a person reads an answer and
+/// writes the next prompt.
+pub const LINGER_MS: u64 = 5 * 60_000;
 /// How far above the highest term seen a new one may be. Source: guess; far more than any merge of rooms needs,
 /// and it keeps one hostile message from using up all terms.
 pub const TERM_JUMP: u64 = 1 << 20;
 /// How far above the newest choice of a room another may be. Source: guess, as above.
-pub const CHOICE_JUMP: u32 = 1 << 10;
+pub const CHOICE_JUMP: u64 = 1 << 20;
 
 /// Milliseconds between two pulses. Source: guess; 200 peers then handle 199 small messages a second each.
 pub const PULSE_MS: u64 = 1_000;

@@ -204,7 +204,7 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Choice {
     /// One more than that of the choice that it replaces.
-    pub edition: u32,
+    pub edition: u64,
     /// Who chose, which decides between two at once; None before anybody did.
     pub by: Option<PeerId>,
     /// What was chosen.

@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A worker on a thread of its own.
 pub struct NativeCompute {
-    first: ModelSource,
+    /// The model and the device that it started with.
+    first: (ModelSource, bool),
     model: ModelSource,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
@@ -26,7 +27,7 @@ impl NativeCompute {
     #[must_use]
     pub fn start(model: ModelSource, gpu: bool) -> Self {
         let (requests, reports) = spawn(&model, gpu, None);
-        Self { first: model.clone(), model, restarts: Restarts::new(gpu), requests, reports }
+        Self { first: (model.clone(), gpu), model, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
@@ -48,9 +49,11 @@ impl Compute for NativeCompute {
     }
 
     fn open(&mut self, model: Option<ModelSource>) {
-        self.model = model.unwrap_or_else(|| self.first.clone());
+        self.model = model.unwrap_or_else(|| self.first.0.clone());
+        // What another model did to its workers does not count against this one.
+        self.restarts = Restarts::new(self.first.1);
         // The old worker ends once nobody asks it any more.
-        (self.requests, self.reports) = spawn(&self.model, self.restarts.tries_gpu(), None);
+        (self.requests, self.reports) = spawn(&self.model, self.first.1, None);
     }
 
     async fn next(&mut self) -> Report {

@@ -34,12 +34,6 @@ impl Restarts {
         Self { gpu, on_cpu: 0 }
     }
 
-    /// Whether the next worker tries the GPU.
-    #[must_use]
-    pub const fn tries_gpu(&self) -> bool {
-        self.gpu
-    }
-
     /// The worker died of `cause`.
     pub fn died(&mut self, cause: &str) -> Next {
         if std::mem::take(&mut self.gpu) {

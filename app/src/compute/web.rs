@@ -19,7 +19,8 @@ pub const UP: &str = "up";
 
 /// The page's end of the worker.
 pub struct WebCompute {
-    first: ModelSource,
+    /// The model and the device that it started with.
+    first: (ModelSource, bool),
     model: ModelSource,
     restarts: Restarts,
     worker: Worker,
@@ -46,7 +47,7 @@ impl WebCompute {
     #[must_use]
     pub fn start(model: ModelSource, gpu: bool) -> Self {
         let boot = Request::Boot { gpu, model: model.clone(), notice: None };
-        let first = model.clone();
+        let first = (model.clone(), gpu);
         Self {
             first,
             model,
@@ -89,8 +90,10 @@ impl Compute for WebCompute {
     }
 
     fn open(&mut self, model: Option<ModelSource>) {
-        self.model = model.unwrap_or_else(|| self.first.clone());
-        let (gpu, model) = (self.restarts.tries_gpu(), self.model.clone());
+        self.model = model.unwrap_or_else(|| self.first.0.clone());
+        let (gpu, model) = (self.first.1, self.model.clone());
+        // What another model did to its workers does not count against this one.
+        self.restarts = Restarts::new(gpu);
         self.worker = Worker::spawn();
         self.waiting = Some(vec![Request::Boot { gpu, model, notice: None }]);
     }

@@ -54,7 +54,8 @@ async fn boot<F: Files>(
     let (model, language) = Model::open(source, files, opened).await?;
     loading("Measuring this device");
     let offers = vec![model.offer().await?];
-    let chat = matches!(language.template, Ok(Some(_)));
+    // One that cannot be read is to be said when it is needed.
+    let chat = !matches!(language.template, Ok(None));
     report(Report::Ready { adapter, notice, capability: model.capability(), offers, chat });
     Ok(Worker { model, texts: Texts::new(language), waiting: VecDeque::new() })
 }

@@ -46,10 +46,10 @@ pub struct Options {
     #[arg(long, default_value_t = 1.0)]
     repetition_penalty: f32,
     /// Take this from the scores of recent tokens.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     presence_penalty: f32,
     /// Take this from the scores of recent tokens for each time that they came.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     frequency_penalty: f32,
     /// Add to the score of a token; may be repeated.
     #[arg(long, value_name = "ID=NUMBER", value_parser = bias, allow_hyphen_values = true)]
@@ -124,6 +124,8 @@ fn bias(text: &str) -> Result<(u32, f32), String> {
     parts.ok_or_else(|| "a bias is a token's id and a number, such as 42=-1.5".to_owned())
 }
 
+const NO_CHAT: &str = "this model was not made for conversations: its files hold no chat template; leave --chat out, and begin a text for it to go on with";
+
 struct Terminal {
     asks: UnboundedSender<Ask>,
     /// Taken when the worker is ready.
@@ -143,6 +145,9 @@ impl Terminal {
             ComputeStatus::Loading { .. } => return,
             ComputeStatus::Ready { notice, .. } => {
                 if let Some(request) = self.request.take() {
+                    if request.sampling.chat && !view.model.as_ref().is_some_and(|model| model.chat) {
+                        return self.end(Err(NO_CHAT.into()));
+                    }
                     notice.iter().for_each(|notice| eprintln!("note: {notice}"));
                     // An answer to a message does not go on from it.
                     if !request.sampling.chat {

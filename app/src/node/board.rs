@@ -110,6 +110,7 @@ impl Board {
 
     /// This device starts on another model.
     pub fn opening(&mut self, chosen: Option<ModelSource>) {
+        self.finish_parked();
         (self.view.chosen, self.view.model, self.view.fetching) = (chosen, None, None);
         self.view.compute = starting();
         self.dirty = true;
@@ -129,6 +130,7 @@ impl Board {
             self.notice(notice.clone());
         }
         self.dirty = true;
+        self.view.fetching = None;
         self.view.compute = ComputeStatus::Ready { gpu: device == Device::Gpu, adapter, notice };
         let text = offers.iter().map(|offer| &offer.model).find(|model| model.kind == Kind::Text);
         self.view.model = text.map(|model| ModelView {
@@ -142,6 +144,8 @@ impl Board {
     }
 
     pub fn compute_failed(&mut self, why: String) {
+        self.finish_parked();
+        self.view.fetching = None;
         self.dirty = true;
         self.view.compute = ComputeStatus::Failed(why);
     }
@@ -164,7 +168,7 @@ impl Board {
         let mut requests = Vec::new();
         for card in &mut self.view.cards {
             let Some(behind) = self.behind.get(&card.id) else { continue };
-            card.foreign = card.text.is_empty() && Some(behind.model) != own;
+            card.foreign = Some(behind.model) != own && (card.text.is_empty() || card.end.is_none());
             if Some(behind.model) == own {
                 requests.push(behind.decode_all(card.id, card.end.is_some() || behind.ending.is_some()));
             }
@@ -172,9 +176,18 @@ impl Board {
         requests
     }
 
-    /// Whether this device's tokenizer does not know the tokens of that model.
-    fn is_foreign(&self, model: ModelId) -> bool {
-        self.view.model.as_ref().is_some_and(|own| own.id != model)
+    /// Whether the worker that is ready knows the tokens of that model.
+    fn speaks(&self, model: ModelId) -> bool {
+        self.view.model.as_ref().is_some_and(|own| own.id == model)
+    }
+
+    /// Ends that waited for the last text from a worker that is gone.
+    fn finish_parked(&mut self) {
+        for card in &mut self.view.cards {
+            if let Some(end) = self.behind.get_mut(&card.id).and_then(|behind| behind.ending.take()) {
+                finish(card, end);
+            }
+        }
     }
 
     /// Changes the view; returns what the worker is to turn into text.
@@ -201,7 +214,8 @@ impl Board {
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
         let sampling = Sampling::from_bytes(&work.sampling).unwrap_or_default();
-        let foreign = self.is_foreign(job.model);
+        let speaks = self.speaks(job.model);
+        let foreign = !speaks && self.view.model.is_some();
         let behind = Behind {
             model: job.model,
             prompt: work.prompt,
@@ -237,7 +251,7 @@ impl Board {
             None => self.view.cards.push(card),
         }
         self.forget_oldest();
-        if foreign { Vec::new() } else { vec![request_text] }
+        if speaks { vec![request_text] } else { Vec::new() }
     }
 
     fn forget_oldest(&mut self) {
@@ -248,7 +262,7 @@ impl Board {
     }
 
     fn tokens(&mut self, id: JobId, from: u32, tokens: &[u32]) -> Option<Request> {
-        let foreign = self.is_foreign(self.behind.get(&id)?.model);
+        let speaks = self.speaks(self.behind.get(&id)?.model);
         let behind = self.behind.get_mut(&id)?;
         let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
         let now = clock::now().0;
@@ -264,7 +278,7 @@ impl Board {
             card.first_token_ms = (behind.before == 0).then_some(now - behind.asked_at);
         }
         card.tokens_per_second = speed(behind.arrivals.front().copied(), (now, card.tokens));
-        if foreign {
+        if !speaks {
             return None;
         }
         Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, tokens.to_vec(), false) })
@@ -280,12 +294,12 @@ impl Board {
     }
 
     fn ended(&mut self, id: JobId, end: End) -> Option<Request> {
-        let foreign = self.is_foreign(self.behind.get(&id)?.model);
+        let speaks = self.speaks(self.behind.get(&id)?.model);
         let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
         let behind = self.behind.get_mut(&id)?;
         let all = (clock::now().0, card.tokens);
         card.tokens_per_second = speed(behind.first_at.map(|at| (at, behind.before + 1)), all);
-        if foreign || !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
+        if !speaks || !matches!(self.view.compute, ComputeStatus::Ready { .. }) {
             finish(card, end);
             return None;
         }

@@ -156,10 +156,14 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
     /// What ran here is written on by others, if there are any.
     fn open(&mut self, model: Option<ModelSource>) {
-        self.encoding.clear();
         self.board.opening(model.clone());
         self.handle(Input::ComputeLost("it opens another model".into()));
         self.compute.open(model);
+        // Prompts that waited for the old one wait for the new one.
+        for (&ticket, request) in &self.encoding {
+            let (text, sampling) = (request.prompt.clone(), request.sampling.clone());
+            self.compute.ask(Request::Encode { ticket, text, sampling });
+        }
     }
 
     fn encode(&mut self, request: WriteRequest) {

@@ -50,7 +50,8 @@ pub fn Composer() -> impl IntoView {
     let open = room.memo(own_open);
     let pending = Pending::new(room);
     let waits = Memo::new(move |_| pending.waits());
-    let talks = room.memo(|view| view.model.as_ref().is_some_and(|model| model.chat));
+    // While the model is not known, what the person wants counts.
+    let talks = room.memo(|view| view.model.as_ref().is_none_or(|model| model.chat));
     let drawer_open = RwSignal::new(false);
     Effect::new(move |_| settings.with(|settings| browser::store(Keep::Visits, SETTINGS, settings)));
 

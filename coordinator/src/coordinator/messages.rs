@@ -212,12 +212,11 @@ impl Coordinator {
             self.members.own_plan = Some((plan.epoch, plan.version));
             let mut stages = plan.models.iter().flat_map(|plan| &plan.teams).flat_map(|team| &team.stages);
             let takes_part = stages.any(|stage| stage.peer == self.me);
-            if plan.choice < self.choice {
-                // Somebody chose this under another leader.
-                self.out.send(from, Message::Choose(self.choice));
+            if self.check_choice(plan.choice).is_ok() {
+                self.choice = self.choice.max(plan.choice);
             }
-            self.choice = self.choice.max(plan.choice);
             self.plan = Some(plan);
+            self.remind_of_choice();
             self.stir = true;
             // The leader grants nothing on this peer before it hears that it knows of its part.
             if from != self.me && takes_part {
@@ -229,10 +228,29 @@ impl Coordinator {
         Ok(())
     }
 
-    fn chosen(&mut self, choice: Choice) -> Result<(), String> {
-        if choice.edition > self.choice.edition.saturating_add(limits::CHOICE_JUMP) {
+    /// One message cannot use up all editions. Whoever knows of no choice yet believes any.
+    fn check_choice(&self, choice: Choice) -> Result<(), String> {
+        let most = self.choice.edition.saturating_add(limits::CHOICE_JUMP);
+        if self.choice.by.is_some() && choice.edition > most {
             return Err("its choice is too far ahead".into());
         }
+        Ok(())
+    }
+
+    /// A leader whose plan shows an older choice than is known here did not hear of it.
+    pub(super) fn remind_of_choice(&mut self) {
+        let known = self.plan.as_ref().map(|plan| (plan.epoch.leader, plan.choice));
+        if let Some((leader, told)) = known
+            && told < self.choice
+            && leader != self.me
+            && self.election.leader() == Some(leader)
+        {
+            self.out.send(leader, Message::Choose(self.choice));
+        }
+    }
+
+    fn chosen(&mut self, choice: Choice) -> Result<(), String> {
+        self.check_choice(choice)?;
         if self.lead(|leader, _| leader.choose(choice)).is_some() {
             self.choice = self.choice.max(choice);
             self.soon();

@@ -14,6 +14,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Roster {
     model: ModelSpec,
+    /// When somebody asked for it last, if ever.
+    pub asked: Option<Millis>,
     /// What the planner wants, the fastest first, as far as memory lets it come.
     pub planned: Vec<Team>,
     /// What serves until they do.
@@ -26,7 +28,14 @@ pub struct Roster {
 impl Roster {
     /// No teams yet.
     pub const fn new(model: ModelSpec) -> Self {
-        Self { model, planned: Vec::new(), leaving: Vec::new(), why: String::new(), spread: Spread::Measured }
+        Self {
+            model,
+            asked: None,
+            planned: Vec::new(),
+            leaving: Vec::new(),
+            why: String::new(),
+            spread: Spread::Measured,
+        }
     }
 
     /// The teams of another leader's plan.
@@ -34,6 +43,7 @@ impl Roster {
         let teams = plan.teams.iter().filter(|team| !team.stages.is_empty());
         Self {
             model,
+            asked: None,
             planned: teams.map(|team| Team { serves: false, ..team.clone() }).collect(),
             leaving: Vec::new(),
             why: plan.why.clone(),

@@ -389,3 +389,41 @@ fn a_crowd_of_pictures_goes_a_picture_to_a_peer_and_one_picture_to_a_crowd() {
         assert_eq!(units, (0..want.len() as u16).collect::<Vec<_>>(), "{why}: each a picture of its own");
     }
 }
+
+/// A report whose device writes with another model than the toy.
+fn offering(id: u8) -> Report {
+    let mut report = able(&[], 1_000);
+    report.offers[0].model.id = ModelId([id; 32]);
+    report
+}
+
+/// Ids of the models planned.
+fn planned(office: &Office) -> Vec<u8> {
+    office.leader.announcement().models.iter().map(|plan| plan.model.0[0]).collect()
+}
+
+#[test]
+fn the_rooms_model_stays_when_the_leader_opens_its_own() {
+    let members = room(offering(3), &[(BO, able(&[], 1_000)), (CY, able(&[], 1_000))]);
+    assert_eq!(planned(&Office::new(&members, Spread::Measured)), [3, 7], "its own, and the most common");
+}
+
+#[test]
+fn a_model_that_was_asked_for_lately_stays_planned() {
+    let members = room(able(&[], 1_000), &[(BO, offering(3)), (CY, able(&[], 1_000))]);
+    let mut office = Office::new(&members, Spread::Measured);
+    assert_eq!(planned(&office), [7], "nobody asked for the other");
+    let wanted = Ask { model: ModelId([3; 32]), ..ask(job(BO)) };
+    office.ask(BO, &wanted, &members);
+    office.review(&members);
+    office.review(&members);
+    assert!(office.leader.done(BO, job(BO)));
+    for (after, models, why) in [
+        (1_000, &[3, 7][..], "the next prompt finds it loaded"),
+        (limits::LINGER_MS, &[7], "but not for ever"),
+    ] {
+        office.now = Millis(after);
+        office.review(&members);
+        assert_eq!(planned(&office), models, "{why}");
+    }
+}

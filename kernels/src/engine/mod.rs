@@ -157,7 +157,7 @@ impl<K: Ord + Clone> Engine<K> {
         let Ok(picks) = pick(&gpu, scores, count, softness) else { return Ok(None) };
         let picked = picks.read().await.map_err(|error| Error::Device(error.to_string()))?;
         let Some(Picked { best, log_sum }) = picked.first() else { return Ok(None) };
-        sampling.draw_best(best, *log_sum, position)
+        Ok(sampling.draw_best(best, *log_sum, position))
     }
 
     fn check(&self, step: &Step<'_, K>) -> Result<(), StepError> {

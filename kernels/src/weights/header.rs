@@ -80,7 +80,17 @@ impl Header {
     /// [`Error::Quantise`] for other formats.
     pub fn quantised(self, format: Format) -> Result<Self, Error> {
         match format {
-            Format::Q8_0 | Format::Q4_0 => Ok(Self { quantised: Some(format), ..self }),
+            Format::Q8_0 | Format::Q4_0 => {
+                let header = Self { quantised: Some(format), ..self };
+                // Where nothing is left to do it is the same model still.
+                let quantised = header.quantised.filter(|_| {
+                    header.tensors.iter().any(|(name, entry)| {
+                        let shape: Vec<usize> = entry.shape.iter().map(|size| *size as usize).collect();
+                        entry.format.is_some_and(|format| header.kept(name, format, &shape) != format)
+                    })
+                });
+                Ok(Self { quantised, ..header })
+            }
             other => Err(Error::Quantise(other)),
         }
     }

@@ -25,7 +25,7 @@ impl<F: Files> Model<F> {
     /// quantised to may stand behind it.
     pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Language), String> {
         let plain = |error: kernels::Error| error.to_string();
-        let (source, quantisation) = quantised(source);
+        let (source, mut quantisation) = quantised(source);
         let (checkpoint, language, words) = match gguf_name(source) {
             Some(name) => {
                 let checkpoint = Checkpoint::of_gguf(&Checked(&files), name).await.map_err(plain)?;
@@ -42,6 +42,7 @@ impl<F: Files> Model<F> {
         let Checkpoint { mut config, mut header, description, head, .. } = checkpoint;
         if let Some(name) = quantisation {
             header = header.quantised(block_format(name)).map_err(plain)?;
+            quantisation = quantisation.filter(|_| header.quantisation().is_some());
         }
         let ends = language.tokenizer.ends();
         let ends = ends.iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();

@@ -37,24 +37,21 @@ impl Texts {
         if text.trim().is_empty() {
             return Err("The prompt is empty: write how the story begins.".into());
         }
-        let message = if sampling.chat { Some(self.message(text)?) } else { None };
+        let message = if sampling.chat { self.message(text)? } else { None };
         let text = message.as_deref().unwrap_or(text);
         self.language.tokenizer.encode(text, true).map_err(|error| error.to_string())
     }
 
-    /// What a person says to the model, as its template writes it.
-    fn message(&self, text: &str) -> Result<String, String> {
-        let template = self.language.template.as_ref().map_err(Clone::clone)?;
-        let template = template.as_ref().ok_or(
-            "This model was not made for conversations: its files hold no chat template. Leave chat off, and begin a text for it to go on with.",
-        )?;
+    /// What a person says to the model, as its template writes it; None if it has none.
+    fn message(&self, text: &str) -> Result<Option<String>, String> {
+        let Some(template) = self.language.template.as_ref().map_err(Clone::clone)? else { return Ok(None) };
         let conversation = Conversation {
             messages: vec![Message::new("user", text)],
             add_generation_prompt: true,
             now: clock::unix_seconds(),
             ..Conversation::default()
         };
-        template.render(&conversation).map_err(|error| error.to_string())
+        template.render(&conversation).map(Some).map_err(|error| error.to_string())
     }
 
     /// More text of an answer. What cannot be decoded is left out: the tokens come from peers.

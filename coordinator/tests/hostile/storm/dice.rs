@@ -175,7 +175,7 @@ impl Dice {
     }
 
     fn choice(&mut self) -> Choice {
-        Choice { edition: self.number(), by: Some(self.peer()), spread: self.spread() }
+        Choice { edition: self.long(), by: Some(self.peer()), spread: self.spread() }
     }
 
     pub fn spread(&mut self) -> Spread {

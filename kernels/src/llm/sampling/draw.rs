@@ -117,38 +117,35 @@ impl Sampling {
     /// How many of the best tokens are enough for most draws with these settings, or None if every score is needed.
     #[must_use]
     pub fn best_needed(&self, most: usize) -> Option<usize> {
-        let cut = self.top_p < 1.0 || self.min_p > 0.0 || self.top_k > 0;
+        let cut = self.top_p < 1.0 || self.min_p > 0.0;
         match () {
             () if self.report > 0 || !self.bias.is_empty() || self.looks_back() => None,
             () if self.temperature == 0.0 => Some(1),
-            () if self.top_k > 0 && self.top_k as usize <= most => Some(self.top_k as usize),
+            () if self.top_k as usize > most => None,
+            () if self.top_k > 0 => Some(self.top_k as usize),
             () => cut.then_some(most),
         }
     }
 
     /// The token that [`Sampling::draw`] would draw, given only the best ones, best first, and the logarithm of the sum of
-    /// `e^(score / temperature)` over all; None if that is not enough to tell.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if a score is not a number.
-    pub fn draw_best(&self, best: &[(u32, f32)], log_sum: f32, position: u64) -> Result<Option<u32>, Error> {
-        let Some(&(first, top)) = best.first().filter(|(_, top)| top.is_finite() && *top > f32::MIN) else {
-            return Err(Error::Device("the scores of the next token are not numbers".into()));
-        };
+    /// `e^(score / temperature)` over all; None if that is not enough to tell, or the scores are no ordinary numbers.
+    #[must_use]
+    pub fn draw_best(&self, best: &[(u32, f32)], log_sum: f32, position: u64) -> Option<u32> {
+        let &(first, top) = best.first().filter(|(_, top)| top.is_finite() && *top > f32::MIN)?;
         if self.temperature == 0.0 {
-            return Ok(Some(first));
+            return Some(first);
         }
         let mut candidates: Vec<Candidate> =
             best.iter().map(|&(id, score)| Candidate { score, id }).collect();
         if self.top_k > 0 && self.top_k as usize <= best.len() {
-            return Ok(Some(self.choose(position, &mut candidates)));
+            return Some(self.choose(position, &mut candidates));
         }
         let (top, temperature) = (f64::from(top), f64::from(self.temperature));
         let weigh = |candidate: &Candidate| ((f64::from(candidate.score) - top) / temperature).exp();
         let total =
             if self.top_p < 1.0 { (f64::from(log_sum) - top / temperature).exp() } else { f64::INFINITY };
-        let keep = self.nucleus(&mut candidates, weigh, total).filter(|_| self.top_k == 0);
-        Ok(keep.map(|keep| pick(&candidates[..keep], weigh, uniform(self.seed, position))))
+        let keep = self.nucleus(&mut candidates, weigh, total)?;
+        Some(pick(&candidates[..keep], weigh, uniform(self.seed, position)))
     }
 
     /// Brings the candidates that `top_p` of `total` and `min_p` keep to the front, best first, and counts them; None if

@@ -242,8 +242,7 @@ fn the_best_scores_alone_draw_the_same_token() {
         (Sampling { top_p: 0.5, temperature: 0.5, ..plain.clone() }, true),
         (Sampling { min_p: 0.5, ..plain.clone() }, true),
         (Sampling { top_p: 0.95, ..plain.clone() }, false),
-        (Sampling { top_k: 100, ..plain.clone() }, false),
-        (Sampling { top_k: 100, top_p: 0.5, temperature: 0.5, ..plain }, false),
+        (Sampling { top_p: 0.95, min_p: 0.05, ..plain }, false),
     ];
     for (sampling, suffice) in rows {
         let mut found = 0;
@@ -255,7 +254,7 @@ fn the_best_scores_alone_draw_the_same_token() {
             let count = sampling.best_needed(64).expect("no score is looked at that was not given");
             let temperature = f64::from(if sampling.temperature > 0.0 { sampling.temperature } else { 1.0 });
             let sum: f64 = scores.iter().map(|score| (f64::from(*score) / temperature).exp()).sum();
-            let drawn = sampling.draw_best(&sorted[..count], sum.ln() as f32, position).unwrap();
+            let drawn = sampling.draw_best(&sorted[..count], sum.ln() as f32, position);
             if let Some(token) = drawn {
                 assert_eq!(token, sampling.sample(&scores, position).unwrap(), "{sampling:?} at {position}");
                 found += 1;
@@ -264,12 +263,13 @@ fn the_best_scores_alone_draw_the_same_token() {
         assert!(found == 100 || !suffice, "{sampling:?}: {found} of 100");
     }
     let nothing = Sampling::greedy().draw_best(&[(0, f32::MIN)], 0.0, 0);
-    assert!(nothing.is_err(), "what a device gives for scores that are no numbers");
+    assert_eq!(nothing, None, "what a device gives for scores that are no numbers");
     for needs_all in [
         Sampling { report: 1, ..Sampling::greedy() },
         Sampling { repetition: 1.1, ..Sampling::greedy() },
         Sampling { bias: vec![(1, 1.0)], ..Sampling::greedy() },
         Sampling { temperature: 1.0, ..Sampling::greedy() },
+        Sampling { temperature: 1.0, top_k: 65, ..Sampling::greedy() },
     ] {
         assert_eq!(needs_all.best_needed(64), None, "{needs_all:?}");
     }
