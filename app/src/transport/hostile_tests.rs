@@ -103,12 +103,18 @@ async fn up(honest: &mut WebRtc, bystander: &mut WebRtc, peer: PeerId) {
 
 /// Whether the honest peer is behind `link`: it alone is made to send something.
 async fn is_honest(hostile: &mut Wires, honest: &mut WebRtc, link: LinkId) -> bool {
-    honest.send(HOSTILE, Bulk, b"it is me".to_vec()).expect("connected");
-    let first = timeout(HANG, hostile.bulk.1.next());
-    let packet = tokio::select! {
-        packet = first => packet.expect("in time").expect("open"),
-        _ = async { loop { honest.next().await; } } => unreachable!("it never ends"),
+    let first = async {
+        loop {
+            // Again, because on a busy machine the hostile peer's channels may open later than the honest one's.
+            honest.send(HOSTILE, Bulk, b"it is me".to_vec()).expect("connected");
+            tokio::select! {
+                packet = hostile.bulk.1.next() => return packet.expect("open"),
+                _ = async { loop { honest.next().await; } } => unreachable!("it never ends"),
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
     };
+    let packet = timeout(HANG, first).await.expect("in time");
     while hostile.bulk.1.next().now_or_never().is_some() {}
     packet.0 == link
 }
