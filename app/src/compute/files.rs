@@ -14,7 +14,15 @@ const BLOCK_BYTES: u64 = 1 << 20;
 #[async_trait::async_trait(?Send)]
 pub trait Files {
     /// All of a small file.
-    async fn whole(&self, name: &str) -> Result<Vec<u8>, String>;
+    async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
+        let length = self.length(name).await?;
+        if length > WHOLE_FILE_BYTES {
+            return Err(format!(
+                "{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"
+            ));
+        }
+        self.range(name, 0..length).await
+    }
     /// A file's length in bytes.
     async fn length(&self, name: &str) -> Result<u64, String>;
     /// Some bytes of a file, exactly as many as asked for.
@@ -104,16 +112,6 @@ impl Folder {
 #[cfg(not(target_arch = "wasm32"))]
 #[async_trait::async_trait(?Send)]
 impl Files for Folder {
-    async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
-        let length = self.length(name).await?;
-        if length > WHOLE_FILE_BYTES {
-            return Err(format!(
-                "{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"
-            ));
-        }
-        self.range(name, 0..length).await
-    }
-
     async fn length(&self, name: &str) -> Result<u64, String> {
         Ok(self.open(name)?.1)
     }

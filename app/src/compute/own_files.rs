@@ -50,7 +50,7 @@ pub fn take_files(data: &JsValue) -> Option<Vec<u8>> {
 #[cfg(feature = "compute")]
 mod reading {
     use super::CHOSEN;
-    use crate::compute::files::{Files, WHOLE_FILE_BYTES};
+    use crate::compute::files::Files;
     use js_sys::{ArrayBuffer, Uint8Array};
     use std::ops::Range;
     use wasm_bindgen::JsCast;
@@ -69,16 +69,6 @@ mod reading {
 
     #[async_trait::async_trait(?Send)]
     impl Files for OwnFiles {
-        async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
-            let length = self.length(name).await?;
-            if length > WHOLE_FILE_BYTES {
-                return Err(format!(
-                    "{name} has {length} bytes; more than {WHOLE_FILE_BYTES} are not read at once"
-                ));
-            }
-            self.range(name, 0..length).await
-        }
-
         async fn length(&self, name: &str) -> Result<u64, String> {
             Ok(Self::find(name)?.size() as u64)
         }
