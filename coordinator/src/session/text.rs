@@ -22,6 +22,8 @@ pub struct TextSession {
     sampling: Vec<u8>,
     /// Stage 0: prompt and answer as far as known. The last stage, if it is another: the end of that.
     tokens: Vec<u32>,
+    /// Positions whose tokens the last stage was told of or drew.
+    covered: u32,
     /// Other stages: what arrived, by position.
     waiting: BTreeMap<u32, Hidden>,
     /// Position of the next chunk to run.
@@ -59,6 +61,7 @@ impl TextSession {
             until: open.until,
             sampling: open.sampling,
             tokens: open.tokens,
+            covered: open.known,
             waiting: BTreeMap::new(),
             next: if mutation::on(Mutation::SkipReplay) { open.known - 1 } else { 0 },
             running: VecDeque::new(),
@@ -82,6 +85,10 @@ impl TextSession {
         }
         if hidden.position < self.next || hidden.rows == 0 || hidden.position + hidden.rows > self.until {
             return Err("hidden states for a position that is not due".into());
+        }
+        if head.following().is_none() && hidden.position + hidden.rows > self.covered {
+            // Stage 0 was opened when more was known; drawn without it, the next token might be another. A new lease mends it.
+            return Err("hidden states beyond the tokens that are known here".into());
         }
         if self.waiting.len() >= window() {
             return Err("more hidden states than the window allows".into());
@@ -207,6 +214,7 @@ impl TextSession {
 
     /// The last stage sampled a token: the next one may depend on it.
     fn remember(&mut self, token: u32) {
+        self.covered += 1;
         self.tokens.push(token);
         self.tokens.drain(..self.tokens.len().saturating_sub(limits::RECENT));
     }

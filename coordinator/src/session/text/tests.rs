@@ -62,6 +62,11 @@ fn only_the_last_known_row_is_sampled() {
     for (position, rows, samples) in [(0, 64, false), (64, 36, false), (100, 1, true), (101, 1, true)] {
         last.hidden(Millis(0), PeerId(2), hidden(position, rows), &mut out).expect("it is due");
         assert_eq!(runs(&mut out), [(position, 0, samples)]);
+        let early = last.hidden(Millis(0), PeerId(2), hidden(102, 1), &mut out);
+        assert!(early.is_err(), "the token of that row has not been drawn");
+        let answer = if samples { ChunkOutput::Token { token: 1, end: false } } else { ChunkOutput::Nothing };
+        last.ran(Millis(0), position, Ok(answer), &mut out).expect("it was asked for");
+        out.take();
     }
 }
 
