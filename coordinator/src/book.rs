@@ -258,7 +258,7 @@ impl Book {
         }
         if record.keeper == self.me && from > self.me && record.end.is_none() {
             out.send(from, Message::Story(record.story(u32::MAX)));
-            return Ok(());
+            return self.learn_end(now, from, story, out);
         }
         if from != requester && from > record.keeper && members.is_live(record.keeper) {
             return Ok(());

@@ -88,7 +88,7 @@ pub const CHOICE_JUMP: u64 = 1 << 20;
 pub const PULSE_MS: u64 = 1_000;
 /// Milliseconds for which changes gather before they are reported, planned for and shown. Source: guess; shorter than
 /// people notice, and a crowd that leaves at once is one change.
-pub const GATHER_MS: u64 = 50;
+pub const GATHER_MS: u64 = 30;
 /// Milliseconds between two reports of changed links. Source: guess; a crowd of sixty that comes within a second is then
 /// a few thousand messages for each of them, not tens of thousands.
 pub const LINKS_MS: u64 = 500;

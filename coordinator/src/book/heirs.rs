@@ -53,6 +53,27 @@ impl Book {
         takes
     }
 
+    /// An heir that inherited an old copy hears that the job has ended: it takes the rest instead of making it again.
+    pub(super) fn learn_end(
+        &mut self,
+        now: Millis,
+        from: PeerId,
+        story: Story,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let Some(record) = self.records.get_mut(&story.job).filter(|_| story.end.is_some()) else {
+            return Ok(());
+        };
+        if record.text().is_some() {
+            return self.merge(now, from, story, out);
+        }
+        if now.since(record.nudged) >= limits::CLAIM_MS {
+            record.nudged = now;
+            out.send(from, Message::Missing { job: story.job, have: Some(0) });
+        }
+        Ok(())
+    }
+
     /// Hands this peer's copy to keepers that have said nothing about an open job for `ORPHAN_MS`, and asks one peer
     /// after the other for the pixels of a job that has ended. If nobody has them, not even its requester, that is its end
     /// here; if its requester is gone, they are painted again.

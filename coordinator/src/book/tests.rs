@@ -104,6 +104,25 @@ fn the_lowest_id_inherits_and_the_longest_copy_counts() {
 }
 
 #[test]
+fn an_heir_takes_the_end_that_somebody_saw() {
+    let (mut book, mut out) = book(&room(&[CY, DEE]));
+    let members = room(&[DEE]);
+    book.rekeep(Millis(1), &members, &mut out);
+    out.take();
+    let ended = |from, tokens: &[u32]| Story { end: Some(End::Finished), ..grown(CY, from, tokens) };
+    let at = Millis(limits::CLAIM_MS + 1);
+    book.story(at, DEE, ended(3, &[]), &members, &mut out).expect("Dee saw it end after three tokens");
+    assert!(book.keeps(job(CY).id), "the third is missing here");
+    let asked = out.take().iter().any(|output| {
+        matches!(output, Output::Send { to: DEE, bytes, .. }
+            if wire::decode(bytes) == Ok(Message::Missing { job: job(CY).id, have: Some(2) }))
+    });
+    assert!(asked, "so that it is asked for");
+    book.story(at, DEE, ended(2, &[12]), &members, &mut out).expect("Dee's answer");
+    assert_eq!((tokens(&book), book.keeps(job(CY).id)), (&[10, 11, 12][..], false), "nothing is left to run");
+}
+
+#[test]
 fn two_that_wait_for_each_other_do_not_wait_for_ever() {
     let (mut book, mut out) = book(&room(&[CY, DEE]));
     let members = room(&[ANN, DEE]);

@@ -183,3 +183,25 @@ fn pixels_of_the_oldest_go_first() {
         .collect();
     assert_eq!(with, [3], "two do not fit, and nobody misses the first");
 }
+
+#[test]
+fn an_heir_with_an_old_copy_takes_the_pixels_of_whoever_knows_the_end() {
+    let alone = room(Report::default(), &[(CY, Report::default())]);
+    let (mut book, mut out) = watcher(&everyone());
+    book.rekeep(Millis(0), &alone, &mut out);
+    assert!(book.keeps(job(BO)), "Bo left, and this peer has the lower id");
+    out.take();
+    let ended = Story { job: job(BO), from: 0, tokens: vec![], end: Some(End::Finished), state: None };
+    let asks = |book: &mut Book, out: &mut Outbox, now| {
+        book.story(Millis(now), CY, ended.clone(), &alone, out).expect("Cy saw it end");
+        sent(out).iter().filter(|(to, message)| *to == CY && matches!(message, Message::Missing { .. })).count()
+    };
+    let first = limits::CLAIM_MS;
+    assert_eq!(asks(&mut book, &mut out, first), 1, "it asks for the rest");
+    assert_eq!(asks(&mut book, &mut out, first + 1), 0, "once");
+    for (unit, number) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let picture = Picture { job: job(BO), unit, progress: tile(number) };
+        book.picture(Millis(first + 2), CY, picture, &alone, &mut out).expect("Cy's copy");
+    }
+    assert!(book.record(job(BO)).is_some_and(Record::is_full), "nothing is painted again");
+}
