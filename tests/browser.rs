@@ -133,12 +133,41 @@ async fn a_person_brings_a_model() -> Result<()> {
     } else {
         eprintln!("not tried: a GGUF file; ../shared is not here");
     }
+    talk_to_own_files(&window).await?;
+    window.close().await
+}
+
+/// The story model with a chat template beside it: a message is answered, and the reply to that is a second message.
+async fn talk_to_own_files(window: &Window) -> Result<()> {
+    let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\\n{% endfor %}";
+    let described = std::env::temp_dir().join(format!("manyhands-{}", std::process::id()));
+    std::fs::create_dir_all(&described)?;
+    let described = described.join("tokenizer_config.json");
+    std::fs::write(&described, format!(r#"{{"chat_template": "{template}"}}"#))?;
     let folder = ["config.json", "tokenizer.json", "model.safetensors"];
-    let files = folder.map(|name| tests::program::root().join("assets/story").join(name));
+    let mut files = folder.map(|name| tests::program::root().join("assets/story").join(name)).to_vec();
+    files.push(described);
     window.choose_files("#model-files", &files).await?;
     window.until_script("return document.body.innerText.includes('your files, 8 layers')").await?;
     window.until("list", "Peers", |text| text.contains("all 8 layers")).await?;
-    window.close().await
+
+    ask(window).await?;
+    let alone = finished(window).await?;
+    window.press("Settings").await?;
+    window.script("document.querySelector('.more summary').click()").await?;
+    window.fill("Told before each conversation", "There is an owl.").await?;
+    shot(window, "own", "settings").await?;
+    window.press("Settings").await?;
+    window.script("[...document.querySelectorAll('.actions button')].findLast(b => b.innerText === 'Reply').click()").await?;
+    window.until_script("return document.body.innerText.includes('Goes on from “Once upon a time, there was”')").await?;
+    shot(window, "own", "reply").await?;
+    let cards = "document.querySelectorAll('article').length";
+    let before = window.script(&format!("return {cards}")).await?;
+    ask(window).await?;
+    window.until_script(&format!("return {cards} > {before}")).await?;
+    let reply = finished(window).await?;
+    ensure!(reply.len() > 40 && reply != alone, "the same words after others are another message: {reply:?}");
+    shot(window, "own", "replied").await
 }
 
 /// The window is back at the model that came with the page.

@@ -103,7 +103,12 @@ impl Peer {
 pub fn request(seed: u64) -> WriteRequest {
     // The penalty makes each token depend on those before it, which whoever draws it has to know.
     let sampling = Sampling { seed, repetition: 1.05, ..Sampling::default() };
-    WriteRequest { prompt: "Once upon a time, there was".into(), max_new: 120, sampling }
+    WriteRequest {
+        prompt: "Once upon a time, there was".into(),
+        max_new: 120,
+        sampling,
+        ..WriteRequest::default()
+    }
 }
 
 /// What one peer alone writes for a request.

@@ -179,16 +179,23 @@ impl Files for Place {
     }
 }
 
-/// Files below a URL that ends with a slash, fetched in a Web Worker.
+/// Files on a server, fetched in a Web Worker.
 #[cfg(target_arch = "wasm32")]
-pub struct Remote(pub String);
+pub struct Remote {
+    /// The URL of their folder, with its last slash.
+    folder: String,
+    /// What stands behind each of their names.
+    query: String,
+}
 
 #[cfg(target_arch = "wasm32")]
 impl Remote {
     /// What lies beside the model `source`: below it, or beside that GGUF file.
     #[must_use]
     pub fn of(source: &str) -> Self {
-        Self(gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]).to_owned())
+        let (source, query) = super::source::query(source);
+        let folder = gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]);
+        Self { folder: folder.to_owned(), query: query.to_owned() }
     }
 }
 
@@ -245,7 +252,7 @@ mod remote {
             let failed = |cause: JsValue| {
                 format!(
                     "cannot fetch {name} from {}: {}. Either nothing answers there, or that server does not let other pages read its files (CORS): then download the model and choose the files instead",
-                    self.0,
+                    self.folder,
                     text_of(&cause)
                 )
             };
@@ -257,14 +264,14 @@ mod remote {
                 init.set_headers(&headers);
             }
             let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-            let url = format!("{}{name}", self.0);
+            let url = format!("{}{name}{}", self.folder, self.query);
             let promise = scope.fetch_with_str_and_init(&url, &init);
             let response: Response = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
             if response.ok() {
                 Ok(response)
             } else {
                 let hint = if response.status() == 404 { ": there is no such file" } else { "" };
-                Err(format!("cannot fetch {name} from {}: status {}{hint}", self.0, response.status()))
+                Err(format!("cannot fetch {name} from {}: status {}{hint}", self.folder, response.status()))
             }
         }
     }

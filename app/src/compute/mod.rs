@@ -33,6 +33,26 @@ use serde::{Deserialize, Serialize};
 /// [`source::own_source`] makes of a person's own files.
 pub type ModelSource = String;
 
+/// What a person writes, and what it goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// What a model that knows conversations is told before them; empty for nothing.
+    pub system: String,
+    /// The conversation, or the text, so far; oldest first.
+    pub before: Vec<Turn>,
+    /// What the person writes now.
+    pub text: String,
+}
+
+/// What a person wrote, and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The prompt as typed.
+    pub prompt: String,
+    /// The answer, whole or as far as it came.
+    pub answer: String,
+}
+
 /// What the worker is asked. Answers come as [`Report`]s; chunks and loads are worked on in the order given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
@@ -58,7 +78,7 @@ pub enum Request {
         /// Comes back in the answer.
         ticket: u32,
         /// The prompt.
-        text: String,
+        prompt: Prompt,
         /// The settings.
         sampling: Sampling,
     },

@@ -1,9 +1,17 @@
 //! What a model is called by: a folder, an address, one GGUF file in either, or files that a person chose.
 
+/// A source, and the query of an address, with its `?`: what signs it, for instance. Empty for everything else.
+#[must_use]
+pub fn query(source: &str) -> (&str, &str) {
+    let remote = source.starts_with("https://") || source.starts_with("http://");
+    let at = source.find('?').filter(|_| remote).unwrap_or(source.len());
+    source.split_at(at)
+}
+
 /// The file's name, if the model `source` is one GGUF file.
 #[must_use]
 pub fn gguf_name(source: &str) -> Option<&str> {
-    let name = source.rsplit(['/', '\\']).next()?;
+    let name = query(source).0.rsplit(['/', '\\']).next()?;
     name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
 }
 
@@ -50,7 +58,7 @@ pub fn own_source(names: &[String]) -> Result<String, String> {
 /// # Errors
 /// In plain words, if it is no address.
 pub fn address(typed: &str) -> Result<String, String> {
-    let plain = typed.trim().split(['?', '#']).next().unwrap_or_default();
+    let (plain, query) = query(typed.trim().split('#').next().unwrap_or_default());
     if !["https://", "http://"].iter().any(|scheme| plain.len() > scheme.len() && plain.starts_with(scheme)) {
         return Err(
             "An address begins with https:// and leads to a .gguf file, or to a folder with config.json, tokenizer.json and model.safetensors."
@@ -58,12 +66,18 @@ pub fn address(typed: &str) -> Result<String, String> {
         );
     }
     let file = plain.replacen("/blob/", "/resolve/", 1).replacen("/tree/", "/resolve/", 1);
-    Ok(if gguf_name(&file).is_some() || file.ends_with('/') { file } else { file + "/" })
+    match gguf_name(&file) {
+        // Hubs add this to their buttons; anything else may be what lets one in.
+        Some(_) if query == "?download=true" => Ok(file),
+        Some(_) => Ok(file + query),
+        None if file.ends_with('/') => Ok(file),
+        None => Ok(file + "/"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{address, own_source, quantised};
+    use super::{address, gguf_name, own_source, quantised};
 
     #[test]
     fn only_known_quantisations_are_taken_off() {
@@ -75,6 +89,20 @@ mod tests {
         ];
         for (source, expected) in rows {
             assert_eq!(quantised(source), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path() {
+        let rows = [
+            ("https://host/a/b.gguf?key=x/y", Some("b.gguf")),
+            ("https://host/a/?b.gguf", None),
+            ("folder/what?.gguf", Some("what?.gguf")),
+            ("folder\\a.GGUF", Some("a.GGUF")),
+            ("folder/", None),
+        ];
+        for (source, name) in rows {
+            assert_eq!(gguf_name(source), name, "{source}");
         }
     }
 
@@ -106,6 +134,8 @@ mod tests {
         let rows = [
             (" https://host/model ", Ok("https://host/model/")),
             ("https://host/a/b.gguf?download=true", Ok("https://host/a/b.gguf")),
+            ("https://host/a/b.gguf?key=a/b&until=9", Ok("https://host/a/b.gguf?key=a/b&until=9")),
+            ("https://host/a?b=c.gguf", Ok("https://host/a/")),
             ("https://host/org/name/blob/main/b.GGUF#top", Ok("https://host/org/name/resolve/main/b.GGUF")),
             ("https://host/org/name/tree/main", Ok("https://host/org/name/resolve/main/")),
             ("http://localhost:8080/story/", Ok("http://localhost:8080/story/")),

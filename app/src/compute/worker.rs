@@ -110,8 +110,8 @@ impl<F: Files> Worker<F> {
             Request::Load(part) => report(self.load(part, report).await),
             Request::Unload(part) => self.model.unload(part),
             Request::Run(chunk) => report(self.run(chunk).await?),
-            Request::Encode { ticket, text, sampling } => {
-                report(Report::Encoded { ticket, tokens: self.texts.encode(&text, &sampling) });
+            Request::Encode { ticket, prompt, sampling } => {
+                report(Report::Encoded { ticket, tokens: self.texts.encode(&prompt, &sampling) });
             }
             Request::Begin { job, prompt, stops, tokens, last } => {
                 report(self.texts.decode(job, Some(Begin { prompt, stops }), &tokens, last));

@@ -7,9 +7,10 @@ use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::node::{Alone, Node};
 use crate::sampling::Sampling;
 use crate::transport::Transport;
+use crate::web::words::bytes;
 use anyhow::{Result, bail};
 use clap::Args;
-use coordinator::io::End;
+use coordinator::io::{End, JobState};
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use std::io::Write;
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// The prompt is a message to a model that was trained to answer such, instead of the beginning of a text.
     #[arg(long)]
     chat: bool,
+    /// What the model is told before the message.
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "chat", hide_default_value = true)]
+    system: String,
     /// Show the text as it is written, instead of all at once.
     #[arg(long)]
     stream: bool,
@@ -80,6 +84,8 @@ async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) ->
         asks,
         request: Some(options.request()),
         stream: options.stream,
+        alone: options.room.is_none(),
+        waits: String::new(),
         notices: 0,
         printed: 0,
         outcome: None,
@@ -114,7 +120,8 @@ impl Options {
             stops: self.stop.clone(),
             chat: self.chat,
         };
-        WriteRequest { prompt: self.prompt.clone(), max_new: self.max_tokens, sampling }
+        let (prompt, system) = (self.prompt.clone(), self.system.clone());
+        WriteRequest { prompt, system, max_new: self.max_tokens, sampling, follows: None }
     }
 }
 
@@ -126,12 +133,30 @@ fn bias(text: &str) -> Result<(u32, f32), String> {
 
 const NO_CHAT: &str = "this model was not made for conversations: its files hold no chat template; leave --chat out, and begin a text for it to go on with";
 
+/// Why this device alone cannot hold the model, if it cannot.
+fn too_large(view: &View) -> Option<String> {
+    let needs = view.model.as_ref()?.bytes;
+    let own = view.peers.peers.iter().find(|peer| peer.id == view.me)?;
+    let lends = own.capability.as_ref()?.memory;
+    (needs > lends).then(|| {
+        format!(
+            "this model needs {}, and this device lends {} of its memory: write with a room that has more (--room LINK), or take a smaller model (--quantize makes floats smaller)",
+            bytes(needs),
+            bytes(lends)
+        )
+    })
+}
+
 struct Terminal {
     asks: UnboundedSender<Ask>,
     /// Taken when the worker is ready.
     request: Option<WriteRequest>,
     /// Whether to print the text as it comes.
     stream: bool,
+    /// Nobody else will ever come.
+    alone: bool,
+    /// What the answer was last said to wait for.
+    waits: String,
     /// Notices that were there before the request.
     notices: usize,
     printed: usize,
@@ -145,6 +170,9 @@ impl Terminal {
             ComputeStatus::Loading { .. } => return,
             ComputeStatus::Ready { notice, .. } => {
                 if let Some(request) = self.request.take() {
+                    if let Some(why) = too_large(view).filter(|_| self.alone) {
+                        return self.end(Err(why));
+                    }
                     if request.sampling.chat && !view.model.as_ref().is_some_and(|model| model.chat) {
                         return self.end(Err(NO_CHAT.into()));
                     }
@@ -170,6 +198,12 @@ impl Terminal {
             print!("{}", card.text.get(self.printed..).unwrap_or_default());
             let _ = std::io::stdout().flush();
             self.printed = card.text.len();
+        }
+        if let Some(JobState::Waiting(why) | JobState::Recovering(why)) = &card.state
+            && *why != self.waits
+        {
+            eprintln!("waiting: {why}");
+            self.waits.clone_from(why);
         }
         match &card.end {
             None => {}

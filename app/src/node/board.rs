@@ -2,7 +2,7 @@
 
 use super::view::{Card, ComputeStatus, Fetching, ModelView, SignalingStatus, View, WriteRequest};
 use crate::clock;
-use crate::compute::{ModelSource, Request};
+use crate::compute::{ModelSource, Prompt, Request, Turn};
 use crate::sampling::Sampling;
 use crate::transport::Counters;
 use coordinator::io::{Device, End, Event, Job, JobState, Kind, Offer, RoomView, Stage, Work};
@@ -15,6 +15,8 @@ const NOTICES: usize = 50;
 const REASONS: usize = 100;
 /// Cards kept. Source: as many finished jobs as the coordinator keeps, and the open ones.
 const CARDS: usize = coordinator::limits::JOBS_KEPT + coordinator::limits::JOBS_PER_ROOM;
+/// Turns of a conversation that a model is told of. Source: guess; the model's context ends long before.
+const TURNS: usize = 200;
 /// Speed shown while writing is that of this many latest milliseconds.
 const SPEED_WINDOW_MS: u64 = 4_000;
 
@@ -23,6 +25,8 @@ pub struct Board {
     view: View,
     /// By job: what the card alone does not say.
     behind: BTreeMap<JobId, Behind>,
+    /// What this person is asking for at this moment: a job says less.
+    submitting: Option<WriteRequest>,
     dirty: bool,
 }
 
@@ -58,7 +62,7 @@ impl Board {
             sent_bytes: 0,
             received_bytes: 0,
         };
-        Self { view, behind: BTreeMap::new(), dirty: true }
+        Self { view, behind: BTreeMap::new(), submitting: None, dirty: true }
     }
 
     pub const fn view(&self) -> &View {
@@ -162,6 +166,24 @@ impl Board {
         }
     }
 
+    /// The next job of this peer is this one.
+    pub fn submits(&mut self, request: Option<WriteRequest>) {
+        self.submitting = request;
+    }
+
+    /// What the model is to read: the request, and what it goes on from as far as this peer knows it.
+    pub fn prompt(&self, request: &WriteRequest) -> Prompt {
+        let card = |id: JobId| self.view.cards.iter().find(|card| card.id == id);
+        let newest = request.follows.and_then(card);
+        let mut before: Vec<Turn> =
+            std::iter::successors(newest, |later| later.request.follows.and_then(card))
+                .take(TURNS)
+                .map(|card| Turn { prompt: card.prompt.clone(), answer: card.text.clone() })
+                .collect();
+        before.reverse();
+        Prompt { system: request.system.clone(), before, text: request.prompt.clone() }
+    }
+
     /// The worker is new: the text of every answer that its model writes is to be made afresh.
     pub fn decode_everything(&mut self) -> Vec<Request> {
         let own = self.view.model.as_ref().map(|model| model.id);
@@ -229,10 +251,13 @@ impl Board {
         };
         let request_text = behind.decode_all(job.id, false);
         self.behind.insert(job.id, behind);
-        let request = WriteRequest { prompt: job.text.clone(), max_new: work.max_new, sampling };
+        let mine = job.id.requester == self.view.me;
+        let told = || WriteRequest { prompt: job.text.clone(), sampling, ..WriteRequest::default() };
+        let request = self.submitting.take().filter(|_| mine).unwrap_or_else(told);
+        let request = WriteRequest { max_new: work.max_new, ..request };
         let card = Card {
             id: job.id,
-            mine: job.id.requester == self.view.me,
+            mine,
             author: job.author,
             prompt: job.text,
             text: String::new(),

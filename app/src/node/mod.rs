@@ -161,8 +161,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
         self.compute.open(model);
         // Prompts that waited for the old one wait for the new one.
         for (&ticket, request) in &self.encoding {
-            let (text, sampling) = (request.prompt.clone(), request.sampling.clone());
-            self.compute.ask(Request::Encode { ticket, text, sampling });
+            let (prompt, sampling) = (self.board.prompt(request), request.sampling.clone());
+            self.compute.ask(Request::Encode { ticket, prompt, sampling });
         }
     }
 
@@ -173,8 +173,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 .notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
         }
         self.tickets = self.tickets.wrapping_add(1);
-        let (text, sampling) = (request.prompt.clone(), request.sampling.clone());
-        self.compute.ask(Request::Encode { ticket: self.tickets, text, sampling });
+        let (prompt, sampling) = (self.board.prompt(&request), request.sampling.clone());
+        self.compute.ask(Request::Encode { ticket: self.tickets, prompt, sampling });
         self.encoding.insert(self.tickets, request);
     }
 
@@ -186,7 +186,10 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 let work = Work::Text(TextWork { prompt, max_new, sampling });
                 // Token ids mean something only to the model whose tokenizer made them.
                 let model = self.board.view().model.as_ref().map(|model| model.id);
-                self.handle(Input::Command(Command::Submit { model, text: request.prompt, work }));
+                let text = request.prompt.clone();
+                self.board.submits(Some(request));
+                self.handle(Input::Command(Command::Submit { model, text, work }));
+                self.board.submits(None);
             }
             Err(why) => self.board.notice(why),
         }

@@ -1,12 +1,13 @@
 //! The driver loop with a worker of a few lines: one letter per token, one layer, no neural network.
 
 use super::Alone;
+use super::board::Board;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
 use crate::compute::{Compute, ModelSource, Report, Request};
-use crate::sampling::Sampling;
 use coordinator::io::{
-    Capability, Chunk, ChunkOutput, Device, End, Kind, ModelSpec, Offer, Rows, Speed, Task,
+    Capability, Chunk, ChunkOutput, Device, End, Event, Job, Kind, ModelSpec, Offer, Rows, Speed, Task,
+    TextWork, Work,
 };
 use coordinator::{JobId, ModelId, PeerId};
 use futures::channel::mpsc::unbounded;
@@ -46,8 +47,9 @@ impl Compute for Toy {
                 let Chunk { job, lease, number, .. } = chunk;
                 self.reports.push_back(Report::Ran { job, lease, number, result });
             }
-            Request::Encode { ticket, text, .. } => {
-                let tokens = text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
+            Request::Encode { ticket, prompt, .. } => {
+                let tokens =
+                    prompt.text.parse().map(|token| vec![token]).map_err(|_| "not a number".to_owned());
                 self.reports.push_back(Report::Encoded { ticket, tokens });
             }
             Request::Begin { job, tokens, last, .. } => self.text(job, true, &tokens, last),
@@ -109,7 +111,7 @@ fn ready() -> Report {
 }
 
 fn request(prompt: &str) -> WriteRequest {
-    WriteRequest { prompt: prompt.into(), max_new: 20, sampling: Sampling::default() }
+    WriteRequest { prompt: prompt.into(), max_new: 20, ..WriteRequest::default() }
 }
 
 /// Runs a node until `done` has seen what it wants, and returns the last view.
@@ -178,4 +180,32 @@ async fn what_cannot_be_asked_is_said() {
     let said = |view: &View| view.notices.iter().any(|(_, text)| text.contains("not a number"));
     let view = until(Toy::default(), vec![Ask::Write(request("no number"))], said).await;
     assert!(view.cards.is_empty());
+}
+
+#[test]
+fn a_follow_up_is_read_after_everything_before_it() {
+    let (me, mut board) = (PeerId(1), Board::new(PeerId(1), "r".into()));
+    let ask = |board: &mut Board, serial, request: WriteRequest, answer: &str| {
+        let id = JobId { requester: me, serial };
+        let work =
+            Work::Text(TextWork { prompt: vec![1], max_new: 5, sampling: request.sampling.to_bytes() });
+        let (author, text) = (String::new(), request.prompt.clone());
+        board.submits(Some(request));
+        board.event(Event::Job {
+            job: Job { id, model: ModelId([7; 32]), author, text, work },
+            tokens: vec![],
+        });
+        board.text(id, true, answer, false);
+        id
+    };
+    let follow = |follows, prompt: &str| WriteRequest { follows, ..request(prompt) };
+    let first = ask(&mut board, 1, request("one"), "1");
+    ask(&mut board, 2, request("apart"), "0");
+    let second = ask(&mut board, 3, follow(Some(first), "two"), "2");
+    let read = board.prompt(&WriteRequest { system: "told".into(), ..follow(Some(second), "three") });
+    let before: Vec<_> =
+        read.before.iter().map(|turn| (turn.prompt.as_str(), turn.answer.as_str())).collect();
+    assert_eq!(before, [("one", "1"), ("two", "2")]);
+    assert_eq!((read.system.as_str(), read.text.as_str()), ("told", "three"));
+    assert_eq!(board.prompt(&request("alone")).before, []);
 }

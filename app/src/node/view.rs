@@ -29,10 +29,14 @@ pub enum Ask {
 }
 
 /// A prompt and its settings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteRequest {
-    /// The prompt as typed.
+    /// The prompt as typed; may be empty where a text is to go on.
     pub prompt: String,
+    /// The answer that it goes on from.
+    pub follows: Option<JobId>,
+    /// What a model that knows conversations is told before them; empty for nothing.
+    pub system: String,
     /// Most new tokens.
     pub max_new: u32,
     /// How it is written.

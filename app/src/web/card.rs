@@ -1,5 +1,6 @@
 //! One answer: who asked, the prompt and the text that goes on from it, and one quiet line.
 
+use super::composer::Draft;
 use super::context::Room;
 use super::{browser, words};
 use crate::node::view::{Ask, Card, WriteRequest};
@@ -27,6 +28,10 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
         move || talks.get() && card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
     let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
     let region = room.memo(move |view| region_name(&view.cards, id));
+    let follows = room.memo(move |view| {
+        let follows = view.cards.iter().find(|card| card.id == id)?.request.follows?;
+        view.cards.iter().find(|card| card.id == follows).map(|card| words::opening(&card.prompt))
+    });
     view! {
         <article class="card" data-open=move || open.get().to_string()>
             <header style=tint>
@@ -35,6 +40,7 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
                 {move || mine().then(|| view! { <span class="tag">"you"</span> })}
                 <State card />
             </header>
+            {move || follows.get().map(|prompt| view! { <p class="follows"><span>{format!("Goes on from “{prompt}”")}</span></p> })}
             <div class="story" data-chat=move || chat().to_string()>
                 <span class="prompt">{move || prompt.get()}</span>
                 <section
@@ -117,10 +123,23 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
         }
     };
     let running = move || card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some()));
+    let draft = expect_context::<Draft>();
+    let id = card.with_untracked(|card| card.as_ref().map(|card| card.id));
+    let unread = move || card.with(|card| card.as_ref().is_none_or(|card| card.foreign));
+    let go_on = move || {
+        let chat = card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
+        if chat { "Reply" } else { "Go on" }
+    };
     view! {
         <footer>
             <p class="figures">{move || card.with(|card| card.as_ref().map(figures))}</p>
             <div class="actions">
+                <button
+                    type="button" class="quiet" disabled=move || running() || unread()
+                    on:click=move |_| id.into_iter().for_each(|id| draft.follow(id))
+                >
+                    {go_on}
+                </button>
                 <button type="button" class="quiet" on:click=copy>
                     {move || if copied.get() { "Copied" } else { "Copy" }}
                 </button>

@@ -4,6 +4,7 @@ use super::browser::{self, Keep};
 use super::context::Room;
 use super::drawer::Drawer;
 use super::settings::Settings;
+use super::words;
 use crate::node::view::{Ask, View};
 use coordinator::JobId;
 use leptos::ev::KeyboardEvent;
@@ -16,13 +17,15 @@ const SETTINGS: &str = "manyhands.settings";
 #[derive(Clone, Copy)]
 pub struct Draft {
     prompt: RwSignal<String>,
+    /// The answer that it goes on from.
+    follows: RwSignal<Option<JobId>>,
     field: NodeRef<Textarea>,
 }
 
 impl Draft {
     /// An empty prompt.
     pub fn new() -> Self {
-        Self { prompt: RwSignal::new(String::new()), field: NodeRef::new() }
+        Self { prompt: RwSignal::new(String::new()), follows: RwSignal::new(None), field: NodeRef::new() }
     }
 
     /// Replaces the prompt by this opening and puts the cursor behind it.
@@ -30,6 +33,14 @@ impl Draft {
         self.prompt.set(opening.to_owned());
         if let Some(field) = self.field.get_untracked() {
             field.set_value(opening);
+            let _ = field.focus();
+        }
+    }
+
+    /// What is written now goes on from this answer.
+    pub fn follow(self, answer: JobId) {
+        self.follows.set(Some(answer));
+        if let Some(field) = self.field.get_untracked() {
             let _ = field.focus();
         }
     }
@@ -56,12 +67,14 @@ pub fn Composer() -> impl IntoView {
     Effect::new(move |_| settings.with(|settings| browser::store(Keep::Visits, SETTINGS, settings)));
 
     let request = move |settings: &Settings| {
-        draft.prompt.with_untracked(|p| settings.request(p, browser::random(), talks.get_untracked()))
+        let (talks, follows) = (talks.get_untracked(), draft.follows.get_untracked());
+        draft.prompt.with_untracked(|p| settings.request(p, browser::random(), talks, follows))
     };
     let write = move || match settings.with_untracked(request) {
         Ok(request) => {
             error.set(None);
             draft.begin("");
+            draft.follows.set(None);
             drawer_open.set(false);
             pending.start();
             room.ask(Ask::Write(request));
@@ -83,11 +96,12 @@ pub fn Composer() -> impl IntoView {
     view! {
         <form class="composer" on:submit=move |event| { event.prevent_default(); press(); }>
             <label for="prompt">"Prompt"</label>
+            <Follows draft />
             <textarea
                 id="prompt"
                 node_ref=draft.field
                 rows="2"
-                placeholder="Once upon a time…"
+                placeholder=move || if draft.follows.get().is_some() { "And then…" } else { "Once upon a time…" }
                 aria-describedby="prompt-help"
                 aria-invalid=move || error.with(Option::is_some).to_string()
                 on:input:target=move |event| draft.prompt.set(event.target().value())
@@ -104,6 +118,33 @@ pub fn Composer() -> impl IntoView {
             </div>
             <p class="fine">"Everyone in this room can read what you write. The server cannot."</p>
         </form>
+    }
+}
+
+/// What the prompt goes on from, and a way out of it.
+#[component]
+fn Follows(draft: Draft) -> impl IntoView {
+    let room = Room::here();
+    let earlier = move || {
+        let id = draft.follows.get()?;
+        room.view.with(|view| {
+            view.cards.iter().find(|card| card.id == id).map(|card| words::opening(&card.prompt))
+        })
+    };
+    move || {
+        earlier().map(|prompt| {
+            view! {
+                <p class="follows">
+                    <span>{format!("Goes on from “{prompt}”")}</span>
+                    <button
+                        type="button" class="quiet" aria-label="Begin afresh instead"
+                        on:click=move |_| draft.follows.set(None)
+                    >
+                        "×"
+                    </button>
+                </p>
+            }
+        })
     }
 }
 

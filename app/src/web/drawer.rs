@@ -114,6 +114,14 @@ fn More(settings: RwSignal<Settings>) -> impl IntoView {
                 />
                 "Talk to the model, instead of beginning a text"
             </label>
+            <div class="setting">
+                <label for="system">"Told before each conversation"</label>
+                <textarea
+                    id="system" rows="2" maxlength="2000" placeholder="You answer briefly and plainly."
+                    prop:value=move || settings.with(|s| s.system.clone())
+                    on:input:target=move |event| settings.update(|s| s.system = event.target().value())
+                ></textarea>
+            </div>
         </Show>
     }
 }

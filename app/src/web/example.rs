@@ -1,7 +1,6 @@
 //! Views to test with.
 
 use crate::node::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
-use crate::sampling::Sampling;
 use coordinator::io::{Capability, Device, End, ModelPlan, Part, PeerView, RoomView, Spread, Stage};
 use coordinator::wire::Team;
 use coordinator::{Epoch, JobId, Layers, ModelId, PeerId};
@@ -101,6 +100,6 @@ pub fn card(requester: u128, author: &str) -> Card {
         stages: Vec::new(),
         end: Some(End::Finished),
         foreign: false,
-        request: WriteRequest { prompt: "Once".into(), max_new: 64, sampling: Sampling::default() },
+        request: WriteRequest { prompt: "Once".into(), max_new: 64, ..WriteRequest::default() },
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::node::view::WriteRequest;
 use crate::sampling::Sampling;
+use coordinator::JobId;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the next answer.
@@ -26,13 +27,15 @@ pub struct Settings {
     pub stop: String,
     /// Talk to a model that knows conversations, instead of beginning a text.
     pub chat: bool,
+    /// What a model that knows conversations is told before each; empty for nothing.
+    pub system: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let Sampling { temperature, top_k, top_p, min_p, repetition, .. } = Sampling::default();
-        let (seed, stop) = (String::new(), String::new());
-        Self { length: 320, temperature, top_p, seed, top_k, min_p, repetition, stop, chat: true }
+        let [seed, stop, system] = [const { String::new() }; 3];
+        Self { length: 320, temperature, top_p, seed, top_k, min_p, repetition, stop, chat: true, system }
     }
 }
 
@@ -51,13 +54,21 @@ pub const REPETITION_MAX: f32 = 1.5;
 
 impl Settings {
     /// The request for `prompt`, or what a person has to change. `random` becomes the seed if none is set; `talks` says
-    /// whether the model knows conversations.
+    /// whether the model knows conversations, `follows` which answer this goes on from.
     ///
     /// # Errors
     /// A sentence for people: the prompt is empty or too long, or the seed is not a number.
-    pub fn request(&self, prompt: &str, random: u64, talks: bool) -> Result<WriteRequest, String> {
+    pub fn request(
+        &self,
+        prompt: &str,
+        random: u64,
+        talks: bool,
+        follows: Option<JobId>,
+    ) -> Result<WriteRequest, String> {
         const MOST: usize = coordinator::limits::PROMPT_BYTES;
-        if prompt.trim().is_empty() {
+        let chat = self.chat && talks;
+        // A text can go on without another word.
+        if prompt.trim().is_empty() && (chat || follows.is_none()) {
             return Err("Write how the story begins; a few words are enough.".to_owned());
         }
         if prompt.len() > MOST {
@@ -83,11 +94,12 @@ impl Settings {
             repetition: self.repetition.clamp(1.0, REPETITION_MAX),
             seed,
             stops: Some(self.stop.replace("\\n", "\n")).filter(|stop| !stop.is_empty()).into_iter().collect(),
-            chat: self.chat && talks,
+            chat,
             ..Sampling::default()
         };
         let max_new = self.length.clamp(LENGTH_MIN, LENGTH_MAX);
-        Ok(WriteRequest { prompt: prompt.to_owned(), max_new, sampling })
+        let system = if chat { self.system.clone() } else { String::new() };
+        Ok(WriteRequest { prompt: prompt.to_owned(), follows, system, max_new, sampling })
     }
 }
 
@@ -109,7 +121,11 @@ mod tests {
         ];
         for (prompt, seed, expected, why) in rows {
             let settings = Settings { seed: seed.to_owned(), ..Settings::default() };
-            assert_eq!(settings.request(prompt, 42, false).ok().map(|r| r.sampling.seed), expected, "{why}");
+            assert_eq!(
+                settings.request(prompt, 42, false, None).ok().map(|r| r.sampling.seed),
+                expected,
+                "{why}"
+            );
         }
     }
 
@@ -117,14 +133,14 @@ mod tests {
     fn stored_settings_are_not_trusted() {
         let stored: Settings =
             serde_json::from_str(r#"{"length":9000000,"temperature":-4,"top_p":0}"#).unwrap();
-        let WriteRequest { max_new, sampling, .. } = stored.request("Once", 1, false).unwrap();
+        let WriteRequest { max_new, sampling, .. } = stored.request("Once", 1, false, None).unwrap();
         assert_eq!((max_new, sampling.temperature, sampling.top_p), (LENGTH_MAX, 0.0, 0.05));
     }
 
     #[test]
     fn stop_texts_and_chat_are_what_was_meant() {
         let settings = Settings { stop: "a\\nb".into(), ..Settings::default() };
-        let asked = |settings: &Settings, talks| settings.request("Once", 1, talks).unwrap().sampling;
+        let asked = |settings: &Settings, talks| settings.request("Once", 1, talks, None).unwrap().sampling;
         assert_eq!(asked(&settings, true).stops, ["a\nb"]);
         assert_eq!(asked(&Settings::default(), true).stops, [""; 0]);
         assert!(
@@ -132,6 +148,20 @@ mod tests {
             "only with a model that knows how"
         );
         assert!(!asked(&Settings { chat: false, ..settings }, true).chat, "and only if wanted");
+    }
+
+    #[test]
+    fn a_text_goes_on_without_a_word_but_a_conversation_does_not() {
+        let earlier = Some(JobId { requester: coordinator::PeerId(1), serial: 1 });
+        let settings = Settings { system: "Be brief.".into(), ..Settings::default() };
+        let asked = |talks, follows| settings.request("", 1, talks, follows);
+        assert_eq!(
+            asked(false, earlier).map(|request| (request.follows, request.system)),
+            Ok((earlier, String::new()))
+        );
+        assert!(asked(false, None).is_err(), "nothing to begin with");
+        assert!(asked(true, earlier).is_err(), "nothing was said");
+        assert_eq!(settings.request("Why?", 1, true, earlier).unwrap().system, "Be brief.");
     }
 
     #[test]

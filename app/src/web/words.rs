@@ -19,6 +19,14 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// How a prompt begins, to name an answer by: half a line on a phone.
+#[must_use]
+pub fn opening(prompt: &str) -> String {
+    const SHOWN: usize = 40;
+    let short: String = prompt.trim().chars().take(SHOWN).collect();
+    if short.is_empty() || short.len() < prompt.trim().len() { format!("{short}…") } else { short }
+}
+
 /// A rate, such as "12 tokens/s".
 #[must_use]
 pub fn rate(tokens_per_second: f32) -> String {

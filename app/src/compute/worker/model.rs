@@ -2,7 +2,7 @@
 
 use super::language::Language;
 use crate::compute::files::{Checked, Files, Reader, gguf_name};
-use crate::compute::source::quantised;
+use crate::compute::source::{quantised, query};
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
@@ -146,7 +146,7 @@ fn spec<K: Ord + Clone>(
     let all = weight_bytes(engine, 0..layers)?;
     // A layer in the middle has no end; a model of one layer is all ends.
     let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { weight_bytes(engine, 1..2)? };
-    let name = source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model");
+    let name = query(source).0.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model");
     Ok(ModelSpec {
         id,
         kind: io::Kind::Text,

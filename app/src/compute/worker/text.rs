@@ -2,10 +2,10 @@
 
 use super::language::Language;
 use crate::clock;
-use crate::compute::Report;
+use crate::compute::{Prompt, Report};
 use crate::sampling::Sampling;
 use coordinator::JobId;
-use kernels::chat::{Conversation, Message};
+use kernels::chat::{Conversation, Message, Template};
 use kernels::llm::Stops;
 use kernels::tokenizer::Detokenizer;
 use std::collections::BTreeMap;
@@ -30,28 +30,21 @@ impl Texts {
     }
 
     /// A prompt's token ids, or what is wrong with it in plain words.
-    pub fn encode(&self, text: &str, sampling: &Sampling) -> Result<Vec<u32>, String> {
+    pub fn encode(&self, prompt: &Prompt, sampling: &Sampling) -> Result<Vec<u32>, String> {
         to_kernels(sampling).check().map_err(|error| error.to_string())?;
         Stops::new(sampling.stops.clone()).map_err(|error| error.to_string())?;
         sampling.check_length()?;
-        if text.trim().is_empty() {
+        let template = match sampling.chat {
+            true => self.language.template.as_ref().map_err(Clone::clone)?.as_ref(),
+            false => None,
+        };
+        let goes_on = template.is_none() && !prompt.before.is_empty();
+        if prompt.text.trim().is_empty() && !goes_on {
             return Err("The prompt is empty: write how the story begins.".into());
         }
-        let message = if sampling.chat { self.message(text)? } else { None };
-        let text = message.as_deref().unwrap_or(text);
-        self.language.tokenizer.encode(text, true).map_err(|error| error.to_string())
-    }
-
-    /// What a person says to the model, as its template writes it; None if it has none.
-    fn message(&self, text: &str) -> Result<Option<String>, String> {
-        let Some(template) = self.language.template.as_ref().map_err(Clone::clone)? else { return Ok(None) };
-        let conversation = Conversation {
-            messages: vec![Message::new("user", text)],
-            add_generation_prompt: true,
-            now: clock::unix_seconds(),
-            ..Conversation::default()
-        };
-        template.render(&conversation).map(Some).map_err(|error| error.to_string())
+        let text =
+            template.map_or_else(|| Ok(text_so_far(prompt)), |template| conversation(template, prompt))?;
+        self.language.tokenizer.encode(&text, true).map_err(|error| error.to_string())
     }
 
     /// More text of an answer. What cannot be decoded is left out: the tokens come from peers.
@@ -70,6 +63,33 @@ impl Texts {
         }
         Report::Text { job, restart, text, last, stopped }
     }
+}
+
+/// What a person says to the model after all that was said before, as the model's template writes it.
+fn conversation(template: &Template, prompt: &Prompt) -> Result<String, String> {
+    let system = Some(prompt.system.trim()).filter(|system| !system.is_empty());
+    let before = prompt
+        .before
+        .iter()
+        .flat_map(|turn| [Message::new("user", &turn.prompt), Message::new("assistant", &turn.answer)]);
+    let messages = system.map(|system| Message::new("system", system)).into_iter();
+    let messages = messages.chain(before).chain([Message::new("user", &prompt.text)]).collect();
+    let now = clock::unix_seconds();
+    let conversation = Conversation { messages, add_generation_prompt: true, now, ..Conversation::default() };
+    template.render(&conversation).map_err(|error| error.to_string())
+}
+
+/// A text, and how the person would have it go on.
+fn text_so_far(prompt: &Prompt) -> String {
+    let before = prompt.before.iter().flat_map(|turn| [turn.prompt.as_str(), turn.answer.as_str()]);
+    let before: String = before.collect();
+    // Whoever adds a sentence does not think of the blank before it.
+    let joined = before.is_empty()
+        || prompt.text.is_empty()
+        || before.ends_with(char::is_whitespace)
+        || prompt.text.starts_with(char::is_whitespace);
+    let blank = if joined { "" } else { " " };
+    format!("{before}{blank}{}", prompt.text)
 }
 
 /// What an answer's text begins with.
@@ -130,5 +150,42 @@ pub fn to_kernels(settings: &Sampling) -> kernels::llm::Sampling {
         bias: settings.bias.clone(),
         seed,
         ..kernels::llm::Sampling::greedy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::Turn;
+
+    fn prompt(system: &str, text: &str) -> Prompt {
+        let before = vec![Turn { prompt: "Who are you?".into(), answer: "An owl.".into() }];
+        Prompt { system: system.into(), before, text: text.into() }
+    }
+
+    #[test]
+    fn a_conversation_is_written_as_the_models_template_wants_it() {
+        let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+        let template = Template::new(template, &[]).expect("it is sound");
+        let rows = [
+            ("Be brief.", "<system>Be brief.<user>Who are you?<assistant>An owl.<user>Why?<assistant>"),
+            ("  ", "<user>Who are you?<assistant>An owl.<user>Why?<assistant>"),
+        ];
+        for (system, want) in rows {
+            assert_eq!(conversation(&template, &prompt(system, "Why?")).as_deref(), Ok(want));
+        }
+    }
+
+    #[test]
+    fn a_text_goes_on_where_it_ended() {
+        let rows = [
+            ("", "Who are you?An owl.", "nothing added"),
+            ("It flew.", "Who are you?An owl. It flew.", "a sentence"),
+            ("\nIt flew.", "Who are you?An owl.\nIt flew.", "with a blank of its own"),
+        ];
+        for (text, want, why) in rows {
+            assert_eq!(text_so_far(&prompt("ignored", text)), want, "{why}");
+        }
+        assert_eq!(text_so_far(&Prompt { text: "Once".into(), ..Prompt::default() }), "Once");
     }
 }

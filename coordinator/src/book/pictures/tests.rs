@@ -194,7 +194,10 @@ fn an_heir_with_an_old_copy_takes_the_pixels_of_whoever_knows_the_end() {
     let ended = Story { job: job(BO), from: 0, tokens: vec![], end: Some(End::Finished), state: None };
     let asks = |book: &mut Book, out: &mut Outbox, now| {
         book.story(Millis(now), CY, ended.clone(), &alone, out).expect("Cy saw it end");
-        sent(out).iter().filter(|(to, message)| *to == CY && matches!(message, Message::Missing { .. })).count()
+        sent(out)
+            .iter()
+            .filter(|(to, message)| *to == CY && matches!(message, Message::Missing { .. }))
+            .count()
     };
     let first = limits::CLAIM_MS;
     assert_eq!(asks(&mut book, &mut out, first), 1, "it asks for the rest");
