@@ -151,7 +151,7 @@ async fn talk_to_own_files(window: &Window) -> Result<()> {
     window.until_script("return document.body.innerText.includes('your files, 8 layers')").await?;
     window.until("list", "Peers", |text| text.contains("all 8 layers")).await?;
 
-    ask(window).await?;
+    ask_anew(window).await?;
     let alone = finished(window).await?;
     window.press("Settings").await?;
     window.script("document.querySelector('.more summary').click()").await?;
@@ -159,12 +159,11 @@ async fn talk_to_own_files(window: &Window) -> Result<()> {
     shot(window, "own", "settings").await?;
     window.press("Settings").await?;
     window.script("[...document.querySelectorAll('.actions button')].findLast(b => b.innerText === 'Reply').click()").await?;
-    window.until_script("return document.body.innerText.includes('Goes on from “Once upon a time, there was”')").await?;
+    window
+        .until_script("return document.body.innerText.includes('Goes on from “Once upon a time, there was”')")
+        .await?;
     shot(window, "own", "reply").await?;
-    let cards = "document.querySelectorAll('article').length";
-    let before = window.script(&format!("return {cards}")).await?;
-    ask(window).await?;
-    window.until_script(&format!("return {cards} > {before}")).await?;
+    ask_anew(window).await?;
     let reply = finished(window).await?;
     ensure!(reply.len() > 40 && reply != alone, "the same words after others are another message: {reply:?}");
     shot(window, "own", "replied").await
@@ -288,6 +287,14 @@ async fn ask(window: &Window) -> Result<()> {
     window.press("Write").await?;
     window.until("region", "Answer", |_| true).await?;
     Ok(())
+}
+
+/// The same where there are answers already: waits for the new one.
+async fn ask_anew(window: &Window) -> Result<()> {
+    const CARDS: &str = "return document.querySelectorAll('article').length";
+    let before = window.script(CARDS).await?;
+    ask(window).await?;
+    window.until_script(&format!("{CARDS} > {before}")).await
 }
 
 /// Whether the page is gone, as after a person left it.

@@ -82,28 +82,30 @@ fn More(settings: RwSignal<Settings>) -> impl IntoView {
     view! {
         <details class="more">
             <summary>"More"</summary>
-            <Slider
-                id="top-k" label="Top-k" unit="" min=0.0 max=Signal::stored(TOP_K_MAX as f32) step=1.0
-                value=Signal::derive(move || settings.with(|s| s.top_k as f32))
-                on_change=move |value| set(|s, v| s.top_k = v as u32, value)
-            />
-            <Slider
-                id="min-p" label="Min-p" unit="" min=0.0 max=Signal::stored(MIN_P_MAX) step=0.01
-                value=Signal::derive(move || settings.with(|s| s.min_p))
-                on_change=move |value| set(|s, v| s.min_p = v, value)
-            />
-            <Slider
-                id="repetition" label="Against repetition" unit="" min=1.0 max=Signal::stored(REPETITION_MAX) step=0.01
-                value=Signal::derive(move || settings.with(|s| s.repetition))
-                on_change=move |value| set(|s, v| s.repetition = v, value)
-            />
-            <div class="setting">
-                <label for="stop">"Ends at"</label>
-                <input
-                    id="stop" type="text" placeholder="a text, or \\n" autocomplete="off"
-                    prop:value=move || settings.with(|s| s.stop.clone())
-                    on:input:target=move |event| settings.update(|s| s.stop = event.target().value())
+            <div class="settings">
+                <Slider
+                    id="top-k" label="Top-k" unit="" min=0.0 max=Signal::stored(TOP_K_MAX as f32) step=1.0
+                    value=Signal::derive(move || settings.with(|s| s.top_k as f32))
+                    on_change=move |value| set(|s, v| s.top_k = v as u32, value)
                 />
+                <Slider
+                    id="min-p" label="Min-p" unit="" min=0.0 max=Signal::stored(MIN_P_MAX) step=0.01
+                    value=Signal::derive(move || settings.with(|s| s.min_p))
+                    on_change=move |value| set(|s, v| s.min_p = v, value)
+                />
+                <Slider
+                    id="repetition" label="Against repetition" unit="" min=1.0 max=Signal::stored(REPETITION_MAX) step=0.01
+                    value=Signal::derive(move || settings.with(|s| s.repetition))
+                    on_change=move |value| set(|s, v| s.repetition = v, value)
+                />
+                <div class="setting">
+                    <label for="stop">"Ends at"</label>
+                    <input
+                        id="stop" type="text" placeholder="a text, or \\n" autocomplete="off"
+                        prop:value=move || settings.with(|s| s.stop.clone())
+                        on:input:target=move |event| settings.update(|s| s.stop = event.target().value())
+                    />
+                </div>
             </div>
         </details>
         <Show when=move || talks.get()>
