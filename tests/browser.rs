@@ -1,7 +1,7 @@
 //! Journeys of people in real Chromium windows, against the real signaling binary and the built app.
 
 use anyhow::{Context, Result, ensure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tests::browser::{Driver, Tier, Window};
 use tests::program::Server;
 
@@ -133,16 +133,29 @@ async fn a_person_brings_a_model() -> Result<()> {
     } else {
         eprintln!("not tried: a GGUF file; ../shared is not here");
     }
-    talk_to_own_files(&window).await?;
+    let scratch = std::env::temp_dir().join(format!("manyhands-{}", std::process::id()));
+    talk_to_own_files(&window, &scratch).await?;
+    too_large_a_model(&window, &scratch).await?;
+    std::fs::remove_dir_all(&scratch)?;
     window.close().await
 }
 
+/// Nothing of it is loaded, and the page says what is missing; the first model is one press away.
+async fn too_large_a_model(window: &Window, scratch: &Path) -> Result<()> {
+    let files = tests::models::too_large(&scratch.join("large"))?;
+    window.choose_files("#model-files", &files).await?;
+    let needs = "return /needs 3.2 GB, (and )?the room/.test(document.querySelector('[role=status][aria-label=Room]').innerText)";
+    window.until_script(needs).await?;
+    shot(window, "own", "too-large").await?;
+    window.press("Back to the first model").await?;
+    first_model(window).await
+}
+
 /// The story model with a chat template beside it: a message is answered, and the reply to that is a second message.
-async fn talk_to_own_files(window: &Window) -> Result<()> {
+async fn talk_to_own_files(window: &Window, scratch: &Path) -> Result<()> {
     let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\\n{% endfor %}";
-    let described = std::env::temp_dir().join(format!("manyhands-{}", std::process::id()));
-    std::fs::create_dir_all(&described)?;
-    let described = described.join("tokenizer_config.json");
+    std::fs::create_dir_all(scratch)?;
+    let described = scratch.join("tokenizer_config.json");
     std::fs::write(&described, format!(r#"{{"chat_template": "{template}"}}"#))?;
     let folder = ["config.json", "tokenizer.json", "model.safetensors"];
     let mut files = folder.map(|name| tests::program::root().join("assets/story").join(name)).to_vec();
