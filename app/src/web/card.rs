@@ -23,9 +23,7 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
     let tint = move || room.tint(id.requester, &author.get());
     let mine = move || card.with(|card| card.as_ref().is_some_and(|card| card.mine));
     let foreign = move || card.with(|card| card.as_ref().is_some_and(|card| card.foreign));
-    let talks = room.memo(|view| view.model.as_ref().is_some_and(|model| model.chat));
-    let chat =
-        move || talks.get() && card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
+    let chat = move || card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
     let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
     let region = room.memo(move |view| region_name(&view.cards, id));
     let follows = room.memo(move |view| {
