@@ -4,6 +4,8 @@
 //! each is summed by one thread in the order that it always has: the bits are the same for any number of threads.
 //! In a browser there is one thread, and everything here is a plain loop.
 
+#[cfg(not(target_family = "wasm"))]
+use rayon::join;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -92,16 +94,17 @@ fn split<T: Send>(
     if pieces == 1 {
         return work(first, out);
     }
-    #[cfg(not(target_family = "wasm"))]
-    {
-        let left = pieces / 2;
-        let tasks = out.len() / size * left / pieces;
-        let (here, there) = out.split_at_mut(tasks * size);
-        rayon::join(
-            || split(first, here, size, left, work),
-            || split(first + tasks, there, size, pieces - left, work),
-        );
-    }
+    let left = pieces / 2;
+    let tasks = out.len() / size * left / pieces;
+    let (here, there) = out.split_at_mut(tasks * size);
+    join(|| split(first, here, size, left, work), || split(first + tasks, there, size, pieces - left, work));
+}
+
+/// Nobody to help.
+#[cfg(target_family = "wasm")]
+fn join(one: impl FnOnce(), other: impl FnOnce()) {
+    one();
+    other();
 }
 
 /// A slice of which several threads write parts, where [`each_of`] does not do: several slices, or columns.
