@@ -46,6 +46,16 @@ fn written(more: &[&str]) -> String {
 }
 
 #[test]
+fn threads_change_no_letter() {
+    let prompt = ["--prompt", "Once upon a time"];
+    let one = written(&[&prompt[..], &["--threads", "1"]].concat());
+    assert_eq!(one, written(&[&prompt[..], &["--threads", "3"]].concat()));
+    let refused = manyhands(&["generate", "--prompt", "Once", "--threads", "0"]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && why.contains("from 1 to 256"), "{why}");
+}
+
+#[test]
 fn settings_of_an_answer_do_what_they_say() {
     let prompt = ["--prompt", "Once upon a time"];
     let plain = written(&prompt);

@@ -18,7 +18,7 @@ pub enum Prefer {
 pub enum Kind {
     /// WebGPU, in a browser or natively.
     Gpu,
-    /// The CPU: SIMD, one thread.
+    /// The CPU: SIMD, on as many threads as were [taken](crate::ops::threads::take).
     Cpu,
 }
 

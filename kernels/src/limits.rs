@@ -36,6 +36,8 @@ pub const END_TOKENS: usize = 64;
 /// Tokens of one sequence, whatever longer context the model was trained for. Source: guess; bounds the memory of
 /// the rotation tables and of every cache.
 pub const CONTEXT: usize = 8192;
+/// Threads that compute together. Source: the largest machines with one processor have 128 cores and twice the threads.
+pub const THREADS: usize = 256;
 /// Rows of one pass. Source: guess; the causal mask is rows × context, so 16 MiB at most.
 pub const PASS_ROWS: usize = 512;
 /// Positions by which a key-value cache grows. Source: guess; a grown cache is copied once per block.

@@ -3,6 +3,7 @@
 
 use kernels::ops::matmul::cpu::{Isa, Packed, Scratch};
 use kernels::ops::matmul::reference;
+use kernels::ops::threads;
 use kernels::quant::{Format, QuantError, dequantise};
 use kernels::random::{philox, uniform};
 
@@ -163,6 +164,33 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
             }
         }
     }
+}
+
+/// What `threads` threads make of products, rounded and exact, of shapes drawn at random, some too small to be shared.
+fn shared_out(threads: usize) -> Vec<Vec<u32>> {
+    threads::take(threads).expect("a few threads can be had");
+    assert_eq!(threads::count(), threads);
+    let mut all = Vec::new();
+    for (number, format) in Format::ALL.into_iter().cycle().take(3 * Format::ALL.len()).enumerate() {
+        let draw = |what: u32, below: u32| philox([12, what], [number as u32, 0, 0, 0])[0] % below + 1;
+        let (rows, n) = (draw(0, 900) as usize, draw(1, 140) as usize);
+        let cols = shape(format, draw(2, 3) as usize);
+        let packed = Packed::new(format, rows, cols, blocks(format, rows, cols, 13)).expect("a whole matrix");
+        let x = activations(n, cols, 14);
+        all.push(bits(&product(Isa::best(), &packed, &x)));
+        let mut exact = vec![f32::NAN; n * rows];
+        packed.matmul_exact(&x, n, &mut exact);
+        all.push(bits(&exact));
+    }
+    all
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let [one, two, three] =
+        [1, 2, 3].map(|threads| std::thread::spawn(move || shared_out(threads)).join().expect("no panic"));
+    assert!(one == two && one == three);
+    assert!(one.iter().flatten().all(|bits| !f32::from_bits(*bits).is_nan()), "every output is written");
 }
 
 /// The largest weights and activations there are must not overflow any kernel's sums.

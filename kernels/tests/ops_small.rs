@@ -1,12 +1,13 @@
 //! Norms, rotation, attention, gates and choice on the CPU: against their references over random shapes, against
-//! themselves row by row, and against bits that native code and wasm both gave.
+//! themselves row by row, and against bits that native code (x86-64, aarch64) and wasm gave.
 
-use kernels::ops::attention::{self, Shape, cpu::Cached, cpu::Scratch, cpu::attention};
+use kernels::ops::attention::{self, Shape, cpu::Cached, cpu::attention};
 use kernels::ops::math::{exp, tanh};
 use kernels::ops::pick;
 use kernels::ops::rms_norm::{self, cpu::rms_norm};
 use kernels::ops::rope::{self, cpu::rope};
 use kernels::ops::swiglu::{self, Activation, cpu::swiglu};
+use kernels::ops::threads;
 use kernels::random::uniform;
 
 fn numbers(count: usize, seed: u64, spread: f32) -> Vec<f32> {
@@ -121,7 +122,7 @@ fn cases() -> Vec<Case> {
 
 fn attend<C: Cached>(case: &Case, at: usize, queries: &[f32], keys: &[C], values: &[C]) -> Vec<f32> {
     let mut out = vec![f32::NAN; queries.len()];
-    attention(&case.shape, at, queries, keys, values, &mut out, &mut Scratch::default());
+    attention(&case.shape, at, queries, keys, values, &mut out);
     out
 }
 
@@ -190,6 +191,38 @@ fn unseen_positions_do_not_matter_and_seen_ones_do() {
     }
 }
 
+/// What `threads` threads make of attention, norms and gates that are large enough to be shared.
+fn shared_out(threads: usize) -> Vec<u32> {
+    threads::take(threads).expect("a few threads can be had");
+    assert_eq!(threads::count(), threads);
+    let (at, rows) = (61, 83);
+    let shape = Shape {
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        capacity: at + rows,
+        scale: 0.125,
+        window: Some(100),
+        soft_cap: None,
+    };
+    let held = numbers(3 * shape.capacity * 64, 21, 4.0);
+    let case = Case { shape, at, queries: numbers(rows * 9 * 64, 22, 4.0), keys: held.clone(), values: held };
+    let mixed = attend(&case, at, &case.queries, &case.keys, &case.values);
+    let mut normed = vec![f32::NAN; 301 * 313];
+    rms_norm(&numbers(normed.len(), 23, 3.0), &numbers(313, 24, 1.0), 0.0, 1e-5, &mut normed);
+    let mut gated = vec![f32::NAN; 41 * 703];
+    swiglu(Activation::Silu, &numbers(2 * gated.len(), 25, 9.0), 703, &mut gated);
+    bits(&[mixed, normed, gated].concat())
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let [one, two, three] =
+        [1, 2, 3].map(|threads| std::thread::spawn(move || shared_out(threads)).join().expect("no panic"));
+    assert!(one == two && one == three);
+    assert!(one.iter().all(|bits| !f32::from_bits(*bits).is_nan()), "every output is written");
+}
+
 #[test]
 fn the_largest_scores_are_found() {
     for (count, seed) in [(1, 1), (255, 2), (256, 3), (257, 4), (49_152, 5)] {
@@ -213,7 +246,7 @@ fn the_largest_scores_are_found() {
     }
 }
 
-/// The bits of everything above on fixed inputs, as x86-64 and wasm32 (in Node) gave them: other machines must too.
+/// The bits of everything above on fixed inputs, as x86-64, aarch64 (in QEMU) and wasm32 (in Node) gave them: other machines must too.
 /// A change of the arithmetic changes it, and with it what rooms of old and new peers write.
 #[test]
 fn all_machines_give_these_bits() {

@@ -48,7 +48,7 @@ impl Peer {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
                 let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
-                let node = Node::new(setup, transport(), NativeCompute::start(model, false));
+                let node = Node::new(setup, transport(), NativeCompute::start(model, false, 1));
                 node.run(incoming, |view| {
                     publish.send_replace(Some(view.clone()));
                 })

@@ -32,7 +32,7 @@ pub struct Figures {
     pub device: &'static str,
     /// The device, as it names itself.
     pub adapter: String,
-    /// Threads that computed.
+    /// Threads that computed, if the CPU did.
     pub threads: usize,
     /// Bytes of the model's weights.
     pub weight_bytes: u64,
@@ -90,7 +90,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         model: source.to_owned(),
         device: if wish.gpu { "gpu" } else { "cpu" },
         adapter,
-        threads: 1,
+        threads: kernels::ops::threads::count(),
         weight_bytes: spec.layer_bytes * u64::from(spec.layers) + spec.ends_bytes,
         load_ms,
         load_peak_bytes,

@@ -5,12 +5,14 @@ use super::restart::{Next, Restarts};
 use super::{Compute, ModelSource, Report, Request, worker};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use kernels::ops::threads;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A worker on a thread of its own.
 pub struct NativeCompute {
     /// The model and the device that it started with.
     first: (ModelSource, bool),
+    threads: usize,
     model: ModelSource,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
@@ -23,17 +25,18 @@ enum Message {
 }
 
 impl NativeCompute {
-    /// Starts a worker on the model in the folder `model`.
+    /// Starts a worker on the model in the folder `model`; on the CPU, `threads` threads compute.
     #[must_use]
-    pub fn start(model: ModelSource, gpu: bool) -> Self {
-        let (requests, reports) = spawn(&model, gpu, None);
-        Self { first: (model.clone(), gpu), model, restarts: Restarts::new(gpu), requests, reports }
+    pub fn start(model: ModelSource, gpu: bool, threads: usize) -> Self {
+        let (requests, reports) = spawn(&model, gpu, threads, None);
+        let first = (model.clone(), gpu);
+        Self { first, threads, model, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
-                (self.requests, self.reports) = spawn(&self.model, false, Some(notice.clone()));
+                (self.requests, self.reports) = spawn(&self.model, false, self.threads, Some(notice.clone()));
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => Report::Failed(why),
@@ -53,7 +56,7 @@ impl Compute for NativeCompute {
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(self.first.1);
         // The old worker ends once nobody asks it any more.
-        (self.requests, self.reports) = spawn(&self.model, self.first.1, None);
+        (self.requests, self.reports) = spawn(&self.model, self.first.1, self.threads, None);
     }
 
     async fn next(&mut self) -> Report {
@@ -68,12 +71,17 @@ impl Compute for NativeCompute {
 fn spawn(
     model: &str,
     gpu: bool,
+    threads: usize,
     notice: Option<String>,
 ) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
     let (requests, incoming) = unbounded();
     let (outgoing, reports) = unbounded();
     let _ = requests.unbounded_send(Request::Boot { gpu, model: model.to_owned(), notice });
     let body = move || {
+        // Whether there is a GPU turns out later. Beside one, the helpers sleep.
+        if let Err(error) = threads::take(threads) {
+            tracing::warn!(%error, "one thread computes");
+        }
         let send = |report| {
             let _ = outgoing.unbounded_send(Message::Report(report));
         };

@@ -1,9 +1,10 @@
 //! `manyhands bench`: tokens a second, as people and as JSON.
 
+use super::threads::Threads;
 use crate::compute::bench::{self, Figures, Wish};
 use crate::compute::files::Folder;
 use crate::compute::source::QUANTISATIONS;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
 
 #[derive(Args)]
@@ -23,9 +24,8 @@ pub struct Options {
     /// How often; the best counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Threads that compute.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
     /// cpu or gpu.
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "gpu"])]
     device: String,
@@ -35,9 +35,7 @@ pub struct Options {
 }
 
 pub async fn run(options: &Options) -> Result<()> {
-    if options.threads != 1 {
-        bail!("--threads {}: one thread computes, so far; leave it out", options.threads);
-    }
+    options.threads.take()?;
     let &Options { prefill, decode, runs, .. } = options;
     let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
     let model = super::source(&options.model, options.quantize.as_deref());
@@ -52,8 +50,9 @@ pub async fn run(options: &Options) -> Result<()> {
 }
 
 fn say(figures: &Figures) {
-    let Figures { adapter, load_ms, best_prefill_per_s, best_decode_per_s, .. } = figures;
+    let Figures { adapter, threads, load_ms, best_prefill_per_s, best_decode_per_s, .. } = figures;
+    let with = if figures.device == "cpu" { format!(", {threads} threads") } else { String::new() };
     println!(
-        "{adapter}: loaded in {load_ms:.0} ms, reads {best_prefill_per_s:.1} tokens/s, writes {best_decode_per_s:.1} tokens/s"
+        "{adapter}{with}: loaded in {load_ms:.0} ms, reads {best_prefill_per_s:.1} tokens/s, writes {best_decode_per_s:.1} tokens/s"
     );
 }

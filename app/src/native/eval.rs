@@ -1,5 +1,6 @@
 //! `manyhands eval`: a model's scores for given ids, to compare with those of other programs.
 
+use super::threads::Threads;
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
 use crate::compute::source::QUANTISATIONS;
 use crate::compute::worker::model::block_format;
@@ -22,6 +23,8 @@ pub struct Options {
     /// Where logits, `[sequences, tokens, vocabulary]` f32, are written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    threads: Threads,
     /// What computes.
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
@@ -46,6 +49,7 @@ enum Device {
 }
 
 pub async fn run(options: Options) -> Result<()> {
+    options.threads.take()?;
     let sequences = read(&options.inputs)?;
     let source = options.model.to_string_lossy();
     let folder = Folder::of(&source);

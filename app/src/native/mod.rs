@@ -4,6 +4,7 @@ mod bench;
 mod eval;
 mod generate;
 mod peer;
+mod threads;
 mod tokenize;
 
 use crate::compute::native::NativeCompute;
@@ -53,6 +54,8 @@ pub struct Common {
     /// Stay on the CPU even if there is a GPU.
     #[arg(long)]
     cpu: bool,
+    #[command(flatten)]
+    threads: threads::Threads,
     /// The name that others see.
     #[arg(long)]
     name: Option<String>,
@@ -97,7 +100,7 @@ impl Common {
     pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
         let model = self.model()?;
         let model = source(&model.to_string_lossy(), self.quantize.as_deref());
-        let compute = NativeCompute::start(model, !self.cpu);
+        let compute = NativeCompute::start(model, !self.cpu, self.threads.count());
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))

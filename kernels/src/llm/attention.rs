@@ -159,15 +159,7 @@ impl Attention {
             soft_cap: cap.map(|cap| cap as f32),
         };
         let mut out = vec![0.0; rows * query];
-        attention::cpu::attention(
-            &shape,
-            pass.at,
-            &queries,
-            &held.keys,
-            &held.values,
-            &mut out,
-            &mut attention::cpu::Scratch::default(),
-        );
+        attention::cpu::attention(&shape, pass.at, &queries, &held.keys, &held.values, &mut out);
         on_cpu(out, [1, rows, query])
     }
 

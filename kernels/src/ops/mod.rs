@@ -12,6 +12,7 @@ pub mod pick;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+pub mod threads;
 mod tier;
 mod wide;
 

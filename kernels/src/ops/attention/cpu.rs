@@ -4,6 +4,7 @@
 
 use super::Shape;
 use crate::ops::math::{dot, exp, tanh};
+use crate::ops::threads::{self, Parts};
 use crate::ops::wide::wide;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -11,8 +12,11 @@ use half::slice::HalfFloatSliceExt;
 /// Positions whose scores exist at once.
 const CHUNK: usize = 32;
 
+/// Multiplications that are worth handing to another thread: some microseconds' work.
+const WORTH: usize = 64 << 10;
+
 /// A number as a cache holds it.
-pub trait Cached: Copy + Default {
+pub trait Cached: Copy + Default + Sync {
     /// Copies numbers into a cache.
     fn write(from: &[f32], to: &mut [Self]);
     /// Numbers of the cache as floats, in `room` if they are not floats already.
@@ -48,9 +52,9 @@ struct Running {
     whole: f32,
 }
 
-/// Memory that passes reuse.
+/// Memory that the rows of a thread reuse.
 #[derive(Debug, Default)]
-pub struct Scratch {
+struct Scratch {
     keys: Vec<f32>,
     values: Vec<f32>,
     running: Vec<Running>,
@@ -71,7 +75,6 @@ pub fn attention<C: Cached>(
     keys: &[C],
     values: &[C],
     out: &mut [f32],
-    scratch: &mut Scratch,
 ) {
     let (row, held) = (shape.heads * shape.head_dim, shape.kv_heads * shape.capacity * shape.head_dim);
     assert!(row > 0 && shape.kv_heads > 0 && shape.heads.is_multiple_of(shape.kv_heads), "{shape:?}");
@@ -80,13 +83,21 @@ pub fn attention<C: Cached>(
     assert!(keys.len() == held && values.len() == held, "keys and values must have {held} numbers");
     let each = shape.capacity * shape.head_dim;
     let heads = shape.head_dim * (shape.heads / shape.kv_heads);
-    for (kv_head, (keys, values)) in keys.chunks_exact(each).zip(values.chunks_exact(each)).enumerate() {
-        for (number, (queries, out)) in queries.chunks_exact(row).zip(out.chunks_exact_mut(row)).enumerate() {
-            let here = kv_head * heads..(kv_head + 1) * heads;
-            let (queries, out) = (&queries[here.clone()], &mut out[here]);
-            wide(|| attend(shape, at + number, queries, keys, values, out, scratch));
+    let (rows, out) = (queries.len() / row, Parts::new(out));
+    let worth = WORTH.div_ceil(2 * heads * (at + rows).max(1));
+    threads::each(shape.kv_heads * rows, worth, |tasks| {
+        let mut scratch = Scratch::default();
+        // The rows of a head one after the other: they look at the same keys and values.
+        for task in tasks {
+            let (kv_head, number) = (task / rows, task % rows);
+            let from = number * row + kv_head * heads;
+            let held = kv_head * each..(kv_head + 1) * each;
+            // SAFETY: what these heads of this row give is this thread's.
+            let out = unsafe { out.part(from..from + heads) };
+            let (queries, keys, values) = (&queries[from..][..heads], &keys[held.clone()], &values[held]);
+            wide(|| attend(shape, at + number, queries, keys, values, out, &mut scratch));
         }
-    }
+    });
 }
 
 /// The heads of one row that share keys and values.

@@ -279,7 +279,7 @@ impl Matrix {
         let (count, outputs) = (x.len() / self.inputs, self.outputs);
         let mut out = vec![0.0; count * outputs];
         let one = |part: &cpu::Packed, out: &mut [f32], scratch: &mut cpu::Scratch| match self.exact {
-            true => part.matmul_exact(x, count, out, scratch),
+            true => part.matmul_exact(x, count, out),
             false => part.matmul(x, count, out, scratch),
         };
         SCRATCH.with_borrow_mut(|scratch| {

@@ -1,8 +1,12 @@
 //! Activations as 8-bit integers, one scale per block, made once per product.
 
 use super::Isa;
+use crate::ops::threads::{self, Parts};
 use crate::ops::wide::wide;
 use crate::quant::{Format, K};
+
+/// Activations that are worth handing to another thread to quantise: some microseconds' work.
+const WORTH: usize = 8 << 10;
 
 /// Memory that products reuse, so that a token allocates nothing.
 #[derive(Debug, Default)]
@@ -15,8 +19,6 @@ pub struct Scratch {
     scales: Vec<f32>,
     /// Sums of the integers of each sub-block, `[n, cols / sub-block]`.
     sums: Vec<i32>,
-    /// A row of weights, `[cols]`.
-    pub(super) decoded: Vec<f32>,
 }
 
 /// The activations of the rows of one tile, or of all.
@@ -64,15 +66,23 @@ pub(super) const fn blocking(format: Format) -> Option<(usize, usize)> {
 impl Scratch {
     /// Quantises `x` as the kernels of `format` want it.
     pub(super) fn prepare<'a>(&'a mut self, format: Format, isa: Isa, x: &'a [f32], cols: usize) -> Acts<'a> {
-        let Self { quants, wide: wider, scales, sums, .. } = self;
+        let Self { quants, wide: wider, scales, sums } = self;
         let (block, sub) = blocking(format).unwrap_or((1, 1));
         let integers = if blocking(format).is_some() { x.len() } else { 0 };
         quants.resize(integers, 0);
         scales.resize(integers / block, 0.0);
         sums.resize(integers / sub, 0);
         if integers > 0 {
-            wide(|| quantise(x, block, quants, scales));
-            wide(|| sum(quants, sub, sums));
+            let (quants, scales, sums) = (Parts::new(quants), Parts::new(scales), Parts::new(sums));
+            threads::each(x.len() / cols, WORTH.div_ceil(cols), |rows| {
+                let part = rows.start * cols..rows.end * cols;
+                let of = |size: usize| part.start / size..part.end / size;
+                // SAFETY: what belongs to these rows, which are this thread's.
+                let (quants, scales, sums) =
+                    unsafe { (quants.part(part.clone()), scales.part(of(block)), sums.part(of(sub))) };
+                wide(|| quantise(&x[part.clone()], block, quants, scales));
+                wide(|| sum(quants, sub, sums));
+            });
         }
         let quads = if isa.widens() {
             wider.resize(integers, 0);

@@ -75,7 +75,7 @@ impl Simd for Avx512 {
     /// Weights are multiplied with 128 added to them.
     #[inline(always)]
     unsafe fn start_signed(sum: i32) -> __m512i {
-        unsafe { _mm512_set1_epi32(-128 * sum) }
+        unsafe { _mm512_set1_epi32(sum.wrapping_mul(-128)) }
     }
     #[inline(always)]
     unsafe fn start_nibbles(value: i32) -> __m512i {

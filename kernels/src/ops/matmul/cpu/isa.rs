@@ -15,6 +15,11 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// With `dotprod`.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Wasm,
 }
@@ -29,9 +34,11 @@ impl Isa {
         } else if super::avx2::detected() {
             return Self(Kind::Avx2);
         }
+        #[cfg(target_arch = "aarch64")]
+        return Self(if super::neon::dots() { Kind::NeonDot } else { Kind::Neon });
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         return Self(Kind::Wasm);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
         Self(Kind::Plain)
     }
 
@@ -43,6 +50,11 @@ impl Isa {
         {
             all.extend(super::avx2::detected().then_some(Self(Kind::Avx2)));
             all.extend(super::avx512::detected().then_some(Self(Kind::Avx512)));
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            all.push(Self(Kind::Neon));
+            all.extend(super::neon::dots().then_some(Self(Kind::NeonDot)));
         }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         all.push(Self(Kind::Wasm));
@@ -57,6 +69,10 @@ impl Isa {
             Kind::Avx2 => super::avx2::tiles(format),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => super::avx512::tiles(format),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => super::neon::tiles(format, false),
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => super::neon::tiles(format, true),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Kind::Wasm => super::wasm::tiles(format),
         }

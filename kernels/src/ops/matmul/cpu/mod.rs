@@ -21,6 +21,8 @@ mod avx2;
 mod avx512;
 mod isa;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod packed;
 mod plain;
 mod simd;

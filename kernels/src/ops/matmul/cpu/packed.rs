@@ -5,14 +5,20 @@ use super::layout::{gather, interleave, units};
 use super::tiles::Tiles;
 use super::{GROUP, Isa, Lanes, Scratch};
 use crate::ops::math::dot;
+use crate::ops::threads::{self, Parts};
 use crate::ops::wide::wide;
 use crate::quant::{Format, QuantError, dequantise};
+use std::ops::Range;
 
 /// Rows of activations that are multiplied with a group of weights while both are in the cache.
 const PASS: usize = 128;
 
 /// The most activations that a kernel takes at once.
 const WIDEST: usize = 8;
+
+/// Weights' bytes, times the activations they are multiplied with, that are worth handing to another thread: a few
+/// microseconds' work, where handing over takes one (measured).
+const WORTH: usize = 64 << 10;
 
 /// A weight matrix, `[rows, cols]` as in the files, rows being outputs.
 ///
@@ -132,21 +138,33 @@ impl Packed {
             return;
         }
         if units(self.format).is_none() {
-            return self.matmul_decoded(x, out, &mut scratch.decoded);
+            return self.matmul_decoded(x, out);
         }
         let acts = scratch.prepare(self.format, isa, x, self.cols);
         let tiles = isa.tiles(self.format);
-        for from in (0..n).step_by(PASS) {
-            let rows = PASS.min(n - from);
-            let (acts, out) = (acts.rows(n, from, rows), &mut out[from * self.rows..][..rows * self.rows]);
-            for group in 0..self.rows.div_ceil(GROUP) {
-                multiply(tiles, self.group(group), &acts, rows, |row, lanes| {
-                    let (start, end) = (group * GROUP, self.rows.min((group + 1) * GROUP));
-                    let to = &mut out[row * self.rows..(row + 1) * self.rows];
-                    to[start..end].copy_from_slice(&lanes[..end - start]);
-                });
+        let out = Parts::new(out);
+        self.share(n, |groups| {
+            for from in (0..n).step_by(PASS) {
+                let rows = PASS.min(n - from);
+                let acts = acts.rows(n, from, rows);
+                for group in groups.clone() {
+                    multiply(tiles, self.group(group), &acts, rows, |row, lanes| {
+                        let (start, end) = (group * GROUP, self.rows.min((group + 1) * GROUP));
+                        let row = (from + row) * self.rows;
+                        // SAFETY: these columns are this group's, which is this thread's.
+                        let to = unsafe { out.part(row + start..row + end) };
+                        to.copy_from_slice(&lanes[..end - start]);
+                    });
+                }
             }
-        }
+        });
+    }
+
+    /// Calls `work` with ranges of groups, on as many threads as there are, for `n` rows of activations.
+    fn share(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
+        let groups = self.rows.div_ceil(GROUP);
+        let each = (self.bytes.len() / groups).saturating_mul(n);
+        threads::each(groups, WORTH.div_ceil(each), work);
     }
 
     /// `out = x · Wᵀ` with `x` as it is, never rounded to 8 bits: slow, for comparing with other programs.
@@ -156,24 +174,33 @@ impl Packed {
     ///
     /// # Panics
     /// As [`Self::matmul`].
-    pub fn matmul_exact(&self, x: &[f32], n: usize, out: &mut [f32], scratch: &mut Scratch) {
+    pub fn matmul_exact(&self, x: &[f32], n: usize, out: &mut [f32]) {
         assert_eq!(x.len(), n * self.cols, "x must be [{n}, {}]", self.cols);
         assert_eq!(out.len(), n * self.rows, "out must be [{n}, {}]", self.rows);
-        self.matmul_decoded(x, out, &mut scratch.decoded);
+        self.matmul_decoded(x, out);
     }
 
     /// Formats without a kernel: a row of weights is dequantised, then multiplied with all activations.
-    fn matmul_decoded(&self, x: &[f32], out: &mut [f32], decoded: &mut Vec<f32>) {
-        decoded.resize(self.cols, 0.0);
-        for row in 0..self.rows {
-            self.row_to_f32(row, decoded);
-            let decoded = &decoded[..];
-            wide(|| {
-                for (x, out) in x.chunks_exact(self.cols).zip(out.chunks_exact_mut(self.rows)) {
-                    out[row] = dot(x, decoded);
-                }
-            });
+    fn matmul_decoded(&self, x: &[f32], out: &mut [f32]) {
+        if out.is_empty() {
+            return;
         }
+        let out = Parts::new(out);
+        self.share(x.len() / self.cols, |groups| {
+            let mut decoded = vec![0.0; self.cols];
+            for row in groups.start * GROUP..self.rows.min(groups.end * GROUP) {
+                self.row_to_f32(row, &mut decoded);
+                let decoded = &decoded[..];
+                wide(|| {
+                    for (number, x) in x.chunks_exact(self.cols).enumerate() {
+                        let at = number * self.rows + row;
+                        // SAFETY: this column is of a group that is this thread's.
+                        let to = unsafe { out.part(at..at + 1) };
+                        to[0] = dot(x, decoded);
+                    }
+                });
+            }
+        });
     }
 }
 

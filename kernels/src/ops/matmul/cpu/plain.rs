@@ -1,4 +1,4 @@
-//! No instruction set in particular: loops that a compiler may turn into what the machine has (NEON, for one).
+//! No instruction set in particular: what all others are compared with, and what machines without them run.
 
 use super::simd::Simd;
 use super::tiles::kernels;

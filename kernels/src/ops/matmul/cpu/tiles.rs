@@ -38,6 +38,15 @@ fn check<S: Simd>(format: Format, rows: usize, group: &[u8], acts: &Acts<'_>, ou
     blocks
 }
 
+/// Where `unit` of a block lies that has `each` of them: block number `block` of number `row` of rows of `blocks`.
+///
+/// Every place is within a slice whose length [`check`] has seen, so that nothing wraps, and nothing here has to look
+/// for it in the innermost loops.
+#[inline(always)]
+const fn place(row: usize, blocks: usize, block: usize, each: usize, unit: usize) -> usize {
+    row.wrapping_mul(blocks).wrapping_add(block).wrapping_mul(each).wrapping_add(unit)
+}
+
 /// Stores the outputs of the rows from `at` on.
 #[inline(always)]
 unsafe fn store<S: Simd, const T: usize>(total: [S::Floats; T], at: usize, out: &mut [Lanes]) {
@@ -58,22 +67,22 @@ pub(super) unsafe fn q8_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
         for at in (0..GROUP).step_by(S::ROWS) {
             let mut total = [S::floats(0.0); T];
             for block in 0..blocks {
-                let chunk = group.as_ptr().add(block * CHUNK);
+                let chunk = group.as_ptr().add(place(0, 0, block, CHUNK, 0));
                 let mut sums = [S::ints(0); T];
                 for row in 0..T {
-                    sums[row] = S::start_signed(*acts.sums.get_unchecked(row * blocks + block));
+                    sums[row] = S::start_signed(*acts.sums.get_unchecked(place(row, blocks, block, 1, 0)));
                 }
                 for quad in 0..8 {
                     let weights = S::load_signed(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4));
                     for row in 0..T {
-                        let a = (row * blocks * 8 + block * 8 + quad) * S::QUAD_BYTES;
+                        let a = place(row, blocks, block, 8 * S::QUAD_BYTES, quad * S::QUAD_BYTES);
                         sums[row] = S::dot_signed(sums[row], weights, acts.quads.as_ptr().add(a));
                     }
                 }
                 let d = S::load_finishing_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
                     let scaled = S::mul_floats(S::to_floats(sums[row]), d);
-                    let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
+                    let scale = S::floats(*acts.scales.get_unchecked(place(row, blocks, block, 1, 0)));
                     total[row] = S::add_floats(total[row], S::mul_floats(scaled, scale));
                 }
             }
@@ -93,15 +102,18 @@ pub(super) unsafe fn q4_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
         for at in (0..GROUP).step_by(S::ROWS) {
             let mut total = [S::floats(0.0); T];
             for block in 0..blocks {
-                let chunk = group.as_ptr().add(block * CHUNK);
+                let chunk = group.as_ptr().add(place(0, 0, block, CHUNK, 0));
                 let mut sums = [S::ints(0); T];
                 for row in 0..T {
-                    sums[row] = S::start_nibbles(-8 * *acts.sums.get_unchecked(row * blocks + block));
+                    sums[row] = S::start_nibbles(
+                        acts.sums.get_unchecked(place(row, blocks, block, 1, 0)).wrapping_mul(-8),
+                    );
                 }
                 for quad in 0..4 {
                     let pairs = S::load_pairs(chunk.add(GROUP * 2 + quad * GROUP * 4 + at * 4));
                     let a = |row: usize, quad: usize| {
-                        acts.quads.as_ptr().add((row * blocks * 8 + block * 8 + quad) * S::QUAD_BYTES)
+                        let at = place(row, blocks, block, 8 * S::QUAD_BYTES, quad * S::QUAD_BYTES);
+                        acts.quads.as_ptr().add(at)
                     };
                     // One half after the other: registers for both are more than wasm has.
                     let low = S::low(pairs, masks);
@@ -116,7 +128,7 @@ pub(super) unsafe fn q4_0<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                 let d = S::load_finishing_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
                     let scaled = S::mul_floats(S::to_floats(sums[row]), d);
-                    let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
+                    let scale = S::floats(*acts.scales.get_unchecked(place(row, blocks, block, 1, 0)));
                     total[row] = S::add_floats(total[row], S::mul_floats(scaled, scale));
                 }
             }
@@ -151,7 +163,7 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
         for at in (0..GROUP).step_by(S::ROWS) {
             let mut total = [S::floats(0.0); T];
             for block in 0..blocks {
-                let chunk = group.as_ptr().add(block * CHUNK);
+                let chunk = group.as_ptr().add(place(0, 0, block, CHUNK, 0));
                 let (mut scaled, mut offset) = ([S::ints(0); T], [S::ints(0); T]);
                 for pair in 0..4 {
                     let (mut lows, mut highs) = ([S::start_nibbles(0); T], [S::start_nibbles(0); T]);
@@ -159,8 +171,8 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                         let from = GROUP * 16 + (pair * 8 + quad) * GROUP * 4 + at * 4;
                         let pairs = S::load_pairs(chunk.add(from));
                         let a = |row: usize, quad: usize| {
-                            let quad = (row * blocks + block) * (K / 4) + pair * 16 + quad;
-                            acts.quads.as_ptr().add(quad * S::QUAD_BYTES)
+                            let quad = (pair * 16 + quad) * S::QUAD_BYTES;
+                            acts.quads.as_ptr().add(place(row, blocks, block, K / 4 * S::QUAD_BYTES, quad))
                         };
                         let low = S::low(pairs, masks);
                         for row in 0..T {
@@ -175,7 +187,7 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                         let sub = 2 * pair + odd;
                         let (scale, min) = sub_scales::<S>(chunk.add(GROUP * 4 + at), sub);
                         for row in 0..T {
-                            let sum = *acts.sums.get_unchecked((row * blocks + block) * 8 + sub);
+                            let sum = *acts.sums.get_unchecked(place(row, blocks, block, 8, sub));
                             scaled[row] = S::add(scaled[row], S::mul(S::finish(sums[row]), scale));
                             offset[row] = S::add(offset[row], S::mul(min, S::ints(sum)));
                         }
@@ -186,7 +198,7 @@ pub(super) unsafe fn q4_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                 for row in 0..T {
                     let scaled = S::mul_floats(S::to_floats(scaled[row]), d);
                     let value = S::sub_floats(scaled, S::mul_floats(S::to_floats(offset[row]), dmin));
-                    let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
+                    let scale = S::floats(*acts.scales.get_unchecked(place(row, blocks, block, 1, 0)));
                     total[row] = S::add_floats(total[row], S::mul_floats(value, scale));
                 }
             }
@@ -211,17 +223,17 @@ unsafe fn q6_k_part<S: Simd, const T: usize, const SECOND: bool>(
     unsafe {
         let (mut first, mut third) = ([S::ints(0); T], [S::ints(0); T]);
         for row in 0..T {
-            let from = (row * blocks + block) * 16 + sub;
-            first[row] = S::ints(-32 * *acts.sums.get_unchecked(from));
-            third[row] = S::ints(-32 * *acts.sums.get_unchecked(from + 4));
+            let from = place(row, blocks, block, 16, sub);
+            first[row] = S::ints(acts.sums.get_unchecked(from).wrapping_mul(-32));
+            third[row] = S::ints(acts.sums.get_unchecked(from + 4).wrapping_mul(-32));
         }
         for quad in 0..4 {
             let units = chunk.add(GROUP * (18 + (side * 8 + odd * 4 + quad) * 12) + at * 4);
             let low = units.add(GROUP * 4 * usize::from(SECOND));
             let [a, c] = S::load_six::<SECOND>(low, units.add(GROUP * 8), masks);
             for row in 0..T {
-                let quad = (row * blocks + block) * (K / 4) + sub * 4 + quad;
-                let quad = acts.quads.as_ptr().add(quad * S::QUAD_BYTES);
+                let quad = (sub * 4 + quad) * S::QUAD_BYTES;
+                let quad = acts.quads.as_ptr().add(place(row, blocks, block, K / 4 * S::QUAD_BYTES, quad));
                 first[row] = S::dot_six(first[row], a, quad);
                 third[row] = S::dot_six(third[row], c, quad.add(16 * S::QUAD_BYTES));
             }
@@ -246,7 +258,7 @@ pub(super) unsafe fn q6_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
         for at in (0..GROUP).step_by(S::ROWS) {
             let mut total = [S::floats(0.0); T];
             for block in 0..blocks {
-                let chunk = group.as_ptr().add(block * CHUNK);
+                let chunk = group.as_ptr().add(place(0, 0, block, CHUNK, 0));
                 let mut scaled = [S::ints(0); T];
                 for part in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     q6_k_part::<S, T, false>(&mut scaled, (chunk, at), acts, block, part, masks);
@@ -255,7 +267,7 @@ pub(super) unsafe fn q6_k<S: Simd, const T: usize>(group: &[u8], acts: &Acts<'_>
                 let d = S::load_halves(chunk.add(at * 2), masks);
                 for row in 0..T {
                     let value = S::mul_floats(S::to_floats(scaled[row]), d);
-                    let scale = S::floats(*acts.scales.get_unchecked(row * blocks + block));
+                    let scale = S::floats(*acts.scales.get_unchecked(place(row, blocks, block, 1, 0)));
                     total[row] = S::add_floats(total[row], S::mul_floats(value, scale));
                 }
             }
@@ -279,12 +291,12 @@ unsafe fn floats<S: Simd, const T: usize, const HALVED: bool>(
         for at in (0..GROUP).step_by(S::ROWS) {
             let (mut even, mut odd) = ([S::floats(0.0); T], [S::floats(0.0); T]);
             for column in 0..cols {
-                let from = group.as_ptr().add((column * GROUP + at) * bytes);
+                let from = group.as_ptr().add(place(0, 0, column, GROUP * bytes, at * bytes));
                 let weights = if HALVED { S::load_halves(from, masks) } else { S::load_floats(from) };
                 // What was odd becomes even: one body for both, without a branch.
                 std::mem::swap(&mut even, &mut odd);
                 for row in 0..T {
-                    let x = S::floats(*acts.floats.get_unchecked(row * cols + column));
+                    let x = S::floats(*acts.floats.get_unchecked(place(row, cols, column, 1, 0)));
                     odd[row] = S::add_floats(odd[row], S::mul_floats(weights, x));
                 }
             }
