@@ -30,6 +30,33 @@ pub struct Sampling {
     pub stops: Vec<String>,
     /// The prompt is a message, if the model was trained to answer such; else it is the beginning of a text.
     pub chat: bool,
+    /// Tell the log-probabilities of each token and of this many likeliest ones; 0 for none.
+    pub report: u8,
+}
+
+/// What is told of one token of the answer: natural logarithms of probabilities, as the model has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likelihood {
+    /// Its id.
+    pub token: u32,
+    /// Of the token itself.
+    pub own: f32,
+    /// Ids of the likeliest tokens and theirs, the likeliest first.
+    pub best: Vec<(u32, f32)>,
+}
+
+impl Likelihood {
+    /// For the wire.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("numbers can be written to memory")
+    }
+
+    /// From the wire; None if these are other bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(told, _)| told)
+    }
 }
 
 impl Default for Sampling {
@@ -47,6 +74,7 @@ impl Default for Sampling {
             seed: 0,
             stops: Vec::new(),
             chat: false,
+            report: 0,
         }
     }
 }
@@ -95,6 +123,18 @@ mod tests {
         assert_eq!(Sampling::from_bytes(&bytes), Some(settings));
         assert_eq!(Sampling::from_bytes(&bytes[..bytes.len() - 1]), None, "cut off");
         assert_eq!(Sampling::from_bytes(&[bytes, vec![0]].concat()), None, "with something behind it");
+    }
+
+    /// As many as the engine reports at most.
+    const REPORTED: usize = 20;
+
+    #[test]
+    fn as_much_as_may_be_told_of_a_token_fits_the_room() {
+        let told = Likelihood { token: u32::MAX, own: -1.5, best: vec![(u32::MAX, -2.5); REPORTED] };
+        let bytes = told.to_bytes();
+        assert!(bytes.len() <= limits::NOTE_BYTES, "{} bytes", bytes.len());
+        assert_eq!(Likelihood::from_bytes(&bytes), Some(told));
+        assert_eq!(Likelihood::from_bytes(&bytes[1..]), None);
     }
 
     #[test]

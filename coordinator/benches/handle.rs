@@ -58,7 +58,7 @@ fn tokens(c: &mut Criterion) {
             let mut passes = 0;
             while let Some(chunk) = next_chunk(&outputs) {
                 let (job, lease, number) = (chunk.job, chunk.lease, chunk.number);
-                let result = Ok(ChunkOutput::Token { token: 5, end: false });
+                let result = Ok(ChunkOutput::Token { token: 5, end: false, note: Vec::new() });
                 outputs = node.handle(Millis(1_000), Input::Ran { job, lease, number, result });
                 passes += 1;
             }

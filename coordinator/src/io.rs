@@ -210,6 +210,15 @@ pub enum Event {
         /// Token ids.
         tokens: Vec<u32>,
     },
+    /// What the settings of a job that this peer keeps asked to be told of one of its tokens; after that token.
+    Note {
+        /// The job.
+        job: JobId,
+        /// Index of the token in the answer.
+        at: u32,
+        /// Opaque.
+        note: Vec<u8>,
+    },
     /// A job waits, runs, or recovers.
     State {
         /// The job.

@@ -66,6 +66,8 @@ pub const JOBS_REMEMBERED: usize = 1024;
 pub const STAGES: usize = 8;
 /// Layers of a model. Source: the largest open models have about 130.
 pub const MODEL_LAYERS: u16 = 1024;
+/// Bytes of what is told of one token. Source: 20 ids with log-probabilities, and those of the token itself.
+pub const NOTE_BYTES: usize = 256;
 /// Bytes of opaque sampling settings. Source: guess.
 pub const SAMPLING_BYTES: usize = 1024;
 /// Tokens before a sampled one that whoever samples it is told, for settings that look back. Source: guess; four times

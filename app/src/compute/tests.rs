@@ -25,7 +25,7 @@ fn chunks_and_outputs_arrive_as_they_were() {
     }
     let outputs = [
         Ok(ChunkOutput::Hidden(vec![1])),
-        Ok(ChunkOutput::Token { token: 1, end: true }),
+        Ok(ChunkOutput::Token { token: 1, end: true, note: Vec::new() }),
         Ok(ChunkOutput::Nothing),
         Ok(ChunkOutput::Piece(vec![2])),
         Err("the device is busy".to_owned()),

@@ -199,7 +199,7 @@ fn settings(bytes: &[u8]) -> Result<Vec<u8>, String> {
 fn to_output(output: StepOut) -> ChunkOutput {
     match output {
         StepOut::Hidden(bytes) => ChunkOutput::Hidden(bytes),
-        StepOut::Token { token, end } => ChunkOutput::Token { token, end },
+        StepOut::Token { token, end } => ChunkOutput::Token { token, end, note: Vec::new() },
         StepOut::Nothing => ChunkOutput::Nothing,
     }
 }

@@ -5,7 +5,7 @@ use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
 use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::node::{Alone, Node};
-use crate::sampling::Sampling;
+use crate::sampling::{Likelihood, Sampling};
 use crate::transport::Transport;
 use crate::web::words::bytes;
 use anyhow::{Result, bail};
@@ -61,6 +61,9 @@ pub struct Options {
     /// A text that ends the answer; may be repeated.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// Tell, at the end, the log-probabilities of each token and of the N likeliest in its place, a line of JSON each.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
+    logprobs: Option<u8>,
     /// The same seed writes the same story.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -119,6 +122,7 @@ impl Options {
             seed: self.seed,
             stops: self.stop.clone(),
             chat: self.chat,
+            report: self.logprobs.unwrap_or_default(),
         };
         let (prompt, system) = (self.prompt.clone(), self.system.clone());
         WriteRequest { prompt, system, max_new: self.max_tokens, sampling, follows: None }
@@ -132,6 +136,11 @@ fn bias(text: &str) -> Result<(u32, f32), String> {
 }
 
 const NO_CHAT: &str = "this model was not made for conversations: its files hold no chat template; leave --chat out, and begin a text for it to go on with";
+
+/// `{"token":42,"logprob":-0.31,"top_logprobs":[[42,-0.31],[17,-1.9]]}`
+fn tell(told: &Likelihood) {
+    println!("{}", serde_json::json!({ "token": told.token, "logprob": told.own, "top_logprobs": told.best }));
+}
 
 /// Why this device alone cannot hold the model, if it cannot.
 fn too_large(view: &View) -> Option<String> {
@@ -209,6 +218,7 @@ impl Terminal {
             None => {}
             Some(End::Failed(why)) => self.end(Err(why.clone())),
             Some(_) => {
+                card.likelihoods.values().for_each(tell);
                 let speed = card.tokens_per_second.unwrap_or_default();
                 let first = card.first_token_ms.unwrap_or_default();
                 self.end(Ok(format!("{} tokens, {speed:.1} tokens/s, first after {first} ms", card.tokens)));

@@ -3,7 +3,7 @@
 use super::view::{Card, ComputeStatus, Fetching, ModelView, SignalingStatus, View, WriteRequest};
 use crate::clock;
 use crate::compute::{ModelSource, Prompt, Request, Turn};
-use crate::sampling::Sampling;
+use crate::sampling::{Likelihood, Sampling};
 use crate::transport::Counters;
 use coordinator::io::{Device, End, Event, Job, JobState, Kind, Offer, RoomView, Stage, Work};
 use coordinator::{JobId, ModelId, PeerId};
@@ -223,6 +223,7 @@ impl Board {
             }
             // No device of this version paints, so there is none to show.
             Event::Picture { .. } => {}
+            Event::Note { job, at, note } => self.note(job, at, &note),
             Event::State { job, state } => self.state(job, state),
             Event::Ended { job, end } => return self.ended(job, end).into_iter().collect(),
             Event::Notice(text) => self.notice(text),
@@ -270,6 +271,7 @@ impl Board {
             end: None,
             request,
             foreign,
+            likelihoods: BTreeMap::new(),
         };
         match self.view.cards.iter_mut().find(|known| known.id == job.id) {
             Some(known) => *known = card,
@@ -307,6 +309,13 @@ impl Board {
             return None;
         }
         Some(if from == 0 { behind.decode_all(id, false) } else { decode(id, tokens.to_vec(), false) })
+    }
+
+    fn note(&mut self, id: JobId, at: u32, note: &[u8]) {
+        let card = self.view.cards.iter_mut().find(|card| card.id == id);
+        if let (Some(card), Some(told)) = (card, Likelihood::from_bytes(note)) {
+            card.likelihoods.insert(at, told);
+        }
     }
 
     fn state(&mut self, id: JobId, state: JobState) {

@@ -85,7 +85,11 @@ fn count_down(chunk: &Chunk) -> ChunkOutput {
         panic!("one stage sees tokens only")
     };
     let token = tokens.last().map_or(END, |last| last.saturating_sub(1));
-    sample.as_ref().map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token { token, end: token == END })
+    sample.as_ref().map_or(ChunkOutput::Nothing, |_| ChunkOutput::Token {
+        token,
+        end: token == END,
+        note: Vec::new(),
+    })
 }
 
 fn ready() -> Report {

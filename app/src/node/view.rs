@@ -1,7 +1,7 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
 use crate::compute::ModelSource;
-use crate::sampling::Sampling;
+use crate::sampling::{Likelihood, Sampling};
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
 use coordinator::wire::Team;
 use coordinator::{JobId, Layers, ModelId, PeerId};
@@ -203,4 +203,6 @@ pub struct Card {
     pub request: WriteRequest,
     /// Another model than this device's writes it: its tokens are no text here.
     pub foreign: bool,
+    /// By index of the token in the answer: what the settings asked to be told, as far as it was told to this peer.
+    pub likelihoods: BTreeMap<u32, Likelihood>,
 }

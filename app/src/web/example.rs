@@ -100,6 +100,7 @@ pub fn card(requester: u128, author: &str) -> Card {
         stages: Vec::new(),
         end: Some(End::Finished),
         foreign: false,
+        likelihoods: Default::default(),
         request: WriteRequest { prompt: "Once".into(), max_new: 64, ..WriteRequest::default() },
     }
 }

@@ -254,7 +254,10 @@ impl Crowd {
         *position += 1;
         Some(if *at == 0 {
             let last = stages.last()?.peer;
-            (last, Message::Token(Token { job, lease, position: now, token: 5, end: false }))
+            (
+                last,
+                Message::Token(Token { job, lease, position: now, token: 5, end: false, note: Vec::new() }),
+            )
         } else {
             let (previous, bytes) = (stages[*at - 1].peer, vec![0; 8_192]);
             (previous, Message::Hidden(Hidden { job, lease, position: now, rows: 1, bytes }))
@@ -269,7 +272,7 @@ impl Crowd {
             let (job, lease, number) = (chunk.job, chunk.lease, chunk.number);
             let Task::Pass { input, sample, .. } = &chunk.task else { continue };
             let answer = match (input, sample) {
-                (_, Some(_)) => ChunkOutput::Token { token: 5, end: false },
+                (_, Some(_)) => ChunkOutput::Token { token: 5, end: false, note: Vec::new() },
                 (Rows::Tokens(_) | Rows::Hidden(_), None) => ChunkOutput::Hidden(vec![0; 8_192]),
             };
             let next = self.session.as_ref().and_then(|(at, stages, _)| stages.get(at + 1));

@@ -211,6 +211,8 @@ pub enum ChunkOutput {
         token: u32,
         /// True for an end-of-text token.
         end: bool,
+        /// What the settings asked to be told of it: opaque; empty for nothing.
+        note: Vec<u8>,
     },
     /// The last stage's answer for a pass that needed no sampling.
     Nothing,

@@ -3,7 +3,7 @@
 use super::{Context, Owner, close};
 use crate::credit;
 use crate::ids::{JobId, PeerId};
-use crate::io::{End, Progress, Stage, Work as Kind};
+use crate::io::{End, Event, Progress, Stage, Work as Kind};
 use crate::mutation::{self, Mutation};
 use crate::pieces::{self, Got};
 use crate::wire::{Blob, Token};
@@ -48,7 +48,11 @@ impl Owner {
         let (model, stages) = (record.job.model, attempt.running.stages.clone());
         pay(cx, &stages, |stage| u64::from(stage.layers.len()), model);
         if !token.end {
+            let at = cx.book.record(token.job).map_or(0, |record| record.tokens.len() as u32);
             cx.book.append(token.job, token.token, cx.members, cx.out);
+            if !token.note.is_empty() {
+                cx.out.event(Event::Note { job: token.job, at, note: token.note });
+            }
         }
         if token.end || full {
             self.finish(token.job, if token.end { End::Finished } else { End::Length }, cx);

@@ -157,11 +157,13 @@ impl TextSession {
                 let (job, lease) = head.key();
                 out.send(next, Message::Hidden(Hidden { job, lease, position, rows, bytes }));
             }
-            (ChunkOutput::Token { token, end }, None) if samples => {
+            (ChunkOutput::Token { token, end, mut note }, None) if samples => {
                 if !head.is_first() {
                     self.remember(token);
                 }
-                announce(head, position + rows, token, end, out);
+                note.truncate(limits::NOTE_BYTES);
+                let (job, lease) = head.key();
+                announce(head, Token { job, lease, position: position + rows, token, end, note }, out);
             }
             (ChunkOutput::Nothing, None) if !samples => {}
             _ => return Err("its compute worker gave the wrong kind of answer".into()),
@@ -236,13 +238,12 @@ fn window() -> usize {
     if mutation::on(Mutation::UnboundedWindow) { usize::MAX } else { limits::WINDOW }
 }
 
-fn announce(head: &Head, position: u32, token: u32, end: bool, out: &mut Outbox) {
-    let message = Message::Token(Token { job: head.job, lease: head.lease, position, token, end });
+fn announce(head: &Head, token: Token, out: &mut Outbox) {
     let first = head.stages[0].peer;
     if first != head.owner {
-        out.send(first, message.clone());
+        out.send(first, Message::Token(Token { note: Vec::new(), ..token.clone() }));
     }
-    out.send(head.owner, message);
+    out.send(head.owner, Message::Token(token));
 }
 
 #[cfg(test)]

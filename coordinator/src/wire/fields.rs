@@ -25,6 +25,7 @@ field!(prompt_text, text, String, limits::PROMPT_BYTES);
 field!(reason, text, String, limits::REASON_BYTES);
 field!(maybe_reason, optional_text, Option<String>, limits::REASON_BYTES);
 field!(settings, bytes, Vec<u8>, limits::SAMPLING_BYTES);
+field!(note, bytes, Vec<u8>, limits::NOTE_BYTES);
 field!(payload, bytes, Vec<u8>, limits::BULK_BYTES);
 field!(tokens, [u32], limits::JOB_TOKENS);
 field!(stages, [Stage], limits::STAGES);

@@ -201,7 +201,7 @@ pub struct Hidden {
 }
 
 /// A sampled token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// The job.
     pub job: JobId,
@@ -213,6 +213,9 @@ pub struct Token {
     pub token: u32,
     /// True for an end-of-text token, which is not part of the answer.
     pub end: bool,
+    /// What the settings asked to be told of it, such as log-probabilities; opaque, and nothing to the first stage.
+    #[serde(deserialize_with = "fields::note", serialize_with = "serde_bytes::serialize")]
+    pub note: Vec<u8>,
 }
 
 /// Why a session cannot go on.

@@ -75,7 +75,9 @@ fn without_right() -> Vec<(Message, &'static str, &'static str)> {
         Message::Plan(RoomPlan { epoch, version: 1, choice, models: models.clone() })
     };
     let half = Stage { peer: ME, layers: Layers { start: 2, end: 4 } };
-    let token = |lease| Message::Token(Token { job: own_job, lease, position: 3, token: 9, end: false });
+    let token = |lease| {
+        Message::Token(Token { job: own_job, lease, position: 3, token: 9, end: false, note: Vec::new() })
+    };
     let hidden = Hidden { job: eves, lease: LEASE, position: 0, rows: 1, bytes: vec![0; 8] };
     let standing = Standing::Waiting("give up".into());
     let following = |term| Some(Following { epoch: Epoch { term, leader: EVE }, beat: 1 });
@@ -187,7 +189,8 @@ fn a_story_goes_on_under_a_hail_of_rubbish() {
                 room.give(Input::Received { from: EVE, bytes });
             }
         }
-        let (lease, result) = (chunk.lease, Ok(ChunkOutput::Token { token: position, end: false }));
+        let (lease, result) =
+            (chunk.lease, Ok(ChunkOutput::Token { token: position, end: false, note: Vec::new() }));
         let outputs = room.give(Input::Ran { job, lease, number: chunk.number, result });
         for output in outputs {
             match output {

@@ -103,7 +103,7 @@ fn answer(dice: &mut Dice, task: &coordinator::io::Task) -> Result<ChunkOutput, 
         (1, _) => Ok(ChunkOutput::Nothing),
         (_, Task::Piece { .. }) => Ok(ChunkOutput::Piece(dice.bytes(40))),
         (_, Task::Pass { sample: Some(_), .. }) => {
-            Ok(ChunkOutput::Token { token: dice.roll(9) as u32, end: dice.roll(9) == 0 })
+            Ok(ChunkOutput::Token { token: dice.roll(9) as u32, end: dice.roll(9) == 0, note: Vec::new() })
         }
         (2..7, Task::Pass { .. }) => Ok(ChunkOutput::Nothing),
         (_, Task::Pass { .. }) => Ok(ChunkOutput::Hidden(dice.bytes(40))),

@@ -66,7 +66,9 @@ fn sample(row: u64, with: &Sample, position: u32) -> ChunkOutput {
     let seed = with.settings.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
     let recent = with.recent.iter().fold(0, |sum, &token| mix(sum ^ u64::from(token)));
     let bits = mix(row ^ mix(seed ^ u64::from(position)) ^ recent);
-    ChunkOutput::Token { token: (bits % VOCABULARY) as u32, end: bits >> 32 & 127 == 0 }
+    let token = (bits % VOCABULARY) as u32;
+    // What is told of a token has to arrive with that token.
+    ChunkOutput::Token { token, end: bits >> 32 & 127 == 0, note: token.to_le_bytes().to_vec() }
 }
 
 /// What one peer alone writes: the answer and how it ends.
@@ -90,7 +92,7 @@ pub fn solo(layers: u16, prompt: &[u32], max_new: u32, sampling: &[u8]) -> (Vec<
             position += rows;
         }
         match output {
-            ChunkOutput::Token { token, end: false } => {
+            ChunkOutput::Token { token, end: false, .. } => {
                 answer.push(token);
                 passes.push(vec![token]);
             }

@@ -62,6 +62,12 @@ impl Witness {
                 }
             }
             Event::Tokens { job, from, tokens } => self.grow(now, job, from, &tokens),
+            Event::Note { job, at, note } => {
+                let token = self.jobs.get(&job).and_then(|seen| seen.tokens.get(at as usize));
+                if token.is_none_or(|token| token.to_le_bytes() != *note) {
+                    self.broken.push(format!("{job:?}: something told of token {at} that is not its own"));
+                }
+            }
             Event::Picture { job, unit, progress } => self.paint(job, unit, progress),
             Event::State { job, state } => match self.jobs.get_mut(&job) {
                 Some(seen) if seen.end.is_none() => {

@@ -138,7 +138,8 @@ impl Stream {
 
 /// The settings as the engine takes them.
 pub fn to_kernels(settings: &Sampling) -> kernels::llm::Sampling {
-    let &Sampling { temperature, top_k, top_p, min_p, repetition, presence, frequency, seed, .. } = settings;
+    let &Sampling { temperature, top_k, top_p, min_p, repetition, presence, frequency, seed, report, .. } =
+        settings;
     kernels::llm::Sampling {
         temperature,
         top_k,
@@ -149,6 +150,7 @@ pub fn to_kernels(settings: &Sampling) -> kernels::llm::Sampling {
         frequency,
         bias: settings.bias.clone(),
         seed,
+        report,
         ..kernels::llm::Sampling::greedy()
     }
 }

@@ -70,7 +70,7 @@ impl Desk {
     }
 
     fn token(&mut self, from: PeerId, lease: Lease, position: u32, end: bool) -> Result<(), String> {
-        let token = Token { job: job(ME), lease, position, token: 7, end };
+        let token = Token { job: job(ME), lease, position, token: 7, end, note: Vec::new() };
         self.with(|owner, cx| owner.token(from, token, cx))
     }
 
@@ -92,6 +92,24 @@ fn text(max_new: u32) -> Kind {
 
 const fn tile(tile: u16) -> u32 {
     pieces::TILES + tile as u32
+}
+
+#[test]
+fn what_is_told_of_a_token_comes_after_it() {
+    let mut desk = Desk::new(text(9));
+    let token = Token { job: job(ME), lease: LEASE, position: 3, token: 7, end: false, note: vec![1, 2] };
+    desk.with(|owner, cx| owner.token(CY, token, cx)).expect("the last stage's");
+    let told: Vec<Event> = desk
+        .out
+        .take()
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Event(event @ (Event::Tokens { .. } | Event::Note { .. })) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let tokens = Event::Tokens { job: job(ME), from: 0, tokens: vec![7] };
+    assert_eq!(told, [tokens, Event::Note { job: job(ME), at: 0, note: vec![1, 2] }]);
 }
 
 #[test]

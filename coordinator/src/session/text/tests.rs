@@ -46,7 +46,7 @@ fn a_replay_is_a_prefill_of_prompt_and_answer() {
     first.pump(&mut out);
     let mut passes = runs(&mut out);
     for position in 100..102 {
-        let token = Token { job: JOB, lease: LEASE, position, token: position, end: false };
+        let token = Token { job: JOB, lease: LEASE, position, token: position, end: false, note: Vec::new() };
         first.token(Millis(0), PeerId(3), &token, &mut out).expect("the next position");
         passes.extend(runs(&mut out));
     }
@@ -64,7 +64,11 @@ fn only_the_last_known_row_is_sampled() {
         assert_eq!(runs(&mut out), [(position, 0, samples)]);
         let early = last.hidden(Millis(0), PeerId(2), hidden(102, 1), &mut out);
         assert!(early.is_err(), "the token of that row has not been drawn");
-        let answer = if samples { ChunkOutput::Token { token: 1, end: false } } else { ChunkOutput::Nothing };
+        let answer = if samples {
+            ChunkOutput::Token { token: 1, end: false, note: Vec::new() }
+        } else {
+            ChunkOutput::Nothing
+        };
         last.ran(Millis(0), position, Ok(answer), &mut out).expect("it was asked for");
         out.take();
     }
@@ -121,7 +125,7 @@ fn a_wrong_answer_of_the_worker_ends_the_session() {
     let rows = [
         (1, ChunkOutput::Nothing, "a stage that is not the last has hidden states"),
         (3, ChunkOutput::Hidden(vec![]), "the last has none"),
-        (3, ChunkOutput::Token { token: 1, end: false }, "nobody asked for a sample yet"),
+        (3, ChunkOutput::Token { token: 1, end: false, note: Vec::new() }, "nobody asked for a sample yet"),
     ];
     for (me, answer, why) in rows {
         let (mut session, mut out) = session(me, 100);

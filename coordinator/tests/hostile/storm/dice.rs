@@ -367,9 +367,14 @@ impl Dice {
         match kind {
             16 => Message::Hidden(Hidden { job, lease, position, rows: self.number(), bytes }),
             17 => Message::Ack(job, lease, position),
-            18 => {
-                Message::Token(Token { job, lease, position, token: self.number(), end: self.roll(9) == 0 })
-            }
+            18 => Message::Token(Token {
+                job,
+                lease,
+                position,
+                token: self.number(),
+                end: self.roll(9) == 0,
+                note: vec![7; self.roll(3) as usize],
+            }),
             19 => Message::Blob(Blob { job, lease, number: self.piece(), bytes }),
             20 => {
                 let suspect = self.maybe(Self::peer);

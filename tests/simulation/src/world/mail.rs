@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(opening(from, &close), None);
         let bytes = wire::encode(&Message::Relay { to: origin, bytes: close });
         assert_eq!(of_kind(&bytes, CLOSE), Some(Message::Close(job, lease)), "whoever is to pass it on");
-        let token = Message::Token(Token { job, lease, position: 1, token: 1, end: false });
+        let token = Message::Token(Token { job, lease, position: 1, token: 1, end: false, note: Vec::new() });
         assert_eq!(wire::encode(&token)[1], TOKEN);
         assert_eq!(wire::encode(&Message::Report(Box::default()))[1], REPORT);
     }

@@ -46,7 +46,7 @@ fn forged(from: PeerId, dice: &mut Dice) -> Vec<u8> {
         3 => Message::Opened(job, lease),
         4 => Message::Close(job, lease),
         5 => Message::Ack(job, lease, position),
-        6 => Message::Token(Token { job, lease, position, token: 1, end: false }),
+        6 => Message::Token(Token { job, lease, position, token: 1, end: false, note: Vec::new() }),
         7 => Message::Hidden(Hidden { job, lease, position, rows: 1, bytes: vec![0; 8] }),
         9 => Message::Blob(Blob { job, lease, number: position, bytes: vec![0; 8] }),
         8 => Message::Fault(Failure { job, lease, reason: "no".into(), suspect: None }),
