@@ -109,10 +109,10 @@ fn cases() -> Vec<Case> {
         _,
         _,
     )| {
-        let capacity = at + count + 3;
+        let page = at + count + 3;
         let scale = (head_dim as f32).powf(-0.5);
-        let shape = Shape { heads, kv_heads, head_dim, capacity, scale, window, soft_cap };
-        let held = kv_heads * capacity * head_dim;
+        let shape = Shape { heads, kv_heads, head_dim, page, scale, window, soft_cap };
+        let held = kv_heads * page * head_dim;
         let queries = numbers(count * heads * head_dim, 6, 4.0);
         Case { shape, at, queries, keys: numbers(held, 7, 4.0), values: numbers(held, 8, 1.0) }
     };
@@ -121,7 +121,7 @@ fn cases() -> Vec<Case> {
 
 fn attend<C: Cached>(case: &Case, at: usize, queries: &[f32], keys: &[C], values: &[C]) -> Vec<f32> {
     let mut out = vec![f32::NAN; queries.len()];
-    attention(&case.shape, at, queries, keys, values, &mut out, &mut Scratch::default());
+    attention(&case.shape, at, queries, &[keys], &[values], &mut out, &mut Scratch::default());
     out
 }
 
@@ -134,9 +134,39 @@ fn attention_is_that_of_the_formula() {
     }
 }
 
+/// Where keys and values lie is no part of what is computed.
+#[test]
+fn pages_give_the_same_bits_as_one_piece() {
+    for case in cases() {
+        let Case { shape, at, queries, keys, values } = &case;
+        let paged = Shape { page: 32, ..*shape };
+        let page = |all: &[f32], number: usize| -> Vec<f32> {
+            let head = |head: &[f32]| -> Vec<f32> {
+                let mut rows: Vec<f32> =
+                    head.chunks(32 * shape.head_dim).nth(number).unwrap_or_default().to_vec();
+                rows.resize(32 * shape.head_dim, f32::NAN);
+                rows
+            };
+            all.chunks_exact(shape.page * shape.head_dim).flat_map(head).collect()
+        };
+        let pages = |all: &[f32]| -> Vec<Vec<f32>> {
+            (0..shape.page.div_ceil(32)).map(|number| page(all, number)).collect()
+        };
+        let (keys_in_pages, values_in_pages) = (pages(keys), pages(values));
+        let keys_in_pages: Vec<&[f32]> = keys_in_pages.iter().map(Vec::as_slice).collect();
+        let values_in_pages: Vec<&[f32]> = values_in_pages.iter().map(Vec::as_slice).collect();
+        let (mut out, scratch) = (vec![f32::NAN; queries.len()], &mut Scratch::default());
+        attention(&paged, *at, queries, &keys_in_pages, &values_in_pages, &mut out, scratch);
+        assert_eq!(bits(&out), bits(&attend(&case, *at, queries, keys, values)), "{shape:?}");
+    }
+}
+
 /// A cache of half floats gives what rounded keys and values give, to the bit.
 #[test]
 fn half_floats_cost_their_rounding_only() {
+    let mut huge = [half::f16::ZERO; 3];
+    Cached::write(&[1e9, -1e9, 1.0], &mut huge);
+    assert_eq!(huge.map(half::f16::to_f32), [65504.0, -65504.0, 1.0], "no infinities");
     for case in cases() {
         let halve = |values: &[f32]| {
             let mut halves = vec![half::f16::ZERO; values.len()];
@@ -178,7 +208,7 @@ fn unseen_positions_do_not_matter_and_seen_ones_do() {
         let spoil = |keep: bool| {
             let mut spoilt = values.clone();
             for (i, value) in spoilt.iter_mut().enumerate() {
-                let position = i / shape.head_dim % shape.capacity;
+                let position = i / shape.head_dim % shape.page;
                 if (position > *at || position < shape.first_seen(*at)) == keep {
                     *value = f32::NAN;
                 }
