@@ -2,7 +2,7 @@
 
 use crate::compute::bench::{self, Figures, Wish};
 use crate::compute::files::Folder;
-use crate::compute::source::QUANTISATIONS;
+use crate::compute::source::{self, QUANTISATIONS};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
@@ -14,6 +14,9 @@ pub struct Options {
     /// Turn matrices of floats into such blocks while loading.
     #[arg(long, value_parser = QUANTISATIONS)]
     quantize: Option<String>,
+    /// How keys and values of earlier tokens are stored.
+    #[arg(long, default_value = "f32", value_parser = super::CACHES)]
+    cache: String,
     /// Tokens of the prompt.
     #[arg(long, default_value_t = 64)]
     prefill: usize,
@@ -40,7 +43,7 @@ pub async fn run(options: &Options) -> Result<()> {
     }
     let &Options { prefill, decode, runs, .. } = options;
     let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
-    let model = super::source(&options.model, options.quantize.as_deref());
+    let model = source::with(&options.model, options.quantize.as_deref(), options.cache == "f16");
     let figures = bench::run(&model, Folder::of(&options.model), wish).await;
     let figures = figures.map_err(|why| anyhow!(why))?;
     if options.json {
