@@ -139,7 +139,10 @@ const NO_CHAT: &str = "this model was not made for conversations: its files hold
 
 /// `{"token":42,"logprob":-0.31,"top_logprobs":[[42,-0.31],[17,-1.9]]}`
 fn tell(told: &Likelihood) {
-    println!("{}", serde_json::json!({ "token": told.token, "logprob": told.own, "top_logprobs": told.best }));
+    println!(
+        "{}",
+        serde_json::json!({ "token": told.token, "logprob": told.own, "top_logprobs": told.best })
+    );
 }
 
 /// Why this device alone cannot hold the model, if it cannot.

@@ -2,7 +2,7 @@
 
 use crate::error::StepError;
 use crate::limits;
-use crate::llm::{Config, Layers};
+use crate::llm::{Config, Drawn, Layers};
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,8 @@ pub enum StepOut {
         token: u32,
         /// True if it ends the text (and is no part of it).
         end: bool,
+        /// Log-probabilities, if [`Sampling::report`](crate::llm::Sampling::report) asks for them.
+        told: Option<Box<Drawn>>,
     },
     /// The last layers ran, and no token was asked for.
     Nothing,
@@ -94,7 +96,13 @@ impl<K> Step<'_, K> {
             Input::Hidden(bytes) if !bytes.len().is_multiple_of(config.row_bytes()) => {
                 Err(StepError::HiddenSize(bytes.len(), config.row_bytes()))
             }
-            Input::Hidden(_) => Ok(()),
+            Input::Hidden(bytes) => {
+                let finite = |four: &[u8; 4]| f32::from_le_bytes(*four).is_finite();
+                match bytes.as_chunks::<4>().0.iter().position(|four| !finite(four)) {
+                    Some(index) => Err(StepError::NotFinite(index)),
+                    None => Ok(()),
+                }
+            }
             Input::Tokens(tokens) => match tokens.iter().find(|id| **id as usize >= config.vocabulary) {
                 Some(id) => Err(StepError::Token(*id, config.vocabulary)),
                 None => Ok(()),

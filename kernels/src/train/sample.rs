@@ -45,7 +45,7 @@ impl Writer {
             let step = Step { session, layers, position, input, draw };
             position = ids.len();
             match self.engine.run(step).await? {
-                StepOut::Token { token, end: false } => ids.push(token),
+                StepOut::Token { token, end: false, .. } => ids.push(token),
                 _ => break,
             }
         }
