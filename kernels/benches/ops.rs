@@ -70,14 +70,15 @@ fn prefill(criterion: &mut Criterion) {
 }
 
 fn attend(criterion: &mut Criterion) {
-    let (heads, kv_heads, head_dim, capacity) = (9, 3, 64, 512);
-    let shape = Shape { heads, kv_heads, head_dim, capacity, scale: 0.125, window: None, soft_cap: None };
-    let held = activations(kv_heads * capacity * head_dim);
+    let (heads, kv_heads, head_dim, page) = (9, 3, 64, 512);
+    let shape = Shape { heads, kv_heads, head_dim, page, scale: 0.125, window: None, soft_cap: None };
+    let held = activations(kv_heads * page * head_dim);
     for (name, at, rows) in [("one row after 511", 511, 1), ("64 rows after 448", 448, 64)] {
         let queries = activations(rows * heads * head_dim);
         let mut out = vec![0.0; queries.len()];
         criterion.bench_function(&format!("attention, {name}"), |bencher| {
-            bencher.iter(|| attention::attention(&shape, at, &queries, &held, &held, &mut out));
+            bencher
+                .iter(|| attention::attention(&shape, at, &queries, &[&held], &[&held], &mut out));
         });
     }
 }

@@ -66,7 +66,7 @@ pub enum Error {
     /// Sampling settings out of their ranges.
     #[error("sampling settings: {0}")]
     Sampling(String),
-    /// One step of a session cannot be run; the session is untouched.
+    /// One step of a session cannot be run; the session is untouched, unless that is said of the reason.
     #[error(transparent)]
     Step(#[from] StepError),
     /// The device failed. Cure: open it again, or fall back to the CPU.
@@ -114,6 +114,18 @@ pub enum StepError {
     /// Sampling asked of a stage that does not hold the head.
     #[error("layers {0} do not end with the head, so that they cannot sample")]
     Headless(Layers),
+    /// The scores after the last row are no numbers: hidden states that were fed, or weights, are too large. The session
+    /// is forgotten.
+    #[error("the scores of the next token are not numbers: what was fed, or the weights, are damaged")]
+    Scores,
+    /// The caches of all sessions have no room. Cure: forget one, shorten the prompt, or store caches as f16.
+    #[error("{needed} more tokens do not fit the memory for caches, {fit} would")]
+    Memory {
+        /// Tokens of the step.
+        needed: usize,
+        /// Tokens that would fit.
+        fit: usize,
+    },
     /// Too many sessions have caches. Cure: forget one.
     #[error("{max} sessions are open, forget one first", max = crate::limits::SESSIONS)]
     Sessions,

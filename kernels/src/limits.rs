@@ -38,10 +38,16 @@ pub const END_TOKENS: usize = 64;
 pub const CONTEXT: usize = 8192;
 /// Threads that compute together. Source: the largest machines with one processor have 128 cores and twice the threads.
 pub const THREADS: usize = 256;
-/// Rows of one pass. Source: guess; the causal mask is rows × context, so 16 MiB at most.
+/// Rows of one pass. Source: guess; several prompts of 64 rows at a time.
 pub const PASS_ROWS: usize = 512;
-/// Positions by which a key-value cache grows. Source: guess; a grown cache is copied once per block.
-pub const CACHE_BLOCK: usize = 128;
+/// Positions of a page of key-value caches. Source: the tiles in which attention reads them on a GPU; half a page is
+/// wasted per sequence on average.
+pub const CACHE_PAGE: usize = 128;
+/// Bytes of all caches of an engine that was not told otherwise. Source: guess; 8,192 tokens of a model of 1 B parameters.
+pub const CACHE_BYTES: u64 = 1 << 30;
+/// Sessions that ended whose caches are kept, for the next turn of their conversations. Source: guess; as many people
+/// as write in a room at a time.
+pub const KEPT: usize = 8;
 /// Sessions with caches at a time. Source: twice what the coordinator opens.
 pub const SESSIONS: usize = 16;
 /// Bytes of sampling settings. Source: [`BIASES`] entries of 9 bytes at most and some small fields; the coordinator

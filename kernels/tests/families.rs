@@ -6,7 +6,7 @@ mod common;
 use common::{Checkpoint, Memory, Reference, assert_close, block_on, devices, own, shared};
 use kernels::device::Opened;
 use kernels::engine::Input;
-use kernels::llm::{Layers, Stage, StageOut};
+use kernels::llm::{CacheFormat, Layers, Stage, StageOut};
 use kernels::quant::Format;
 use kernels::weights;
 use std::collections::BTreeMap;
@@ -49,7 +49,8 @@ impl Pipeline {
 
     /// Passes of `rows` tokens through caches, or one pass without.
     fn logits(&self, tokens: &[u32], rows: Option<usize>) -> Vec<f32> {
-        let mut caches: Vec<_> = self.0.iter().map(|stage| stage.cache(tokens.len())).collect();
+        let mut caches: Vec<_> =
+            self.0.iter().map(|stage| stage.cache(tokens.len(), CacheFormat::F32)).collect();
         let mut logits = Vec::new();
         for chunk in tokens.chunks(rows.unwrap_or(tokens.len())) {
             let mut hidden = Vec::new();

@@ -110,10 +110,10 @@ fn cases() -> Vec<Case> {
         _,
         _,
     )| {
-        let capacity = at + count + 3;
+        let page = at + count + 3;
         let scale = (head_dim as f32).powf(-0.5);
-        let shape = Shape { heads, kv_heads, head_dim, capacity, scale, window, soft_cap };
-        let held = kv_heads * capacity * head_dim;
+        let shape = Shape { heads, kv_heads, head_dim, page, scale, window, soft_cap };
+        let held = kv_heads * page * head_dim;
         let queries = numbers(count * heads * head_dim, 6, 4.0);
         Case { shape, at, queries, keys: numbers(held, 7, 4.0), values: numbers(held, 8, 1.0) }
     };
@@ -122,7 +122,7 @@ fn cases() -> Vec<Case> {
 
 fn attend<C: Cached>(case: &Case, at: usize, queries: &[f32], keys: &[C], values: &[C]) -> Vec<f32> {
     let mut out = vec![f32::NAN; queries.len()];
-    attention(&case.shape, at, queries, keys, values, &mut out);
+    attention(&case.shape, at, queries, &[keys], &[values], &mut out);
     out
 }
 
@@ -135,9 +135,39 @@ fn attention_is_that_of_the_formula() {
     }
 }
 
+/// Where keys and values lie is no part of what is computed.
+#[test]
+fn pages_give_the_same_bits_as_one_piece() {
+    for case in cases() {
+        let Case { shape, at, queries, keys, values } = &case;
+        let paged = Shape { page: 32, ..*shape };
+        let page = |all: &[f32], number: usize| -> Vec<f32> {
+            let head = |head: &[f32]| -> Vec<f32> {
+                let mut rows: Vec<f32> =
+                    head.chunks(32 * shape.head_dim).nth(number).unwrap_or_default().to_vec();
+                rows.resize(32 * shape.head_dim, f32::NAN);
+                rows
+            };
+            all.chunks_exact(shape.page * shape.head_dim).flat_map(head).collect()
+        };
+        let pages = |all: &[f32]| -> Vec<Vec<f32>> {
+            (0..shape.page.div_ceil(32)).map(|number| page(all, number)).collect()
+        };
+        let (keys_in_pages, values_in_pages) = (pages(keys), pages(values));
+        let keys_in_pages: Vec<&[f32]> = keys_in_pages.iter().map(Vec::as_slice).collect();
+        let values_in_pages: Vec<&[f32]> = values_in_pages.iter().map(Vec::as_slice).collect();
+        let mut out = vec![f32::NAN; queries.len()];
+        attention(&paged, *at, queries, &keys_in_pages, &values_in_pages, &mut out);
+        assert_eq!(bits(&out), bits(&attend(&case, *at, queries, keys, values)), "{shape:?}");
+    }
+}
+
 /// A cache of half floats gives what rounded keys and values give, to the bit.
 #[test]
 fn half_floats_cost_their_rounding_only() {
+    let mut huge = [half::f16::ZERO; 3];
+    Cached::write(&[1e9, -1e9, 1.0], &mut huge);
+    assert_eq!(huge.map(half::f16::to_f32), [65504.0, -65504.0, 1.0], "no infinities");
     for case in cases() {
         let halve = |values: &[f32]| {
             let mut halves = vec![half::f16::ZERO; values.len()];
@@ -179,7 +209,7 @@ fn unseen_positions_do_not_matter_and_seen_ones_do() {
         let spoil = |keep: bool| {
             let mut spoilt = values.clone();
             for (i, value) in spoilt.iter_mut().enumerate() {
-                let position = i / shape.head_dim % shape.capacity;
+                let position = i / shape.head_dim % shape.page;
                 if (position > *at || position < shape.first_seen(*at)) == keep {
                     *value = f32::NAN;
                 }
@@ -200,12 +230,12 @@ fn shared_out(threads: usize) -> Vec<u32> {
         heads: 9,
         kv_heads: 3,
         head_dim: 64,
-        capacity: at + rows,
+        page: at + rows,
         scale: 0.125,
         window: Some(100),
         soft_cap: None,
     };
-    let held = numbers(3 * shape.capacity * 64, 21, 4.0);
+    let held = numbers(3 * shape.page * 64, 21, 4.0);
     let case = Case { shape, at, queries: numbers(rows * 9 * 64, 22, 4.0), keys: held.clone(), values: held };
     let mixed = attend(&case, at, &case.queries, &case.keys, &case.values);
     let mut normed = vec![f32::NAN; 301 * 313];

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use common::{Checkpoint, Reference, assert_close, block_on, devices, shared};
 use kernels::device::Opened;
 use kernels::engine::{Draw, Engine, Input, Step, StepOut};
-use kernels::llm::{Cache, Layers, Model, Sampling};
+use kernels::llm::{Cache, CacheFormat, Layers, Model, Sampling};
 use kernels::ops::Tier;
 
 const FOLDERS: [&str; 5] = ["lm/llama", "lm/llama-tied", "lm/qwen2", "lm/qwen3", "lm/mixtral"];
@@ -79,7 +79,7 @@ fn token_by_token_matches_with_a_cache() {
         let tokens = reference.ids("input_ids");
         let mut found = Vec::new();
         for sequence in tokens.chunks(ROWS) {
-            let mut cache = Cache::new(checkpoint.all());
+            let mut cache = model.cache(checkpoint.all(), 0, CacheFormat::F32, &opened.device);
             for token in sequence {
                 let hidden =
                     model.forward(checkpoint.all(), model.embed(ids(&[*token], opened)), Some(&mut cache));
@@ -103,7 +103,7 @@ fn chunks_of_any_size_match_the_whole() {
     for opened in devices() {
         let model = checkpoint.model(&opened, checkpoint.all()).unwrap();
         for rows in [1, 7, 64, 127, 128, 129, 201] {
-            let mut cache = Cache::new(checkpoint.all());
+            let mut cache = model.cache(checkpoint.all(), 0, CacheFormat::F32, &opened.device);
             let mut found = Vec::new();
             for chunk in tokens.chunks(rows) {
                 let hidden =
@@ -222,7 +222,12 @@ impl Parts {
     fn split(checkpoint: &Checkpoint, opened: &Opened, cuts: &[usize]) -> Self {
         let edges = [&[0][..], cuts, &[checkpoint.config.layers]].concat();
         let ranges = edges.windows(2).map(|edge| Layers::new(edge[0], edge[1]));
-        Self(ranges.map(|layers| (checkpoint.model(opened, layers).unwrap(), Cache::new(layers))).collect())
+        let part = |layers| {
+            let model = checkpoint.model(opened, layers).unwrap();
+            let cache = model.cache(layers, 0, CacheFormat::F32, &opened.device);
+            (model, cache)
+        };
+        Self(ranges.map(part).collect())
     }
 
     /// The bits of the scores after a long pass, single tokens, and passes in between.

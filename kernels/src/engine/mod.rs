@@ -1,6 +1,9 @@
 //! What a compute worker holds: a device, some of a model's layers, and the caches of the sessions that run on them.
 
+mod draw;
+mod pass;
 mod probe;
+mod sessions;
 mod step;
 
 pub use probe::Pace;
@@ -9,33 +12,50 @@ pub use step::{Draw, Input, Step, StepOut};
 use crate::device::{Kind, Opened};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{Cache, Config, Layers, Model, Sampling, Scratch, ranges, read_back};
-use crate::ops::Tier;
-use crate::ops::pick::gpu::{CANDIDATES, Picked, pick};
+use crate::llm::{CacheFormat, Config, Layers, Model, Scratch, ranges};
 use crate::weights::{ByteRange, Header};
-use burn::tensor::{Int, Tensor, TensorData};
-use std::collections::BTreeMap;
+use sessions::Sessions;
 
 /// Runs the steps of sessions, which `K` names (whatever the caller tells them apart by).
 ///
 /// The same session gives the same bits whether its layers run here or are split among several engines of the same
-/// kind, and however its rows are cut into passes.
+/// kind, however its rows are cut into passes, whatever runs beside it, and whether it begins as one before it did.
 #[derive(Debug)]
 pub struct Engine<K> {
     opened: Opened,
     header: Header,
     model: Model,
-    sessions: BTreeMap<K, Cache>,
+    sessions: Sessions<K>,
     /// For draws, used again and again.
     scratch: Scratch,
 }
 
 impl<K: Ord + Clone> Engine<K> {
-    /// An engine without any layers yet.
+    /// An engine without any layers yet, whose caches hold f32 and take [`CACHE_BYTES`](limits::CACHE_BYTES) at most.
     #[must_use]
     pub fn new(opened: Opened, config: &Config, header: Header) -> Self {
         let model = Model::empty(config, &opened.device);
-        Self { opened, header, model, sessions: BTreeMap::new(), scratch: Scratch::default() }
+        let sessions = Sessions::new(CacheFormat::F32, limits::CACHE_BYTES);
+        Self { opened, header, model, sessions, scratch: Scratch::default() }
+    }
+
+    /// The same engine with other caches: how they store numbers, and the bytes that all of them may take together, those
+    /// of sessions that ended included. To be said before anything runs.
+    #[must_use]
+    pub fn with_caches(self, format: CacheFormat, bytes: u64) -> Self {
+        Self { sessions: Sessions::new(format, bytes), ..self }
+    }
+
+    /// Rows that sessions took over from others that had begun alike, instead of computing them.
+    #[must_use]
+    pub const fn reused_rows(&self) -> u64 {
+        self.sessions.reused
+    }
+
+    /// Bytes that caches take.
+    #[must_use]
+    pub fn cache_bytes(&self) -> u64 {
+        self.sessions.budget.used()
     }
 
     /// What computes.
@@ -77,87 +97,28 @@ impl<K: Ord + Clone> Engine<K> {
 
     /// Frees `layers`, and the sessions that ran on any of them.
     pub fn unload(&mut self, layers: Layers) {
-        self.sessions.retain(|_, cache| {
-            let ran = cache.layers();
-            ran.end <= layers.start || layers.end <= ran.start
-        });
+        self.sessions.unload(layers);
         self.model.unload(layers);
     }
 
-    /// Frees a session's caches; no harm if there are none.
+    /// Ends a session; no harm if there is none. What it computed is kept until the memory is needed, or
+    /// [`KEPT`](limits::KEPT) others have ended: a conversation's next turn begins with it.
     pub fn forget(&mut self, session: &K) {
-        self.sessions.remove(session);
+        self.sessions.end(session);
     }
 
-    /// Sessions that have caches here.
+    /// Sessions that run here.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.sessions.running()
     }
 
-    /// Runs one pass of one session. Everything in `step` may come from a hostile peer.
+    /// Runs one pass of one session: see [`Engine::run_batch`].
     ///
     /// # Errors
-    /// [`Error::Step`] and [`Error::Sampling`] leave the session as it was; after [`Error::Device`] it is forgotten.
+    /// As there.
     pub async fn run(&mut self, step: Step<'_, K>) -> Result<StepOut, Error> {
-        let sampling = step.draw.map(|draw| Sampling::from_bytes(draw.settings)).transpose()?;
-        let recent = step.draw.map_or(&[][..], |draw| draw.recent);
-        self.check(&step)?;
-        let input = self.input(&step)?;
-        let (layers, end) = (step.layers, step.position + step.rows(self.config()));
-        let cache = self.sessions.entry(step.session.clone()).or_insert_with(|| Cache::new(layers));
-        let output = self.model.forward(layers, input, Some(cache));
-        let finished = match sampling {
-            _ if layers.end < self.config().layers => read_back(output).await.map(|hidden| to_bytes(&hidden)),
-            Some(sampling) => self.next_token(output, &sampling, end, recent).await,
-            None => Ok(StepOut::Nothing),
-        };
-        if finished.is_err() {
-            self.forget(&step.session);
-        }
-        finished
-    }
-
-    async fn next_token(
-        &mut self,
-        output: Tensor<3>,
-        sampling: &Sampling,
-        position: usize,
-        recent: &[u32],
-    ) -> Result<StepOut, Error> {
-        let [_, rows, _] = output.dims();
-        let scores = self.model.logits(output.narrow(1, rows - 1, 1));
-        if let Some(token) = self.pick(&scores, sampling, position as u64).await? {
-            return Ok(StepOut::Token { token, end: self.config().eos.contains(&token) });
-        }
-        let scores = read_back(scores).await?;
-        let token = sampling.draw(&scores, position as u64, recent, &mut self.scratch)?.token;
-        Ok(StepOut::Token { token, end: self.config().eos.contains(&token) })
-    }
-
-    /// The next token, if the device can find the few scores that it depends on: then a vocabulary of them need not be
-    /// read back.
-    ///
-    /// # Shapes
-    /// - `scores`: `[1, 1, vocabulary]`
-    async fn pick(
-        &self,
-        scores: &Tensor<3>,
-        sampling: &Sampling,
-        position: u64,
-    ) -> Result<Option<u32>, Error> {
-        let [_, _, vocabulary] = scores.dims();
-        let (Tier::Gpu(gpu), Some(count)) =
-            (Tier::of(&self.opened.device), sampling.best_needed(CANDIDATES.min(vocabulary)))
-        else {
-            return Ok(None);
-        };
-        let softness = if sampling.temperature > 0.0 { 1.0 / sampling.temperature } else { 1.0 };
-        let scores = scores.clone().reshape([1, vocabulary]);
-        let Ok(picks) = pick(&gpu, scores, count, softness) else { return Ok(None) };
-        let picked = picks.read().await.map_err(|error| Error::Device(error.to_string()))?;
-        let Some(Picked { best, log_sum }) = picked.first() else { return Ok(None) };
-        Ok(sampling.draw_best(best, *log_sum, position))
+        self.run_batch(&[step]).await.pop().unwrap_or(Ok(StepOut::Nothing))
     }
 
     fn check(&self, step: &Step<'_, K>) -> Result<(), StepError> {
@@ -166,41 +127,11 @@ impl<K: Ord + Clone> Engine<K> {
         if !self.holds(step.layers) {
             return Err(StepError::NotLoaded(step.layers));
         }
-        match self.sessions.get(&step.session) {
+        match self.sessions.find(&step.session) {
             Some(cache) if cache.layers() != step.layers => Err(StepError::NotLoaded(step.layers)),
             Some(cache) => step.check_position(cache.rows()),
-            None if self.sessions.len() >= limits::SESSIONS => Err(StepError::Sessions),
+            None if self.sessions() >= limits::SESSIONS => Err(StepError::Sessions),
             None => step.check_position(0),
         }
-    }
-
-    /// # Shapes
-    /// - result: `[1, rows, width]`
-    fn input(&self, step: &Step<'_, K>) -> Result<Tensor<3>, StepError> {
-        let device = &self.opened.device;
-        match step.input {
-            Input::Tokens(tokens) => {
-                let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
-                let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, tokens.len()]), device);
-                Ok(self.model.embed(ids))
-            }
-            Input::Hidden(bytes) => {
-                let values = from_bytes(bytes)?;
-                let shape = [1, step.rows(self.config()), self.config().width];
-                Ok(Tensor::from_data(TensorData::new(values, shape), device))
-            }
-        }
-    }
-}
-
-fn to_bytes(hidden: &[f32]) -> StepOut {
-    StepOut::Hidden(hidden.iter().flat_map(|value| value.to_le_bytes()).collect())
-}
-
-fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>, StepError> {
-    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(StepError::NotFinite(index)),
-        None => Ok(values),
     }
 }

@@ -94,7 +94,13 @@ impl<K> Step<'_, K> {
             Input::Hidden(bytes) if !bytes.len().is_multiple_of(config.row_bytes()) => {
                 Err(StepError::HiddenSize(bytes.len(), config.row_bytes()))
             }
-            Input::Hidden(_) => Ok(()),
+            Input::Hidden(bytes) => {
+                let finite = |four: &[u8; 4]| f32::from_le_bytes(*four).is_finite();
+                match bytes.as_chunks::<4>().0.iter().position(|four| !finite(four)) {
+                    Some(index) => Err(StepError::NotFinite(index)),
+                    None => Ok(()),
+                }
+            }
             Input::Tokens(tokens) => match tokens.iter().find(|id| **id as usize >= config.vocabulary) {
                 Some(id) => Err(StepError::Token(*id, config.vocabulary)),
                 None => Ok(()),

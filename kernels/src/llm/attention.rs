@@ -1,14 +1,13 @@
 //! Grouped-query self-attention (Ainslie et al. 2023) with rotary positions.
 
-use crate::llm::cache::Slot;
+use crate::limits::CACHE_PAGE;
 use crate::llm::ops::{self, View};
+use crate::llm::pass::{Outlook, Pass, Way};
 use crate::llm::product::{self, Product};
-use crate::llm::rope::{Rope, Rotation};
-use crate::llm::{Config, RmsNorm};
-use crate::ops::attention::gpu::{Mix, Places};
-use crate::ops::gpu::Gpu;
+use crate::llm::{Cache, Config, RmsNorm};
+use crate::ops::attention::gpu::{self, Mix, Places};
 use crate::ops::rope::gpu::{HeadNorm, Pairs, Turn};
-use crate::ops::{Tier, attention, floats, on_cpu, rope, rows};
+use crate::ops::{attention, floats, on_cpu, rope, rows};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -40,26 +39,6 @@ struct Shape {
     local: bool,
 }
 
-/// What all layers of one pass share.
-#[derive(Debug, Clone)]
-pub(super) struct Pass {
-    /// Position of the first row.
-    pub at: usize,
-    tier: Tier,
-    /// Where its rows go, on a GPU.
-    places: Option<Places>,
-    global: Outlook,
-    /// Of layers with a window.
-    local: Option<Outlook>,
-}
-
-/// How far rows turn, and how many each sees, itself included; all before it, if that is not said.
-#[derive(Debug, Clone)]
-struct Outlook {
-    rotation: Rotation,
-    window: Option<usize>,
-}
-
 impl Attention {
     /// From its products and norms, for `layer`.
     pub(super) fn new(
@@ -89,26 +68,24 @@ impl Attention {
         Self::new(config, layer, [qkv, output], [norm(), norm()])
     }
 
+    /// `index`: the layer's, within the caches of the pass.
+    ///
     /// # Shapes
-    /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
+    /// - `x` and the result: `[batch, rows, width]`
     /// - `onto`: as `x`; added to the result
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
-        pass: &Pass,
-        cache: Option<&mut Slot>,
+        pass: &mut Pass<'_, '_>,
+        index: usize,
         onto: Option<Tensor<3>>,
     ) -> Tensor<3> {
         let qkv = self.qkv.forward(x);
-        // Without a cache, a sequence sees itself only.
-        let mut own = Slot::default();
-        let single = qkv.dims()[0] == 1;
-        let mixed = match (&pass.tier, cache) {
-            (Tier::Cpu, cache) if single => self.mix_on_cpu(qkv, pass, cache.unwrap_or(&mut own)),
-            (Tier::Gpu(gpu), cache) if single && self.shape.head_dim.is_multiple_of(4) => {
-                self.mix_on_gpu(gpu, qkv, pass, cache.unwrap_or(&mut own))
-            }
-            (_, cache) => self.mix(qkv, pass, cache),
+        let (outlook, way) = pass.of_layer(self.shape.local);
+        let mixed = match way {
+            Way::Cpu(caches) => self.mix_on_cpu(qkv, outlook, caches, index),
+            Way::Gpu(places, layers) => self.mix_on_gpu(qkv, outlook, places, &layers[index]),
+            Way::Stock => self.mix(qkv, outlook),
         };
         match onto {
             Some(onto) => self.output.forward_onto(mixed, onto),
@@ -116,15 +93,20 @@ impl Attention {
         }
     }
 
-    /// Attention over slices.
+    /// Attention over slices: all rows turn together, then every sequence looks at its own pages.
     ///
     /// # Shapes
     /// - `qkv`: `[1, rows, (heads + 2 · kv_heads) · head_dim]`
     /// - result: `[1, rows, heads · head_dim]`
-    fn mix_on_cpu(&self, qkv: Tensor<3>, pass: &Pass, slot: &mut Slot) -> Tensor<3> {
-        let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
+    fn mix_on_cpu(
+        &self,
+        qkv: Tensor<3>,
+        outlook: &Outlook,
+        caches: &mut [(&mut Cache, usize)],
+        index: usize,
+    ) -> Tensor<3> {
+        let Shape { heads, kv_heads, head_dim, scale, cap, .. } = self.shape;
         let [_, rows, _] = qkv.dims();
-        let outlook = pass.outlook(local);
         let (query, key) = (heads * head_dim, kv_heads * head_dim);
         let qkv = floats(qkv);
         let part = |from: usize, width: usize| -> Vec<f32> {
@@ -141,42 +123,35 @@ impl Attention {
         };
         let queries = turned(part(0, query), heads, self.query_norm.as_ref());
         let keys = turned(part(query, key), kv_heads, self.key_norm.as_ref());
-        let held = slot.slices(pass.at + rows, kv_heads, head_dim);
-        let capacity = held.capacity;
-        for (from, to) in [(&keys, &mut held.keys), (&part(query + key, key), &mut held.values)] {
-            for (number, head) in from.chunks_exact(head_dim).enumerate() {
-                let (row, head_number) = (number / kv_heads, number % kv_heads);
-                to[(head_number * capacity + pass.at + row) * head_dim..][..head_dim].copy_from_slice(head);
-            }
-        }
+        let values = part(query + key, key);
         let shape = attention::Shape {
             heads,
             kv_heads,
             head_dim,
-            capacity,
+            page: CACHE_PAGE,
             scale: scale as f32,
             window: outlook.window,
             soft_cap: cap.map(|cap| cap as f32),
         };
         let mut out = vec![0.0; rows * query];
-        attention::cpu::attention(&shape, pass.at, &queries, &held.keys, &held.values, &mut out);
+        let mut first = 0;
+        for (cache, count) in caches {
+            let (kv, own) = (first * key..(first + *count) * key, first * query..(first + *count) * query);
+            cache.write(index, &keys[kv.clone()], &values[kv]);
+            cache.attend(index, &shape, &queries[own.clone()], &mut out[own]);
+            first += *count;
+        }
         on_cpu(out, [1, rows, query])
     }
 
-    /// Attention by our own WGSL: one launch turns queries and keys and fills the cache, one mixes.
+    /// Attention by our own WGSL, for all sequences: one launch turns queries and keys and fills the cache, one mixes.
     ///
     /// # Shapes
     /// As [`Attention::mix_on_cpu`].
-    fn mix_on_gpu(&self, gpu: &Gpu, qkv: Tensor<3>, pass: &Pass, slot: &mut Slot) -> Tensor<3> {
-        let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
+    fn mix_on_gpu(&self, qkv: Tensor<3>, outlook: &Outlook, places: &Places, held: &gpu::Cache) -> Tensor<3> {
+        let Shape { heads, head_dim, scale, cap, .. } = self.shape;
         let [_, count, _] = qkv.dims();
-        let outlook = pass.outlook(local);
-        let (Some(table), Some(places)) = (outlook.rotation.table().cloned(), &pass.places) else {
-            return self.mix(qkv, pass, Some(slot));
-        };
-        let Ok(held) = slot.buffers(gpu, pass.at + count, table.dims()[0], kv_heads, head_dim) else {
-            return self.mix(qkv, pass, Some(slot));
-        };
+        let table = outlook.rotation.table().cloned().expect("tables lie where kernels read them");
         let norm = self.query_norm.as_ref().zip(self.key_norm.as_ref()).map(|(query, key)| HeadNorm {
             query: query.gamma.val(),
             key: key.gamma.val(),
@@ -189,26 +164,21 @@ impl Attention {
         held.attend(queries, places, &mix).reshape([1, count, heads * head_dim])
     }
 
-    /// Attention by burn's own operations.
+    /// Attention of whole sequences by burn's own operations.
     ///
     /// # Shapes
     /// - `qkv`: `[batch, rows, (heads + 2 · kv_heads) · head_dim]`
     /// - result: `[batch, rows, heads · head_dim]`
-    fn mix(&self, qkv: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
+    fn mix(&self, qkv: Tensor<3>, outlook: &Outlook) -> Tensor<3> {
         let [batch, rows, _] = qkv.dims();
-        let Shape { heads, kv_heads, head_dim, scale, cap, local } = self.shape;
-        let outlook = pass.outlook(local);
+        let Shape { heads, kv_heads, head_dim, scale, cap, .. } = self.shape;
         let qkv = qkv.reshape([batch, rows, heads + 2 * kv_heads, head_dim]);
         let turned = ops::rope(self.queries_and_keys(&qkv), &outlook.rotation);
         let by_head = |x: Tensor<4>, first: usize, count: usize| x.narrow(2, first, count).swap_dims(1, 2);
         let queries = by_head(turned.clone(), 0, heads);
         let keys = by_head(turned, heads, kv_heads);
         let values = by_head(qkv, heads + kv_heads, kv_heads);
-        let (keys, values) = match cache {
-            Some(slot) => slot.append(pass.at, keys, values),
-            None => (keys, values),
-        };
-        let view = View::new(pass.at, rows, outlook.window, &queries.device());
+        let view = View::new(rows, outlook.window, &queries.device());
         let mixed = ops::attention(queries, keys, values, &view, scale, cap);
         mixed.swap_dims(1, 2).reshape([batch, rows, heads * head_dim])
     }
@@ -224,33 +194,5 @@ impl Attention {
         };
         let queries = query_norm.forward(both.clone().narrow(2, 0, heads));
         Tensor::cat(vec![queries, key_norm.forward(both.narrow(2, heads, kv_heads))], 2)
-    }
-}
-
-impl Pass {
-    /// Of `rows` rows, the first of which is at position `at`.
-    pub(super) fn new(at: usize, rows: usize, config: &Config, rope: &Rope, device: &Device) -> Self {
-        let outlook = |local: bool| {
-            let window = config.window.as_ref().filter(|_| local).map(|window| window.rows);
-            Outlook { rotation: rope.rotation(at, rows, local), window }
-        };
-        let tier = Tier::of(device);
-        let places = match &tier {
-            Tier::Gpu(gpu) => {
-                Some(Places::new(gpu, &(at..at + rows).map(|position| (0, position)).collect::<Vec<_>>()))
-            }
-            _ => None,
-        };
-        Self {
-            at,
-            tier,
-            places,
-            global: outlook(false),
-            local: config.window.is_some().then(|| outlook(true)),
-        }
-    }
-
-    fn outlook(&self, local: bool) -> &Outlook {
-        self.local.as_ref().filter(|_| local).unwrap_or(&self.global)
     }
 }

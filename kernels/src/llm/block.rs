@@ -1,7 +1,6 @@
 //! One transformer layer.
 
-use crate::llm::attention::Pass;
-use crate::llm::cache::Slot;
+use crate::llm::pass::Pass;
 use crate::llm::{Attention, Config, Feed, RmsNorm};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -38,13 +37,15 @@ impl Block {
         }
     }
 
+    /// `index`: the layer's, within the caches of the pass.
+    ///
     /// # Shapes
-    /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
-    pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Slot>) -> Tensor<3> {
+    /// - `x` and the result: `[batch, rows, width]`
+    pub(super) fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_, '_>, index: usize) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
         let h = match &self.attention_post {
-            Some(post) => post.forward(self.attention.forward(normed, pass, cache, None)) + x,
-            None => self.attention.forward(normed, pass, cache, Some(x)),
+            Some(post) => post.forward(self.attention.forward(normed, pass, index, None)) + x,
+            None => self.attention.forward(normed, pass, index, Some(x)),
         };
         let normed = self.ff_norm.forward(h.clone());
         match &self.ff_post {

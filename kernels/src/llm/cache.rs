@@ -1,51 +1,28 @@
-//! Keys and values of the rows that a session has seen.
+//! Keys and values of the rows that a sequence has seen.
 
-use crate::limits::CACHE_BLOCK;
-use crate::llm::{Layers, Rope};
-use crate::ops::attention::gpu;
-use crate::ops::gpu::{Error as GpuError, Gpu};
-use burn::tensor::{Tensor, s};
+use crate::error::{Error, StepError};
+use crate::limits::CACHE_PAGE;
+use crate::llm::pool::{Memory, Page};
+use crate::llm::{CacheFormat, Layers, Pool, Rope};
+use crate::ops::attention::Shape;
+use crate::ops::attention::cpu::{Cached, attention};
+use half::f16;
+use std::sync::Arc;
 
-/// The caches of one session for a range of layers.
-#[derive(Debug, Clone)]
+/// The caches of one sequence for a range of layers: pages, of which sequences that began alike share the first.
+#[derive(Debug)]
 pub struct Cache {
-    layers: Layers,
+    pool: Pool,
     rows: usize,
-    slots: Vec<Slot>,
+    pages: Vec<Arc<Page>>,
     pub(super) rope: Option<Rope>,
 }
 
-/// One layer's keys and values.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Slot {
-    /// Nothing yet.
-    #[default]
-    Empty,
-    /// burn's tensors.
-    Stock(Box<[Grown; 2]>),
-    /// Slices, `[kv_heads, capacity, head_dim]` each.
-    Cpu(Slices),
-    /// Buffers of the same shape.
-    Gpu(Box<gpu::Cache>),
-}
-
-/// `[1, kv_heads, capacity, head_dim]`, of which the first rows are in use.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Grown(Option<Tensor<4>>);
-
-/// Keys and values, `[kv_heads, capacity, head_dim]` each.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Slices {
-    pub keys: Vec<f32>,
-    pub values: Vec<f32>,
-    pub capacity: usize,
-}
-
 impl Cache {
-    /// Empty caches for `layers`; memory is taken as rows come.
+    /// Empty; pages are taken from `pool` as rows come.
     #[must_use]
-    pub fn new(layers: Layers) -> Self {
-        Self { layers, rows: 0, slots: layers.range().map(|_| Slot::default()).collect(), rope: None }
+    pub const fn new(pool: Pool) -> Self {
+        Self { pool, rows: 0, pages: Vec::new(), rope: None }
     }
 
     /// Where the sequence's length decides how far its positions turn: tables of its own.
@@ -55,8 +32,8 @@ impl Cache {
 
     /// The layers that it belongs to.
     #[must_use]
-    pub const fn layers(&self) -> Layers {
-        self.layers
+    pub fn layers(&self) -> Layers {
+        self.pool.layers()
     }
 
     /// Rows held; the position of the next one.
@@ -65,108 +42,136 @@ impl Cache {
         self.rows
     }
 
-    pub(super) fn slot(&mut self, layer: usize) -> &mut Slot {
-        &mut self.slots[layer - self.layers.start]
+    /// Its first `rows` rows, or all, as the beginning of another sequence. Nothing is copied until one of the two goes on
+    /// in a page that both have.
+    #[must_use]
+    pub fn prefix(&self, rows: usize) -> Self {
+        let rows = rows.min(self.rows);
+        let pages = self.pages[..rows.div_ceil(CACHE_PAGE)].to_vec();
+        Self { pool: self.pool.clone(), rows, pages, rope: self.rope.clone() }
+    }
+
+    /// Makes room for `more` rows, so that a pass of them cannot fail for want of it.
+    ///
+    /// # Errors
+    /// [`StepError::Memory`] if they do not fit the budget or the device; the cache is as it was.
+    /// [`Error::Device`] if the device has no kernels for it.
+    pub fn reserve(&mut self, more: usize) -> Result<(), Error> {
+        let (end, first) = (self.rows + more, self.rows / CACHE_PAGE);
+        let shared = self.pages.get(first).is_some_and(|page| Arc::strong_count(page) > 1);
+        let missing = end.div_ceil(CACHE_PAGE).saturating_sub(self.pages.len());
+        let had = self.pages.len() * CACHE_PAGE;
+        let named = |error: Error| match error {
+            Error::Step(StepError::Memory { fit, .. }) => {
+                let fit =
+                    had.saturating_add(fit).saturating_sub(self.rows + usize::from(shared) * CACHE_PAGE);
+                StepError::Memory { needed: more, fit }.into()
+            }
+            error => error,
+        };
+        let mut pages = self.pool.take(missing).map_err(named)?;
+        if shared {
+            let own = self.pool.copy(&self.pages[first]).map_err(named)?;
+            self.pages[first] = Arc::new(own);
+        }
+        self.pages.extend(pages.drain(..).map(Arc::new));
+        Ok(())
+    }
+
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(super) fn advance(&mut self, rows: usize) {
         self.rows += rows;
     }
-}
 
-impl Slot {
-    /// Appends rows at position `at` and gives all rows so far, `[1, kv_heads, at + rows, head_dim]` each.
-    pub(super) fn append(&mut self, at: usize, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        match self {
-            Self::Stock(_) => {}
-            // It could not grow any more; what it holds goes on.
-            Self::Gpu(held) => *self = Self::Stock(Box::new(held.tensors().map(|held| Grown(Some(held))))),
-            Self::Empty | Self::Cpu(_) => *self = Self::Stock(Box::default()),
-        }
-        let Self::Stock(held) = self else { unreachable!("it was made just now") };
-        let [held_keys, held_values] = &mut **held;
-        (held_keys.append(at, keys), held_values.append(at, values))
+    /// The numbers of its pages on a GPU.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        let number = |page: &Arc<Page>| match &page.memory {
+            Memory::Gpu(lent) => Some(lent.number),
+            _ => None,
+        };
+        self.pages.iter().filter_map(number).collect()
     }
 
-    /// Slices with room for `rows` rows.
-    pub(super) fn slices(&mut self, rows: usize, kv_heads: usize, head_dim: usize) -> &mut Slices {
-        if !matches!(self, Self::Cpu(_)) {
-            *self = Self::Cpu(Slices::default());
-        }
-        let Self::Cpu(slices) = self else { unreachable!("it was made just now") };
-        slices.grow(rows, kv_heads, head_dim);
-        slices
-    }
-
-    /// Buffers with room for `rows` rows, and never for more than `most`.
+    /// Puts rows behind those that are there, on the CPU; [`Cache::advance`] counts them when all layers have theirs.
     ///
-    /// # Errors
-    /// If the device has no kernel for such a cache, or cannot hold it.
-    pub(super) fn buffers(
-        &mut self,
-        device: &Gpu,
-        rows: usize,
-        most: usize,
-        kv_heads: usize,
-        head_dim: usize,
-    ) -> Result<&mut gpu::Cache, GpuError> {
-        let capacity = rows.next_multiple_of(CACHE_BLOCK).min(most);
-        let shape = gpu::CacheShape { slots: 1, kv_heads, capacity, head_dim, half: false };
-        match self {
-            Self::Gpu(held) if held.shape().capacity >= rows => {}
-            Self::Gpu(held) => {
-                // Twice as much, so that a long answer is not copied again and again.
-                let twice = held.grown(capacity.max(2 * held.shape().capacity).min(most));
-                **held = twice.or_else(|_| held.grown(capacity))?;
+    /// # Shapes
+    /// - `keys`, `values`: `[rows, kv_heads, head_dim]`
+    ///
+    /// # Panics
+    /// If no room was reserved.
+    pub(super) fn write(&mut self, layer: usize, keys: &[f32], values: &[f32]) {
+        let shape = *self.pool.shape();
+        let width = shape.kv_heads * shape.head_dim;
+        let rows = keys.chunks_exact(width).zip(values.chunks_exact(width));
+        for (position, (keys, values)) in (self.rows..).zip(rows) {
+            let page = Arc::get_mut(&mut self.pages[position / CACHE_PAGE]).expect("a reserved page");
+            let (place, both) = ([layer, position % CACHE_PAGE], [keys, values]);
+            match &mut page.memory {
+                Memory::F32(numbers) => write_row(numbers, place, shape.head_dim, both),
+                Memory::F16(numbers) => write_row(numbers, place, shape.head_dim, both),
+                Memory::Gpu(_) => unreachable!("kernels write to the caches of a GPU"),
             }
-            Self::Stock(_) => return Err(GpuError::Unsupported("this cache outgrew its buffers".into())),
-            Self::Empty | Self::Cpu(_) => *self = Self::Gpu(Box::new(gpu::Cache::new(device, shape)?)),
         }
-        let Self::Gpu(held) = self else { unreachable!("it was made just now") };
-        Ok(held)
+    }
+
+    /// Attention of rows that were written, on the CPU.
+    ///
+    /// # Shapes
+    /// - `queries`, `out`: `[rows, heads, head_dim]`
+    pub(super) fn attend(&self, layer: usize, shape: &Shape, queries: &[f32], out: &mut [f32]) {
+        match self.pool.shape().format {
+            CacheFormat::F32 => self.attend_to::<f32>(layer, shape, queries, out),
+            CacheFormat::F16 => self.attend_to::<f16>(layer, shape, queries, out),
+        }
+    }
+
+    fn attend_to<C: Stored>(&self, layer: usize, shape: &Shape, queries: &[f32], out: &mut [f32]) {
+        let numbers = self.pool.shape().numbers();
+        let layers = self.pages.iter().filter_map(|page| {
+            let held = C::of(&page.memory)?.get(2 * layer * numbers..2 * (layer + 1) * numbers)?;
+            Some(held.split_at(numbers))
+        });
+        let (keys, values): (Vec<&[C]>, Vec<&[C]>) = layers.unzip();
+        attention(shape, self.rows, queries, &keys, &values, out);
     }
 }
 
-impl Slices {
-    fn grow(&mut self, rows: usize, kv_heads: usize, head_dim: usize) {
-        if rows <= self.capacity {
-            return;
-        }
-        // Twice as much, so that a long answer is not copied again and again.
-        let capacity = rows.next_multiple_of(CACHE_BLOCK).max(2 * self.capacity);
-        for held in [&mut self.keys, &mut self.values] {
-            let mut grown = vec![0.0; kv_heads * capacity * head_dim];
-            let old = self.capacity * head_dim;
-            for head in 0..if old > 0 { kv_heads } else { 0 } {
-                grown[head * capacity * head_dim..][..old].copy_from_slice(&held[head * old..][..old]);
-            }
-            *held = grown;
-        }
-        self.capacity = capacity;
+/// A number of a page on the CPU.
+trait Stored: Cached {
+    fn of(memory: &Memory) -> Option<&[Self]>;
+}
+
+impl Stored for f32 {
+    fn of(memory: &Memory) -> Option<&[Self]> {
+        if let Memory::F32(numbers) = memory { Some(numbers) } else { None }
     }
 }
 
-impl Grown {
-    fn append(&mut self, at: usize, new: Tensor<4>) -> Tensor<4> {
-        let [_, _, rows, _] = new.dims();
-        let end = at + rows;
-        // Taken, not borrowed: with a single owner burn writes in place.
-        let held = self.grow(end, &new).slice_assign(s![.., .., at..end, ..], new);
-        self.0 = Some(held.clone());
-        held.narrow(2, 0, end)
+impl Stored for f16 {
+    fn of(memory: &Memory) -> Option<&[Self]> {
+        if let Memory::F16(numbers) = memory { Some(numbers) } else { None }
     }
+}
 
-    fn grow(&mut self, rows: usize, like: &Tensor<4>) -> Tensor<4> {
-        let [batch, heads, _, head_dim] = like.dims();
-        let capacity = rows.next_multiple_of(CACHE_BLOCK);
-        let room = |rows| Tensor::zeros([batch, heads, rows, head_dim], &like.device());
-        match self.0.take() {
-            Some(held) if rows <= held.dims()[2] => held,
-            Some(held) => {
-                let more = capacity - held.dims()[2];
-                Tensor::cat(vec![held, room(more)], 2)
-            }
-            None => room(capacity),
+/// Writes one row's keys and values into a page.
+///
+/// # Shapes
+/// - `page`: `[layers, 2, kv_heads, CACHE_PAGE, head_dim]`, of which `layer`, `row` is meant
+/// - `keys`, `values`: `[kv_heads, head_dim]`
+fn write_row<C: Cached>(
+    page: &mut [C],
+    [layer, row]: [usize; 2],
+    head_dim: usize,
+    [keys, values]: [&[f32]; 2],
+) {
+    let kv_heads = keys.len() / head_dim;
+    for (side, heads) in [keys, values].into_iter().enumerate() {
+        for (head, from) in heads.chunks_exact(head_dim).enumerate() {
+            let place = ((2 * layer + side) * kv_heads + head) * CACHE_PAGE + row;
+            C::write(from, &mut page[place * head_dim..][..head_dim]);
         }
     }
 }

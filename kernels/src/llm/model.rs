@@ -1,8 +1,10 @@
 //! The model: any subset of its layers, whole for training, a stage for a room.
 
-use crate::llm::attention::Pass;
+use crate::llm::pass::Pass;
 use crate::llm::product::SPREAD;
-use crate::llm::{Block, Cache, Config, Embedding, Layers, Product, RmsNorm, Rope, ops};
+use crate::llm::{
+    Block, Budget, Cache, CacheFormat, Config, Embedding, Layers, Pool, Product, RmsNorm, Rope, ops,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -117,11 +119,12 @@ impl Model {
         }
     }
 
-    /// Empty caches for `layers` of a sequence that will reach `length` tokens: with that known, it may grow up to
-    /// [`Config::longest`].
+    /// Empty caches for `layers` of a sequence that will reach `length` tokens, with memory of their own and no budget:
+    /// with the length known, it may grow up to [`Config::longest`].
     #[must_use]
-    pub fn cache(&self, layers: Layers, length: usize, device: &Device) -> Cache {
-        Cache::new(layers).with_rope(self.rope_for(length, device))
+    pub fn cache(&self, layers: Layers, length: usize, format: CacheFormat, device: &Device) -> Cache {
+        let pool = Pool::new(&self.config, layers, format, &Budget::new(u64::MAX), 0, device);
+        Cache::new(pool).with_rope(self.rope_for(length, device))
     }
 
     /// Tables of its own for a sequence whose length decides how far its positions turn.
@@ -136,23 +139,73 @@ impl Model {
     /// - `x` and the result: `[batch, rows, width]`; `batch` is 1 with a cache
     ///
     /// # Panics
-    /// If a layer is not in memory, the cache is one for other layers, or the context is exceeded.
+    /// As [`Model::forward_batch`].
     #[must_use]
-    pub fn forward(&self, layers: Layers, mut x: Tensor<3>, mut cache: Option<&mut Cache>) -> Tensor<3> {
-        let [_, rows, _] = x.dims();
-        let at = cache.as_ref().map_or(0, |cache| cache.rows());
-        let own = match &cache {
-            Some(cache) => cache.rope.clone(),
-            None => self.rope_for(rows, &x.device()),
-        };
+    pub fn forward(&self, layers: Layers, x: Tensor<3>, cache: Option<&mut Cache>) -> Tensor<3> {
+        let ([batch, rows, _], device) = (x.dims(), x.device());
+        if let Some(cache) = cache {
+            return self.forward_batch(layers, x, &mut [(cache, rows)]);
+        }
+        let own = self.rope_for(rows, &device);
         let rope = own.as_ref().unwrap_or(&self.rope);
-        let pass = Pass::new(at, rows, &self.config, rope, &x.device());
+        // Our kernels read what a sequence sees from a cache; one layer after the other uses the same.
+        let one = Layers::new(layers.start, layers.start + 1);
+        let mut alone = self.cache(one, 0, CacheFormat::F32, &device);
+        if batch == 1 && rows > 0 && alone.reserve(rows).is_ok() {
+            let mut caches = [(&mut alone, rows)];
+            return self.run(
+                layers,
+                x,
+                &mut Pass::continued(&mut caches, &self.config, rope, &device),
+                |_| 0,
+            );
+        }
+        self.run(layers, x, &mut Pass::whole(rows, &self.config, rope), |_| 0)
+    }
+
+    /// Runs `layers` over rows of several sequences: `caches` are what they continue, in order, each with its rows.
+    /// A row's bits do not depend on the rows beside it.
+    ///
+    /// # Shapes
+    /// - `x` and the result: `[1, rows of all, width]`
+    ///
+    /// # Panics
+    /// If a layer is not in memory, a cache is one for other layers or of another pool, a context is exceeded, there is
+    /// no memory for the rows (see [`Cache::reserve`]), or several sequences have tables of their own.
+    #[must_use]
+    pub fn forward_batch(
+        &self,
+        layers: Layers,
+        x: Tensor<3>,
+        caches: &mut [(&mut Cache, usize)],
+    ) -> Tensor<3> {
+        let (device, count) = (x.device(), caches.len());
+        let own = caches.iter().find_map(|(cache, _)| cache.rope.clone());
+        assert!(own.is_none() || count == 1, "sequences with tables of their own run alone");
+        assert_eq!(caches.iter().map(|(_, rows)| rows).sum::<usize>(), x.dims()[1], "rows of the sequences");
+        let pool = caches[0].0.pool().clone();
+        for (cache, rows) in caches.iter_mut() {
+            assert!(cache.layers() == layers && cache.pool().is(&pool), "caches of {layers} and of one pool");
+            cache.reserve(*rows).expect("memory for caches");
+        }
+        let rope = own.as_ref().unwrap_or(&self.rope);
+        let mut pass = Pass::continued(caches, &self.config, rope, &device);
+        let x = self.run(layers, x, &mut pass, |layer| layer - layers.start);
+        caches.iter_mut().for_each(|(cache, rows)| cache.advance(*rows));
+        x
+    }
+
+    /// `index`: where a layer's keys and values lie in the caches.
+    fn run(
+        &self,
+        layers: Layers,
+        mut x: Tensor<3>,
+        pass: &mut Pass<'_, '_>,
+        index: impl Fn(usize) -> usize,
+    ) -> Tensor<3> {
         for layer in layers.range() {
             let block = self.blocks[layer].as_ref().expect("the layer is loaded");
-            x = block.forward(x, &pass, cache.as_mut().map(|cache| cache.slot(layer)));
-        }
-        if let Some(cache) = cache {
-            cache.advance(rows);
+            x = block.forward(x, pass, index(layer));
         }
         x
     }

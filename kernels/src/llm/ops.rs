@@ -26,15 +26,14 @@ pub(super) fn rope(x: Tensor<4>, rotation: &Rotation) -> Tensor<4> {
 /// How rows look at those before them.
 #[derive(Debug, Clone)]
 pub(super) struct View {
-    /// Added to the scores, `[1, 1, rows, at + rows]`; none where every row sees everything.
+    /// Added to the scores, `[1, 1, rows, rows]`; none where there is one row.
     pub mask: Option<Tensor<4>>,
 }
 
 impl View {
-    /// Of `rows` rows, the first of which is at position `at`. Each sees `window` rows, itself included, or all before it.
-    pub fn new(at: usize, rows: usize, window: Option<usize>, device: &Device) -> Self {
-        let all = rows == 1 && window.is_none_or(|window| at < window);
-        Self { mask: (!all).then(|| causal_mask(at, rows, window, device)) }
+    /// Of the `rows` rows of a sequence. Each sees `window` rows, itself included, or all before it.
+    pub fn new(rows: usize, window: Option<usize>, device: &Device) -> Self {
+        Self { mask: (rows > 1).then(|| causal_mask(rows, window, device)) }
     }
 }
 
@@ -42,16 +41,14 @@ impl View {
 const UNSEEN: f32 = -1e30;
 
 /// # Shapes
-/// `[1, 1, rows, at + rows]`: 0 where a row may look, far below every score elsewhere.
-fn causal_mask(at: usize, rows: usize, window: Option<usize>, device: &Device) -> Tensor<4> {
-    let seen = at + rows;
+/// `[1, 1, rows, rows]`: 0 where a row may look, far below every score elsewhere.
+fn causal_mask(rows: usize, window: Option<usize>, device: &Device) -> Tensor<4> {
     let row = |row: usize| {
-        let last = at + row;
-        let first = window.map_or(0, |window| (last + 1).saturating_sub(window));
-        (0..seen).map(move |column| if (first..=last).contains(&column) { 0.0 } else { UNSEEN })
+        let first = window.map_or(0, |window| (row + 1).saturating_sub(window));
+        (0..rows).map(move |column| if (first..=row).contains(&column) { 0.0 } else { UNSEEN })
     };
     let data: Vec<f32> = (0..rows).flat_map(row).collect();
-    Tensor::from_data(TensorData::new(data, [1, 1, rows, seen]), device)
+    Tensor::from_data(TensorData::new(data, [1, 1, rows, rows]), device)
 }
 
 /// `softmax(cap(Q·Kᵀ·scale) + mask)·V`, where `heads / kv_heads` query heads share one key-value head: they become its
@@ -59,7 +56,7 @@ fn causal_mask(at: usize, rows: usize, window: Option<usize>, device: &Device) -
 ///
 /// # Shapes
 /// - `queries` and the result: `[batch, heads, rows, head_dim]`
-/// - `keys`, `values`: `[batch, kv_heads, seen, head_dim]`
+/// - `keys`, `values`: `[batch, kv_heads, rows, head_dim]`
 pub(super) fn attention(
     queries: Tensor<4>,
     keys: Tensor<4>,

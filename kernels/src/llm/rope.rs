@@ -38,7 +38,10 @@ struct Turns {
 #[derive(Debug, Clone)]
 pub struct Rotation {
     table: Table,
-    rows: Range<usize>,
+    rows: usize,
+    /// `[rows, pairs]` each.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
 }
 
 impl Rope {
@@ -51,15 +54,25 @@ impl Rope {
         Self { global: Table::new(&frequencies, attention, length, device), local }
     }
 
-    /// What positions `start..start + rows` turn by, in layers with a window (`local`) or without.
+    /// What rows at the positions of `spans`, one span after the other, turn by, in layers with a window (`local`) or
+    /// without.
     ///
     /// # Panics
     /// If they are beyond the length that the tables were made for.
     #[must_use]
-    pub fn rotation(&self, start: usize, rows: usize, local: bool) -> Rotation {
+    pub fn rotation(&self, spans: &[Range<usize>], local: bool) -> Rotation {
         let table = self.local.as_ref().filter(|_| local).unwrap_or(&self.global);
-        assert!((start + rows) * table.host.pairs <= table.host.cos.len(), "positions beyond the tables");
-        Rotation { table: table.clone(), rows: start..start + rows }
+        let Turns { pairs, cos, sin } = &*table.host;
+        let joined = |all: &[f32]| -> Vec<f32> {
+            let rows = |span: &Range<usize>| span.start * pairs..span.end * pairs;
+            spans
+                .iter()
+                .flat_map(|span| all.get(rows(span)).expect("positions of the tables"))
+                .copied()
+                .collect()
+        };
+        let rows = spans.iter().map(ExactSizeIterator::len).sum();
+        Rotation { table: table.clone(), rows, cos: joined(cos), sin: joined(sin) }
     }
 }
 
@@ -98,9 +111,7 @@ impl Rotation {
     /// Cosines and sines, `[rows, pairs]` each.
     #[must_use]
     pub fn slices(&self) -> (&[f32], &[f32]) {
-        let Turns { pairs, cos, sin } = &*self.table.host;
-        let range = self.rows.start * pairs..self.rows.end * pairs;
-        (&cos[range.clone()], &sin[range])
+        (&self.cos, &self.sin)
     }
 
     /// Cosines, then sines of every position, `[positions, 2 · pairs]`; where our kernels run on a GPU.
@@ -117,7 +128,7 @@ impl Rotation {
     #[must_use]
     pub fn apply(&self, x: Tensor<5>) -> Tensor<5> {
         let (cos, sin) = self.slices();
-        let (rows, pairs) = (self.rows.len(), self.pairs());
+        let (rows, pairs) = (self.rows, self.pairs());
         let signed: Vec<f32> =
             sin.chunks(pairs).flat_map(|sin| sin.iter().map(|sin| -sin).chain(sin.iter().copied())).collect();
         let on = |values: Vec<f32>, halves: usize| -> Tensor<5> {

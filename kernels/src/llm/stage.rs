@@ -3,7 +3,7 @@
 use crate::device::Opened;
 use crate::engine::Input;
 use crate::error::{Error, StepError};
-use crate::llm::{Cache, Config, Layers, Model, read_back};
+use crate::llm::{Cache, CacheFormat, Config, Layers, Model, read_back};
 use crate::weights::{ByteRange, Header};
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -47,22 +47,26 @@ impl Stage {
 
     /// Empty caches for a sequence that will reach `length` tokens.
     #[must_use]
-    pub fn cache(&self, length: usize) -> Cache {
-        self.model.cache(self.layers, length, &self.opened.device)
+    pub fn cache(&self, length: usize, format: CacheFormat) -> Cache {
+        self.model.cache(self.layers, length, format, &self.opened.device)
     }
 
     /// Runs rows that continue `cache`, or a whole sequence without one.
     ///
     /// # Errors
     /// [`Error::Step`] if the rows are none, not whole, of the wrong kind, out of the vocabulary or too many;
-    /// [`Error::Device`].
-    pub async fn pass(&self, input: Input<'_>, cache: Option<&mut Cache>) -> Result<StageOut, Error> {
+    /// [`Error::Device`], also where the device has no kernels for caches of this model.
+    pub async fn pass(&self, input: Input<'_>, mut cache: Option<&mut Cache>) -> Result<StageOut, Error> {
         let config = self.model.config();
         let at = cache.as_ref().map_or(0, |cache| cache.rows());
         let x = self.rows(input)?;
-        let end = at + x.dims()[1];
+        let rows = x.dims()[1];
+        let end = at + rows;
         if end > config.longest() {
             return Err(StepError::Context(end, config.longest()).into());
+        }
+        if let Some(cache) = &mut cache {
+            cache.reserve(rows)?;
         }
         let x = self.model.forward(self.layers, x, cache);
         if self.layers.end == config.layers {

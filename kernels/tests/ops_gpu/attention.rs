@@ -1,12 +1,15 @@
 //! Rope with the write to the cache, and attention over it, against a plain reference in f64.
 
 use crate::common::{Bench, Random, close, gpu, read, tensor};
-use kernels::ops::attention::gpu::{Cache, CacheShape, Mix, Places};
+use kernels::ops::attention::gpu::{Cache, CacheShape, Mix, Places, Span};
 use kernels::ops::rope::gpu::{HeadNorm, Pairs, Turn};
+use std::ops::Range;
 
 /// One layer's attention, and its rows so far.
 struct Case {
     shape: CacheShape,
+    /// Positions of a sequence.
+    capacity: usize,
     mix: Mix,
     pairs: Pairs,
     turned: usize,
@@ -16,13 +19,20 @@ struct Case {
 }
 
 const EPS: f32 = 1e-6;
+const PAGE: usize = 128;
+/// Of a sequence; three sequences have those of a cache in turns, the last ones first.
+const PAGES: usize = 6;
+
+fn pages(slot: usize) -> Vec<u32> {
+    (0..PAGES as u32).rev().map(|page| 3 * page + slot as u32).collect()
+}
 
 impl Case {
     fn new(round: usize, random: &mut Random) -> Self {
         let kv_heads = 1 + random.below(3);
         let head_dim = [8, 64, 16, 80, 128, 96][round % 6];
         let capacity = [40, 300, 700][round % 3];
-        let shape = CacheShape { slots: 3, kv_heads, capacity, head_dim, half: round % 4 == 3 };
+        let shape = CacheShape { pages: 3 * PAGES, kv_heads, page: PAGE, head_dim, half: round % 4 == 3 };
         let heads = kv_heads * (1 + random.below(4));
         let window = (round % 2 == 1).then(|| 1 + random.below(200));
         let cap = (round % 3 == 2).then_some(5.0);
@@ -34,6 +44,7 @@ impl Case {
         });
         Self {
             shape,
+            capacity,
             mix: Mix { heads, scale: (head_dim as f32).powf(-0.5), window, cap },
             pairs: if round.is_multiple_of(2) { Pairs::Halves } else { Pairs::Neighbours },
             turned,
@@ -48,7 +59,7 @@ impl Case {
         Turn {
             heads: self.mix.heads,
             pairs: self.pairs,
-            table: tensor(&self.table, [self.shape.capacity, self.turned], &bench.device),
+            table: tensor(&self.table, [self.capacity, self.turned], &bench.device),
             norm: self.norm.as_ref().map(|(query, key)| HeadNorm {
                 query: weight(query),
                 key: weight(key),
@@ -61,10 +72,16 @@ impl Case {
         (self.mix.heads + 2 * self.shape.kv_heads) * self.shape.head_dim
     }
 
-    /// The rows at `places` through the device.
-    fn run(&self, bench: &Bench, cache: &Cache, qkv: &[f32], places: &[(usize, usize)]) -> Vec<f32> {
-        let rows = places.len();
-        let places = Places::new(&bench.gpu, places);
+    /// Rows through the device: of which sequence, and at which positions.
+    fn run(&self, bench: &Bench, cache: &Cache, qkv: &[f32], spans: &[(usize, Range<usize>)]) -> Vec<f32> {
+        let rows = spans.iter().map(|(_, span)| span.len()).sum();
+        let pages: Vec<Vec<u32>> = spans.iter().map(|(slot, _)| pages(*slot)).collect();
+        let spans: Vec<Span<'_>> = spans
+            .iter()
+            .zip(&pages)
+            .map(|((_, span), pages)| Span { pages, at: span.start, rows: span.len() })
+            .collect();
+        let places = Places::new(&bench.gpu, PAGE, &spans);
         let qkv = tensor(qkv, [rows, self.width()], &bench.device);
         let queries = cache.turn(qkv, &places, &self.turn(bench));
         read(cache.attend(queries, &places, &self.mix))
@@ -130,12 +147,11 @@ fn attention_agrees_whole_and_step_by_step() {
     for round in 0..12 {
         let case = Case::new(round, &mut random);
         let what = format!("{:?} {:?} {:?}, {} turned", case.shape, case.mix, case.pairs, case.turned);
-        let total = case.shape.capacity.min(30 + random.below(300));
+        let total = case.capacity.min(30 + random.below(300));
         let qkv = random.reals(total * case.width());
         let rows: Vec<&[f32]> = qkv.chunks_exact(case.width()).collect();
         let (cache, slot) = (Cache::new(&bench.gpu, case.shape).expect("room"), random.below(3));
-        let places: Vec<(usize, usize)> = (0..total).map(|position| (slot, position)).collect();
-        let whole = case.run(&bench, &cache, &qkv, &places);
+        let whole = case.run(&bench, &cache, &qkv, &[(slot, 0..total)]);
         let width = case.mix.heads * case.shape.head_dim;
         // f16 has 11 bits.
         let tolerance = if case.shape.half { 4e-3 } else { 2e-5 };
@@ -148,9 +164,8 @@ fn attention_agrees_whole_and_step_by_step() {
         let mut parts = vec![0..split, split..total - 3];
         parts.extend((total - 3..total).map(|at| at..at + 1));
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
-            let places: Vec<(usize, usize)> = part.clone().map(|position| (other, position)).collect();
-            let found =
-                case.run(&bench, &cache, &qkv[part.start * case.width()..part.end * case.width()], &places);
+            let own = &qkv[part.start * case.width()..part.end * case.width()];
+            let found = case.run(&bench, &cache, own, &[(other, part.clone())]);
             assert_eq!(found, whole[part.start * width..part.end * width], "{what}: rows {part:?}");
         }
     }
@@ -162,36 +177,71 @@ fn sequences_in_one_batch_do_not_touch_each_other() {
     let mut random = Random(32);
     let case = Case::new(1, &mut random);
     let width = case.mix.heads * case.shape.head_dim;
-    let lengths = [5, 150, 40];
+    // One decodes, one reads a prompt across a page, one in between.
+    let (lengths, lasts) = ([5, 150, 40], [1, 30, 6]);
     let texts: Vec<Vec<f32>> = lengths.iter().map(|length| random.reals(length * case.width())).collect();
     let cache = Cache::new(&bench.gpu, case.shape).expect("room");
     for (slot, text) in texts.iter().enumerate() {
-        let before: Vec<(usize, usize)> = (0..lengths[slot] - 1).map(|position| (slot, position)).collect();
-        case.run(&bench, &cache, &text[..before.len() * case.width()], &before);
+        let before = lengths[slot] - lasts[slot];
+        case.run(&bench, &cache, &text[..before * case.width()], &[(slot, 0..before)]);
     }
-    // The last row of all three in one pass, in another order.
+    // The last rows of all three in one pass, in another order.
     let order = [2, 0, 1];
-    let last = |slot: usize| &texts[slot][(lengths[slot] - 1) * case.width()..];
-    let qkv: Vec<f32> = order.iter().flat_map(|slot| last(*slot).iter().copied()).collect();
-    let places: Vec<(usize, usize)> = order.iter().map(|slot| (*slot, lengths[*slot] - 1)).collect();
-    let found = case.run(&bench, &cache, &qkv, &places);
-    for (row, slot) in order.into_iter().enumerate() {
+    let last = |slot: usize| lengths[slot] - lasts[slot]..lengths[slot];
+    let qkv: Vec<f32> =
+        order.iter().flat_map(|slot| &texts[*slot][last(*slot).start * case.width()..]).copied().collect();
+    let found = case.run(&bench, &cache, &qkv, &order.map(|slot| (slot, last(slot))));
+    let mut row = 0;
+    for slot in order {
         let rows: Vec<&[f32]> = texts[slot].chunks_exact(case.width()).collect();
-        close(&format!("sequence {slot}"), &found[row * width..][..width], &case.reference(&rows), 2e-5);
+        for position in last(slot) {
+            let expected = case.reference(&rows[..=position]);
+            close(&format!("sequence {slot}"), &found[row * width..][..width], &expected, 2e-5);
+            row += 1;
+        }
     }
 }
 
 #[test]
 fn a_cache_that_cannot_be_is_refused() {
     let Some(bench) = gpu() else { return };
-    let shape = CacheShape { slots: 1, kv_heads: 1, capacity: 8, head_dim: 8, half: false };
+    let shape = CacheShape { pages: 1, kv_heads: 1, page: PAGE, head_dim: 8, half: false };
     for bad in [
         CacheShape { head_dim: 6, ..shape },
-        CacheShape { capacity: 0, ..shape },
-        CacheShape { capacity: usize::MAX / 2, ..shape },
-        CacheShape { slots: 1 << 40, ..shape },
+        CacheShape { page: 0, ..shape },
+        CacheShape { page: 64, ..shape },
+        CacheShape { page: 1 << 60, ..shape },
+        CacheShape { pages: 0, ..shape },
+        CacheShape { pages: 1 << 40, ..shape },
         CacheShape { head_dim: 4096, ..shape },
     ] {
         assert!(Cache::new(&bench.gpu, bad).is_err(), "{bad:?}");
+    }
+}
+
+/// Growing and copying pages moves what is in them, and nothing else.
+#[test]
+fn pages_survive_growth_and_can_be_copied() {
+    let Some(bench) = gpu() else { return };
+    let mut random = Random(33);
+    // Full and half precision.
+    for round in [1, 7] {
+        let case = Case::new(round, &mut random);
+        let total = 200;
+        let qkv = random.reals(total * case.width());
+        let small = Cache::new(&bench.gpu, case.shape).expect("room");
+        let (row, width) = (case.width(), case.mix.heads * case.shape.head_dim);
+        let whole = case.run(&bench, &small, &qkv, &[(0, 0..total)]);
+        let before = case.run(&bench, &small, &qkv[..150 * row], &[(1, 0..150)]);
+        assert_eq!(before, whole[..150 * width], "another sequence, the same rows");
+        let grown = small.grown(case.shape.pages + 5).expect("room");
+        // What sequence 2 goes on from is a copy of what sequence 1 has.
+        for (from, to) in pages(1).into_iter().zip(pages(2)) {
+            grown.copy(from as usize, to as usize);
+        }
+        for slot in [2, 1] {
+            let rest = case.run(&bench, &grown, &qkv[150 * row..], &[(slot, 150..total)]);
+            assert_eq!(rest, whole[150 * width..], "sequence {slot}, {:?}", case.shape);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::common::{Bench, Random, gpu, read, tensor};
 use burn::tensor::{Int, Tensor, TensorData};
 use futures::executor::block_on;
-use kernels::ops::attention::gpu::{Cache, CacheShape, Mix, Places};
+use kernels::ops::attention::gpu::{Cache, CacheShape, Mix, Places, Span};
 use kernels::ops::matmul::gpu::{Finish, Gate, Packed};
 use kernels::ops::pick::gpu::pick;
 use kernels::ops::rms_norm::gpu::norm;
@@ -32,7 +32,7 @@ impl Layer {
             let bytes = random.blocks(Format::Q8_0, rows * cols);
             Packed::new(&bench.gpu, Format::Q8_0, rows, cols, &bytes).expect("it fits")
         };
-        let shape = CacheShape { slots: 1, kv_heads, capacity: 64, head_dim, half: false };
+        let shape = CacheShape { pages: 4, kv_heads, page: 128, head_dim, half: false };
         let table = tensor(&vec![0.7; 64 * head_dim], [64, head_dim], &bench.device);
         let weight = || tensor(&[1.0; WIDTH], [WIDTH], &bench.device);
         Self {
@@ -59,31 +59,41 @@ impl Layer {
 }
 
 #[test]
-fn a_token_costs_eight_launches_per_layer_and_one_small_readback() {
+fn tokens_cost_eight_launches_per_layer_and_one_small_readback_however_many_sequences() {
     let Some(bench) = gpu() else { return };
+    for sequences in [1, 4] {
+        cost_of_a_token_each(&bench, sequences);
+    }
+}
+
+fn cost_of_a_token_each(bench: &Bench, sequences: usize) {
     let mut random = Random(41);
-    let layers: Vec<Layer> = (0..3).map(|_| Layer::random(&bench, &mut random)).collect();
+    let layers: Vec<Layer> = (0..3).map(|_| Layer::random(bench, &mut random)).collect();
     let vocabulary = 1024;
     let bytes = random.blocks(Format::Q8_0, vocabulary * WIDTH);
     let embedding = Packed::new(&bench.gpu, Format::Q8_0, vocabulary, WIDTH, &bytes).expect("it fits");
     let weight = tensor(&[1.0; WIDTH], [WIDTH], &bench.device);
-    let ids = Tensor::<1, Int>::from_data(TensorData::new(vec![5], [1]), &bench.device);
+    let ids = Tensor::<1, Int>::from_data(TensorData::new(vec![5; sequences], [sequences]), &bench.device);
+    let pages: Vec<[u32; 1]> = (0..sequences as u32).map(|page| [page]).collect();
+    let spans: Vec<Span<'_>> = pages.iter().map(|pages| Span { pages, at: 0, rows: 1 }).collect();
 
     let before = bench.gpu.counters();
-    let places = Places::new(&bench.gpu, &[(0, 0)]);
+    let places = Places::new(&bench.gpu, 128, &spans);
     let mut x = embedding.lookup(ids, 1.0);
     for layer in &layers {
-        x = layer.forward(&bench, x, &places);
+        x = layer.forward(bench, x, &places);
     }
     let scores = embedding.product(norm(&bench.gpu, x, weight, EPS), Finish::default());
-    let picked = block_on(pick(&bench.gpu, scores, 40, 1.0).expect("40 of 1024").read()).expect("read");
+    let softness = vec![1.0; sequences];
+    let picked = block_on(pick(&bench.gpu, scores, 40, &softness).expect("40 of 1024").read()).expect("read");
     let cost = bench.gpu.counters().since(before);
 
-    assert_eq!(picked[0].best.len(), 40);
+    assert!(picked.len() == sequences && picked[0].best.len() == 40);
     // Around the layers: the embedding, the last norm, the head, one round of picking.
-    assert_eq!(cost.launches, 8 * layers.len() as u64 + 4);
-    assert_eq!(cost.bytes_read, 8 + 8 * 40);
-    assert_eq!(cost.bytes_written, 8);
+    assert_eq!(cost.launches, 8 * layers.len() as u64 + 4, "{sequences} sequences");
+    assert_eq!(cost.bytes_read, ((8 + 8 * 40) * sequences) as u64);
+    // A row's place, its group and its page, and where the last group ends.
+    assert_eq!(cost.bytes_written, 16 * sequences as u64 + 4);
 }
 
 /// Mean time of `times` products, with one readback.

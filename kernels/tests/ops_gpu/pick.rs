@@ -35,17 +35,17 @@ fn picks_are_the_best_in_order() {
         let steps = if count == 40 { 50.0 } else { 1e6 };
         let scores: Vec<f32> =
             (0..rows * vocabulary).map(|_| (random.real() * steps).round() / steps * 12.0).collect();
-        let softness = 0.5 + random.real().abs();
+        let softness: Vec<f32> = (0..rows).map(|_| 0.5 + random.real().abs()).collect();
         let on = tensor(&scores, [rows, vocabulary], &bench.device);
         let before = bench.gpu.counters();
         let found =
-            block_on(pick(&bench.gpu, on, count, softness).expect("it can be picked").read()).expect("read");
+            block_on(pick(&bench.gpu, on, count, &softness).expect("it can be picked").read()).expect("read");
         let read = bench.gpu.counters().since(before).bytes_read;
         assert_eq!(found.len(), rows);
-        for (found, scores) in found.iter().zip(scores.chunks_exact(vocabulary)) {
+        for ((found, scores), softness) in found.iter().zip(scores.chunks_exact(vocabulary)).zip(&softness) {
             let what = format!("{count} of {vocabulary}");
             assert_eq!(found.best, reference(scores, count), "{what}");
-            let expected = log_sum(scores, softness);
+            let expected = log_sum(scores, *softness);
             assert!(
                 (f64::from(found.log_sum) - expected).abs() < 1e-3,
                 "{what}: {} not {expected}",
@@ -63,7 +63,7 @@ fn what_is_not_a_number_is_never_picked_before_a_number() {
     (scores[7], scores[2999], scores[2500]) = (-3.0, -1e30, 1.0);
     scores[100..140].fill(f32::NEG_INFINITY);
     let on = tensor(&scores, [1, 3000], &bench.device);
-    let found = block_on(pick(&bench.gpu, on, 3, 1.0).expect("it can be picked").read()).expect("read");
+    let found = block_on(pick(&bench.gpu, on, 3, &[1.0]).expect("it can be picked").read()).expect("read");
     assert_eq!(found[0].best, [(2500, 1.0), (7, -3.0), (2999, -1e30)]);
 }
 
@@ -72,8 +72,9 @@ fn counts_out_of_range_are_refused() {
     let Some(bench) = gpu() else { return };
     let on = || tensor(&[1.0; 100], [1, 100], &bench.device);
     for count in [0, CANDIDATES + 1] {
-        assert!(pick(&bench.gpu, on(), count, 1.0).is_err(), "{count}");
+        assert!(pick(&bench.gpu, on(), count, &[1.0]).is_err(), "{count}");
     }
-    assert!(pick(&bench.gpu, tensor(&[1.0; 4], [1, 4], &bench.device), 5, 1.0).is_err());
-    assert!(pick(&bench.gpu, on(), 1, f32::NAN).is_err());
+    assert!(pick(&bench.gpu, tensor(&[1.0; 4], [1, 4], &bench.device), 5, &[1.0]).is_err());
+    assert!(pick(&bench.gpu, on(), 1, &[f32::NAN]).is_err());
+    assert!(pick(&bench.gpu, on(), 1, &[1.0, 1.0]).is_err(), "a softness too many");
 }

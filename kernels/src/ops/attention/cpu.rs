@@ -35,7 +35,13 @@ impl Cached for f32 {
 
 impl Cached for f16 {
     fn write(from: &[f32], to: &mut [Self]) {
-        to.convert_from_f32_slice(from);
+        const MOST: f32 = 65504.0;
+        let mut room = [0.0; CHUNK];
+        for (from, to) in from.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
+            // Beyond f16 the largest f16: an infinity would turn into NaN in a product with 0.
+            room.iter_mut().zip(from).for_each(|(held, number)| *held = number.clamp(-MOST, MOST));
+            to.convert_from_f32_slice(&room[..from.len()]);
+        }
     }
     #[inline(always)]
     fn read<'a>(held: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32] {
@@ -60,28 +66,31 @@ struct Scratch {
     running: Vec<Running>,
 }
 
-/// Attention of rows at positions from `at` on; their own keys and values are in the cache already.
+/// Attention of the rows of one sequence at positions from `at` on; their own keys and values are in the cache already.
 ///
 /// # Shapes
 /// - `queries`, `out`: `[rows, heads, head_dim]`
-/// - `keys`, `values`: `[kv_heads, capacity, head_dim]`
+/// - `keys`, `values`: the sequence's pages in order, `[kv_heads, page, head_dim]` each
 ///
 /// # Panics
-/// If the slices have other lengths, or the rows end beyond the capacity.
+/// If the slices have other lengths, the rows end beyond the pages, or there are several pages that are not whole chunks
+/// of 32 positions.
 pub fn attention<C: Cached>(
     shape: &Shape,
     at: usize,
     queries: &[f32],
-    keys: &[C],
-    values: &[C],
+    keys: &[&[C]],
+    values: &[&[C]],
     out: &mut [f32],
 ) {
-    let (row, held) = (shape.heads * shape.head_dim, shape.kv_heads * shape.capacity * shape.head_dim);
+    let (row, page) = (shape.heads * shape.head_dim, shape.kv_heads * shape.page * shape.head_dim);
     assert!(row > 0 && shape.kv_heads > 0 && shape.heads.is_multiple_of(shape.kv_heads), "{shape:?}");
     assert!(queries.len().is_multiple_of(row) && queries.len() == out.len(), "queries and out differ");
-    assert!(at + queries.len() / row <= shape.capacity, "rows from {at} on do not fit {}", shape.capacity);
-    assert!(keys.len() == held && values.len() == held, "keys and values must have {held} numbers");
-    let each = shape.capacity * shape.head_dim;
+    let room = keys.len() * shape.page;
+    assert!(at + queries.len() / row <= room, "rows from {at} on do not fit {room}");
+    assert!(keys.len() == 1 || shape.page.is_multiple_of(CHUNK), "pages of {} positions", shape.page);
+    let whole = |pages: &[&[C]]| pages.iter().all(|held| held.len() == page);
+    assert!(keys.len() == values.len() && whole(keys) && whole(values), "pages must have {page} numbers");
     let heads = shape.head_dim * (shape.heads / shape.kv_heads);
     let (rows, out) = (queries.len() / row, Parts::new(out));
     let worth = WORTH.div_ceil(2 * heads * (at + rows).max(1));
@@ -91,13 +100,22 @@ pub fn attention<C: Cached>(
         for task in tasks {
             let (kv_head, number) = (task / rows, task % rows);
             let from = number * row + kv_head * heads;
-            let held = kv_head * each..(kv_head + 1) * each;
+            let held = Held { keys, values, from: kv_head * shape.page * shape.head_dim };
             // SAFETY: what these heads of this row give is this thread's.
             let out = unsafe { out.part(from..from + heads) };
-            let (queries, keys, values) = (&queries[from..][..heads], &keys[held.clone()], &values[held]);
-            wide(|| attend(shape, at + number, queries, keys, values, out, &mut scratch));
+            let queries = &queries[from..][..heads];
+            wide(|| attend(shape, at + number, queries, held, out, &mut scratch));
         }
     });
+}
+
+/// What one head of keys and values is in the pages of a sequence.
+#[derive(Clone, Copy)]
+struct Held<'a, C> {
+    keys: &'a [&'a [C]],
+    values: &'a [&'a [C]],
+    /// Where the head begins in every page.
+    from: usize,
 }
 
 /// The heads of one row that share keys and values.
@@ -106,8 +124,7 @@ fn attend<C: Cached>(
     shape: &Shape,
     position: usize,
     queries: &[f32],
-    keys: &[C],
-    values: &[C],
+    held: Held<'_, C>,
     out: &mut [f32],
     scratch: &mut Scratch,
 ) {
@@ -118,9 +135,12 @@ fn attend<C: Cached>(
     out.fill(0.0);
     let mut from = shape.first_seen(position);
     while from <= position {
+        // A chunk never crosses a page: pages are whole chunks, or there is one only.
         let to = (from / CHUNK * CHUNK + CHUNK).min(position + 1);
-        let keys = C::read(&keys[from * head_dim..to * head_dim], key_room);
-        let values = C::read(&values[from * head_dim..to * head_dim], value_room);
+        let start = held.from + from % shape.page * head_dim;
+        let here = start..start + (to - from) * head_dim;
+        let keys = C::read(&held.keys[from / shape.page][here.clone()], key_room);
+        let values = C::read(&held.values[from / shape.page][here], value_room);
         let heads =
             queries.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).zip(running.iter_mut());
         for ((query, out), running) in heads {

@@ -4,7 +4,8 @@ use crate::ops::gpu::{Access, Consts, Error, Gpu, Kernel, buffer};
 use burn::tensor::Tensor;
 use burn_cubecl::cubecl::server::Handle;
 
-/// Keys and values of one layer: `[slots, kv_heads, capacity, head_dim]` each. A slot is a sequence.
+/// Keys and values of one layer: pages of `[kv_heads, page, head_dim]` each. Which sequence a page belongs to is
+/// [`Places`]' business.
 ///
 /// Memory is taken once, when it is made. Clones are the same memory.
 #[derive(Debug, Clone)]
@@ -18,16 +19,27 @@ pub struct Cache {
 /// How large a [`Cache`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheShape {
-    /// Sequences.
-    pub slots: usize,
+    /// Pages; no part of a kernel, so that another number of them compiles nothing again.
+    pub pages: usize,
     /// Key-value heads.
     pub kv_heads: usize,
-    /// Positions of each sequence.
-    pub capacity: usize,
+    /// Positions of a page, a multiple of 128.
+    pub page: usize,
     /// Channels of a head, a multiple of 4.
     pub head_dim: usize,
     /// Stores f16 instead of f32; needs nothing of the adapter.
     pub half: bool,
+}
+
+/// Consecutive rows of a pass that belong to one sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    /// The pages of the sequence, in order.
+    pub pages: &'a [u32],
+    /// Position of the first row.
+    pub at: usize,
+    /// Rows, at least one.
+    pub rows: usize,
 }
 
 /// Which sequence and position each row of a pass belongs to; uploaded once and used by all layers.
@@ -35,8 +47,20 @@ pub struct CacheShape {
 pub struct Places {
     pub(crate) buffer: Handle,
     pub(crate) rows: usize,
-    /// Consecutive positions of one sequence, so that neighbours can share the keys that they read.
-    consecutive: bool,
+    /// Runs of rows that share the keys that they read.
+    groups: usize,
+    /// Most rows of one of them.
+    shared: usize,
+    /// What they need of the caches and of the rotary table.
+    least: Least,
+}
+
+/// How large caches and tables have to be for some [`Places`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Least {
+    page: usize,
+    pages: usize,
+    positions: usize,
 }
 
 /// What attention does besides the softmax of scaled products.
@@ -57,9 +81,9 @@ impl CacheShape {
     #[must_use]
     pub fn bytes(&self) -> Option<usize> {
         let each = if self.half { 4 } else { 8 };
-        [self.kv_heads, self.capacity, self.head_dim, each]
+        [self.kv_heads, self.page, self.head_dim, each]
             .iter()
-            .try_fold(self.slots, |all, n| all.checked_mul(*n))
+            .try_fold(self.pages, |all, n| all.checked_mul(*n))
     }
 }
 
@@ -67,10 +91,12 @@ impl Cache {
     /// Empty room for `shape`.
     ///
     /// # Errors
-    /// If the device cannot bind that much at once, or a head is not whole vectors of four.
+    /// If the device cannot bind that much at once, a head is not whole vectors of four, or a page no whole tiles.
     pub fn new(gpu: &Gpu, shape: CacheShape) -> Result<Self, Error> {
         let bytes = shape.bytes().unwrap_or(usize::MAX) / 2;
-        let whole = shape.head_dim.is_multiple_of(4) && shape.head_dim / 4 <= THREADS;
+        let whole = shape.head_dim.is_multiple_of(4)
+            && shape.head_dim / 4 <= THREADS
+            && shape.page.is_multiple_of(THREADS);
         if bytes == 0 || !whole {
             return Err(Error::Unsupported(format!("a cache of {shape:?} has no GPU kernel; use the CPU")));
         }
@@ -82,33 +108,41 @@ impl Cache {
         Ok(Self { gpu: gpu.clone(), shape, keys: reserve(), values: reserve() })
     }
 
-    /// The same keys and values with room for `capacity` positions.
+    /// The same pages with room for `pages` in all.
     ///
     /// # Errors
     /// As [`Cache::new`].
-    pub fn grown(&self, capacity: usize) -> Result<Self, Error> {
-        let CacheShape { slots, kv_heads, head_dim, half, .. } = self.shape;
-        let grown = Self::new(&self.gpu, CacheShape { capacity, ..self.shape })?;
+    pub fn grown(&self, pages: usize) -> Result<Self, Error> {
+        let CacheShape { pages: held_pages, kv_heads, page, head_dim, half } = self.shape;
+        let grown = Self::new(&self.gpu, CacheShape { pages, ..self.shape })?;
         // Two channels of f16 are moved as one float.
-        let width = if half { head_dim / 2 } else { head_dim };
+        let width = kv_heads * page * if half { head_dim / 2 } else { head_dim };
         let copy = |room: &Handle, held: &Handle| {
-            let room = self.gpu.tensor::<3>(room.clone(), [slots * kv_heads, capacity, width]);
-            let held = self.gpu.tensor(held.clone(), [slots * kv_heads, self.shape.capacity, width]);
-            buffer(room.slice_assign(burn::tensor::s![.., ..self.shape.capacity, ..], held))
+            let room = self.gpu.tensor::<2>(room.clone(), [pages, width]);
+            let held = self.gpu.tensor(held.clone(), [held_pages, width]);
+            buffer(room.slice_assign(burn::tensor::s![..held_pages, ..], held))
         };
         let (keys, values) = (copy(&grown.keys, &self.keys), copy(&grown.values, &self.values));
         Ok(Self { keys, values, ..grown })
     }
 
-    /// Keys and values of the first sequence, f32, for burn's own operations.
+    /// Copies page `from` to page `to`.
     ///
-    /// # Shapes
-    /// - result: `[1, kv_heads, capacity, head_dim]` each
-    #[must_use]
-    pub(crate) fn tensors(&self) -> [Tensor<4>; 2] {
-        let CacheShape { kv_heads, capacity, head_dim, .. } = self.shape;
-        [&self.keys, &self.values]
-            .map(|held| self.gpu.tensor(held.clone(), [1, kv_heads, capacity, head_dim]))
+    /// # Panics
+    /// If one of them does not exist.
+    pub fn copy(&self, from: usize, to: usize) {
+        let CacheShape { pages, kv_heads, page, head_dim, .. } = self.shape;
+        assert!(from < pages && to < pages, "pages {from} and {to} of {pages}");
+        let quads = kv_heads * page * head_dim / 4;
+        let kernel = Kernel {
+            name: "copy",
+            parts: vec![include_str!("gpu/copy.wgsl")],
+            consts: vec![("QUADS", quads.into()), ("THREADS", THREADS.into())],
+            bindings: vec![("keys", self.kind(), Access::Write), ("values", self.kind(), Access::Write)],
+            threads: THREADS as u32,
+        };
+        let buffers = vec![self.keys.clone(), self.values.clone()];
+        self.gpu.launch(kernel, [quads.div_ceil(THREADS), 1, 1], buffers, &[from, to]);
     }
 
     /// Its size.
@@ -126,9 +160,8 @@ impl Cache {
         vec![
             ("HALF", self.shape.half.into()),
             ("FULL", (!self.shape.half).into()),
-            ("SLOTS", self.shape.slots.into()),
             ("KV_HEADS", self.shape.kv_heads.into()),
-            ("CAPACITY", self.shape.capacity.into()),
+            ("PAGE", self.shape.page.into()),
         ]
     }
 
@@ -138,19 +171,25 @@ impl Cache {
     /// - `queries` and the result: `[rows, heads · head_dim]`
     ///
     /// # Panics
-    /// If a shape does not fit or the tensor is not an f32 one on this device.
+    /// If a shape or a place does not fit or the tensor is not an f32 one on this device.
     #[must_use]
     pub fn attend(&self, queries: Tensor<2>, places: &Places, mix: &Mix) -> Tensor<2> {
         let shape = self.shape;
         let width = mix.heads * shape.head_dim;
         assert_eq!(queries.dims(), [places.rows, width], "queries");
         assert!(mix.heads.is_multiple_of(shape.kv_heads), "query heads share key-value heads");
+        self.check(places);
         let (y, result) = self.gpu.output([places.rows, width]);
-        let rows = if places.consecutive { SHARED } else { 1 };
         let buffers = vec![buffer(queries), self.keys.clone(), self.values.clone(), places.buffer.clone(), y];
-        let groups = [mix.heads, places.rows.div_ceil(rows), 1];
-        self.gpu.launch(self.kernel(mix, rows), groups, buffers, &[places.rows]);
+        let groups = [mix.heads, places.groups, 1];
+        self.gpu.launch(self.kernel(mix, places.shared), groups, buffers, &[places.rows]);
         result
+    }
+
+    /// A kernel trusts the places that it is given.
+    pub(crate) fn check(&self, places: &Places) {
+        let CacheShape { page, pages, .. } = self.shape;
+        assert!(places.least.page == page && places.least.pages <= pages, "{:?} of {pages}", places.least);
     }
 
     fn kernel(&self, mix: &Mix, rows: usize) -> Kernel {
@@ -193,24 +232,44 @@ const THREADS: usize = 128;
 const SHARED: usize = 4;
 
 impl Places {
-    /// Of `(sequence, position)` for each row.
+    /// Of the rows of `spans`, one span after the other, in pages of `page` positions.
     ///
     /// # Panics
-    /// Without rows, or beyond 2³² positions.
+    /// Without rows, with a row beyond the pages of its sequence, or beyond 2³² positions.
     #[must_use]
-    pub fn new(gpu: &Gpu, places: &[(usize, usize)]) -> Self {
-        assert!(!places.is_empty(), "a pass has rows");
-        let word = |value: usize| u32::try_from(value).expect("positions fit 32 bits");
-        let words: Vec<u32> =
-            places.iter().flat_map(|(slot, position)| [word(*slot), word(*position)]).collect();
-        let follows = |pair: &[(usize, usize)]| pair[0].0 == pair[1].0 && pair[0].1 + 1 == pair[1].1;
-        let consecutive = places.len() > 1 && places.windows(2).all(follows);
-        Self { buffer: gpu.upload(&words), rows: places.len(), consecutive }
+    pub fn new(gpu: &Gpu, page: usize, spans: &[Span<'_>]) -> Self {
+        let word = |value: usize| u32::try_from(value).expect("places fit 32 bits");
+        let rows = spans.iter().map(|span| span.rows).sum();
+        let shared = if spans.iter().all(|span| span.rows == 1) { 1 } else { SHARED };
+        let mut starts = vec![0];
+        for span in spans {
+            assert!(span.rows > 0 && span.at + span.rows <= span.pages.len() * page, "rows without a page");
+            let first = starts[starts.len() - 1];
+            starts.extend(
+                (1..=span.rows.div_ceil(shared)).map(|group| first + (group * shared).min(span.rows)),
+            );
+        }
+        let (mut words, mut listed) = (Vec::new(), 2 * rows + starts.len());
+        for span in spans {
+            words.extend((span.at..span.at + span.rows).flat_map(|position| [word(listed), word(position)]));
+            listed += span.pages.len();
+        }
+        words.extend(starts.iter().map(|start| word(*start)));
+        words.extend(spans.iter().flat_map(|span| span.pages));
+        let pages = spans.iter().flat_map(|span| span.pages).max().map_or(0, |page| *page as usize + 1);
+        let positions = spans.iter().map(|span| span.at + span.rows).max().expect("a pass has rows");
+        let least = Least { page, pages, positions };
+        Self { buffer: gpu.upload(&words), rows, groups: starts.len() - 1, shared, least }
     }
 
     /// Rows of the pass.
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// One more than the largest position.
+    pub(crate) const fn positions(&self) -> usize {
+        self.least.positions
     }
 }

@@ -1,5 +1,9 @@
-// Attention with a running softmax (Milakov & Gimelshein 2018; Dao et al. 2022): no more than one tile of scores of
-// a row ever exists. A workgroup makes one query head for ROWS consecutive rows.
+// Attention with a running softmax (Milakov & Gimelshein 2018; Dao et al. 2022) over pages (Kwon et al. 2023): no more
+// than one tile of scores of a row ever exists. A workgroup makes one query head for a group of at most ROWS consecutive
+// rows of one sequence, whichever sequences the rows beside them belong to.
+//
+// `places` holds, for each row, where the pages of its sequence are listed in `places` and its position; then the first
+// row of each group, and where the last one ends; then the pages. The host checks all of them.
 //
 // Tiles begin at multiples of THREADS in the cache, whatever the row, and a score that a row may not see changes
 // nothing in it, not even a bit: so a row's result does not depend on the rows beside it.
@@ -18,7 +22,7 @@ var<workgroup> merged: array<vec4<f32>, $THREADS>;
 var<workgroup> range: vec2<u32>;
 
 fn position_of(row: u32) -> u32 {
-    return min(places[2u * row + 1u], $CAPACITYu - 1u);
+    return places[2u * row + 1u];
 }
 
 // The first position that a row at `position` sees.
@@ -55,10 +59,10 @@ fn total(value: f32, thread: u32) -> f32 {
 @compute @workgroup_size($THREADS)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let head = place.x;
-    let first = place.y * $ROWSu;
-    let rows = info[0];
+    let first = places[2u * info[0] + place.y];
+    let end = places[2u * info[0] + place.y + 1u];
 #for r ROWS
-    let row_$r = min(first + $ru, rows - 1u);
+    let row_$r = min(first + $ru, end - 1u);
     let position_$r = position_of(row_$r);
     var top_$r = UNSEEN;
     var sum_$r = 0.0f;
@@ -68,21 +72,22 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     }
 #end
     if (thread == 0u) {
-        // Rows of a workgroup are consecutive positions of one sequence.
-        range = vec2<u32>(begin_of(position_of(first)), position_of(min(first + $ROWSu, rows) - 1u));
+        range = vec2<u32>(begin_of(position_of(first)), position_of(end - 1u));
     }
-    let cache = (min(places[2u * first], $SLOTSu - 1u) * $KV_HEADSu + head / $GROUPu) * $CAPACITYu;
+    let pages = places[2u * first];
     let lane = thread / QUADS;
     let channel = thread % QUADS;
     let seen = workgroupUniformLoad(&range);
     for (var tile = seen.x / THREADS * THREADS; tile <= seen.y; tile += THREADS) {
         let key_position = tile + thread;
+        // A page is whole tiles.
+        let held = (places[pages + tile / $PAGEu] * $KV_HEADSu + head / $GROUPu) * $PAGEu + tile % $PAGEu;
 #for r ROWS
         var score_$r = 0.0f;
 #end
         if (key_position <= seen.y) {
             for (var i = 0u; i < QUADS; i++) {
-                let key = loaded(keys[(cache + key_position) * QUADS + i]);
+                let key = loaded(keys[(held + thread) * QUADS + i]);
 #for r ROWS
                 score_$r += dot(query[$ru * QUADS + i], key);
 #end
@@ -118,9 +123,9 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
 #end
         workgroupBarrier();
         if (lane < LANES) {
-            let end = min(THREADS, seen.y + 1u - tile);
-            for (var k = lane; k < end; k += LANES) {
-                let value = loaded(values[(cache + tile + k) * QUADS + channel]);
+            let count = min(THREADS, seen.y + 1u - tile);
+            for (var k = lane; k < count; k += LANES) {
+                let value = loaded(values[(held + k) * QUADS + channel]);
 #for r ROWS
                 mixed_$r = fma(vec4<f32>(weights[$ru * THREADS + k]), value, mixed_$r);
 #end
@@ -132,7 +137,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     let all_$r = total(sum_$r, thread);
     merged[thread] = mixed_$r;
     workgroupBarrier();
-    if (thread < QUADS && first + $ru < rows) {
+    if (thread < QUADS && first + $ru < end) {
         var sum = merged[thread];
         for (var i = 1u; i < LANES; i++) {
             sum += merged[i * QUADS + thread];

@@ -13,8 +13,8 @@ pub struct Shape {
     pub kv_heads: usize,
     /// Channels of a head.
     pub head_dim: usize,
-    /// Positions that the cache has room for.
-    pub capacity: usize,
+    /// Positions of a page of the cache.
+    pub page: usize,
     /// What scores are multiplied with, as a rule `1/√head_dim`.
     pub scale: f32,
     /// A row sees so many positions, its own included; all before it, if there is none.

@@ -4,7 +4,7 @@ use super::Shape;
 
 /// # Shapes
 /// - `queries` and the result: `[rows, heads, head_dim]`, of positions from `at` on
-/// - `keys`, `values`: `[kv_heads, capacity, head_dim]`
+/// - `keys`, `values`: `[kv_heads, page, head_dim]`, all in one page
 #[must_use]
 pub fn attention(shape: &Shape, at: usize, queries: &[f32], keys: &[f32], values: &[f32]) -> Vec<f64> {
     let (head_dim, group) = (shape.head_dim, shape.heads / shape.kv_heads);
@@ -12,7 +12,7 @@ pub fn attention(shape: &Shape, at: usize, queries: &[f32], keys: &[f32], values
     for (number, query) in queries.chunks_exact(head_dim).enumerate() {
         let (position, head) = (at + number / shape.heads, number % shape.heads);
         let row = |all: &[f32], seen: usize| -> Vec<f64> {
-            let from = (head / group * shape.capacity + seen) * head_dim;
+            let from = (head / group * shape.page + seen) * head_dim;
             all[from..from + head_dim].iter().map(|&x| f64::from(x)).collect()
         };
         let seen: Vec<usize> = (shape.first_seen(position)..=position).collect();

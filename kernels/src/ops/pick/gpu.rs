@@ -26,26 +26,28 @@ pub struct Picked {
 pub struct Picks {
     gpu: Gpu,
     words: Handle,
-    rows: usize,
     count: usize,
-    softness: f32,
+    /// Of each row.
+    softness: Vec<f32>,
 }
 
-/// The `count` best of each row of `scores`. `softness` is 1 / temperature; it has a part in
+/// The `count` best of each row of `scores`. `softness` is 1 / temperature of each row; it has a part in
 /// [`Picked::log_sum`] only.
 ///
 /// # Shapes
 /// - `scores`: `[rows, vocabulary]`
+/// - `softness`: `[rows]`
 ///
 /// # Errors
-/// If `count` is 0, above [`CANDIDATES`] or above the vocabulary, or `softness` is not finite.
+/// If `count` is 0, above [`CANDIDATES`] or above the vocabulary, or a softness is missing or not finite.
 ///
 /// # Panics
 /// If the tensor is not an f32 one on this device.
-pub fn pick(gpu: &Gpu, scores: Tensor<2>, count: usize, softness: f32) -> Result<Picks, Error> {
+pub fn pick(gpu: &Gpu, scores: Tensor<2>, count: usize, softness: &[f32]) -> Result<Picks, Error> {
     let [rows, vocabulary] = scores.dims();
-    if count == 0 || count > CANDIDATES.min(vocabulary) || !softness.is_finite() || rows == 0 {
-        let found = format!("{count} of {vocabulary} tokens in {rows} rows at softness {softness}");
+    let soft = softness.len() == rows && softness.iter().all(|softness| softness.is_finite());
+    if count == 0 || count > CANDIDATES.min(vocabulary) || !soft || rows == 0 {
+        let found = format!("{count} of {vocabulary} tokens in {rows} rows at softness {softness:?}");
         return Err(Error::Unsupported(format!("{found} cannot be picked: 1 to {CANDIDATES} can")));
     }
     let mut input = buffer(scores);
@@ -56,7 +58,8 @@ pub fn pick(gpu: &Gpu, scores: Tensor<2>, count: usize, softness: f32) -> Result
     loop {
         let segments = length.div_ceil(segment);
         let words = gpu.empty(rows * segments * (2 + 2 * count) * 4);
-        let arguments = [length, softness.to_bits() as usize, segments];
+        let mut arguments = vec![length, segments];
+        arguments.extend(softness.iter().map(|softness| softness.to_bits() as usize));
         gpu.launch(
             kernel(first, segment, count),
             [segments, rows, 1],
@@ -65,7 +68,7 @@ pub fn pick(gpu: &Gpu, scores: Tensor<2>, count: usize, softness: f32) -> Result
         );
         (input, length, first) = (words, segments * count, false);
         if segments == 1 {
-            return Ok(Picks { gpu: gpu.clone(), words: input, rows, count, softness });
+            return Ok(Picks { gpu: gpu.clone(), words: input, count, softness: softness.to_vec() });
         }
         segment = LENGTH / count * count;
     }
@@ -94,7 +97,8 @@ impl Picks {
     pub async fn read(self) -> Result<Vec<Picked>, Error> {
         let words = self.gpu.read(self.words).await?;
         let stride = 2 + 2 * self.count;
-        Ok(words.chunks_exact(stride).take(self.rows).map(|row| picked(row, self.softness)).collect())
+        let rows = words.chunks_exact(stride).zip(&self.softness);
+        Ok(rows.map(|(row, softness)| picked(row, *softness)).collect())
     }
 }
 

@@ -149,7 +149,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         goal = vec2<u32>(0u, K);
         atomicStore(&appended, 0u);
     }
-    let softness = bitcast<f32>(info[1]);
+    let softness = bitcast<f32>(info[2u + row]);
 #if SCORES
     let top = largest(best, thread);
     var sum = 0.0f;
@@ -183,7 +183,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     }
     take_equal(last, goal.y, thread);
     workgroupBarrier();
-    let base = (row * info[2] + place.x) * STRIDE;
+    let base = (row * info[1] + place.x) * STRIDE;
     for (var i = thread; i < K; i += THREADS) {
         let mine = found[i];
         var rank = 0u;

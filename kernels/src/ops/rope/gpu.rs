@@ -22,7 +22,7 @@ pub struct Turn {
     /// Which channels turn together.
     pub pairs: Pairs,
     /// Cosines, then sines of each position: `[positions, turned]`, where `turned` channels of a head turn and the
-    /// rest stay. At least as many positions as the cache has.
+    /// rest stay. At least as many positions as the pass reaches.
     pub table: Tensor<2>,
     /// RMS norms of each query and key head before they turn (Qwen3, Gemma 3).
     pub norm: Option<HeadNorm>,
@@ -47,14 +47,15 @@ impl Cache {
     /// - result: `[rows, heads · head_dim]`
     ///
     /// # Panics
-    /// If a shape does not fit or a tensor is not an f32 one on this device.
+    /// If a shape or a place does not fit or a tensor is not an f32 one on this device.
     #[must_use]
     pub fn turn(&self, qkv: Tensor<2>, places: &Places, turn: &Turn) -> Tensor<2> {
         let dim = self.shape.head_dim;
         let all = turn.heads + 2 * self.shape.kv_heads;
         let [positions, turned] = turn.table.dims();
         assert_eq!(qkv.dims(), [places.rows(), all * dim], "queries, keys and values");
-        assert!(positions >= self.shape.capacity, "the table ends before the cache");
+        assert!(positions >= places.positions(), "the table ends before the rows");
+        self.check(places);
         assert!(turned.is_multiple_of(2) && turned <= dim, "{turned} of {dim} channels turn");
         let (queries, result) = self.gpu.output([places.rows(), turn.heads * dim]);
         let mut buffers = vec![

@@ -60,9 +60,9 @@ fn normalise(thread: u32, is_key: bool) {
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let j = place.x;
     let row = place.y;
-    // The cache and the tables end at CAPACITY: whatever a place says, nothing outside them is touched.
-    let slot = min(places[2u * row], $SLOTSu - 1u);
-    let position = min(places[2u * row + 1u], $CAPACITYu - 1u);
+    // As attention reads them; the host has checked that they lie within the cache and the table.
+    let position = places[2u * row + 1u];
+    let page = places[places[2u * row] + position / $PAGEu] * $KV_HEADSu;
     let is_query = j < $HEADSu;
     let is_value = j >= $HEADSu + $KV_HEADSu;
     for (var i = thread; i < DIM; i += THREADS) {
@@ -81,10 +81,10 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
             queries[(row * $HEADSu + j) * DIM / 4u + quad] =
                 vec4<f32>(turned(i, position), turned(i + 1u, position), turned(i + 2u, position), turned(i + 3u, position));
         } else if (is_value) {
-            let at = ((slot * $KV_HEADSu + j - $HEADSu - $KV_HEADSu) * $CAPACITYu + position) * (DIM / 4u) + quad;
+            let at = ((page + j - $HEADSu - $KV_HEADSu) * $PAGEu + position % $PAGEu) * (DIM / 4u) + quad;
             values[at] = stored(vec4<f32>(head[i], head[i + 1u], head[i + 2u], head[i + 3u]));
         } else {
-            let at = ((slot * $KV_HEADSu + j - $HEADSu) * $CAPACITYu + position) * (DIM / 4u) + quad;
+            let at = ((page + j - $HEADSu) * $PAGEu + position % $PAGEu) * (DIM / 4u) + quad;
             keys[at] = stored(
                 vec4<f32>(turned(i, position), turned(i + 1u, position), turned(i + 2u, position), turned(i + 3u, position)));
         }
