@@ -1,5 +1,6 @@
 //! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time.
 
+mod batch;
 mod language;
 pub(crate) mod model;
 mod text;
@@ -7,12 +8,10 @@ mod text;
 use super::files::Files;
 use super::source::quantised;
 use super::{ModelSource, Report, Request};
-use crate::sampling::Sampling;
-use coordinator::io::{Chunk, ChunkOutput, Part, Rows, Task};
+use coordinator::io::Part;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use kernels::engine::{Draw, Input, Step, StepOut};
-use kernels::{Error, device};
+use kernels::device;
 use model::Model;
 use std::collections::VecDeque;
 use text::{Begin, Texts};
@@ -109,7 +108,11 @@ impl<F: Files> Worker<F> {
         match request {
             Request::Load(part) => report(self.load(part, report).await),
             Request::Unload(part) => self.model.unload(part),
-            Request::Run(chunk) => report(self.run(chunk).await?),
+            Request::Run(chunk) => {
+                let more = batch::beside(&chunk, &mut self.waiting, self.model.spec().hidden_bytes);
+                let chunks: Vec<_> = std::iter::once(chunk).chain(more).collect();
+                batch::run(&mut self.model, &chunks).await?.into_iter().for_each(report);
+            }
             Request::Encode { ticket, prompt, sampling } => {
                 report(Report::Encoded { ticket, tokens: self.texts.encode(&prompt, &sampling) });
             }
@@ -134,72 +137,5 @@ impl<F: Files> Worker<F> {
             Ok(()) => Report::Loaded(part),
             Err(why) => Report::LoadFailed(part, why),
         }
-    }
-
-    /// A refused chunk is the coordinator's business; a failed device is the end of this worker.
-    async fn run(&mut self, chunk: Chunk) -> Result<Report, String> {
-        let result = match self.compute(&chunk).await {
-            Ok(output) => Ok(to_output(output)),
-            Err(Refusal::Device(cause)) => return Err(cause),
-            Err(Refusal::Chunk(why)) => Err(why),
-        };
-        Ok(Report::Ran { job: chunk.job, lease: chunk.lease, number: chunk.number, result })
-    }
-
-    async fn compute(&mut self, chunk: &Chunk) -> Result<StepOut, Refusal> {
-        self.model.check(chunk.model)?;
-        let Task::Pass { position, input, sample } = &chunk.task else {
-            return Err("this device has no picture model".to_owned().into());
-        };
-        let settings = sample.as_ref().map(|sample| settings(&sample.settings)).transpose()?;
-        let draw = settings.as_deref().zip(sample.as_ref());
-        let step = Step {
-            session: (chunk.job, chunk.lease),
-            layers: model::range(chunk.layers),
-            position: *position as usize,
-            input: match input {
-                Rows::Tokens(tokens) => Input::Tokens(tokens),
-                Rows::Hidden(bytes) => Input::Hidden(bytes),
-            },
-            draw: draw.map(|(settings, sample)| Draw { settings, recent: &sample.recent }),
-        };
-        Ok(self.model.engine.run(step).await?)
-    }
-}
-
-/// Why a chunk gave nothing.
-enum Refusal {
-    /// The device failed.
-    Device(String),
-    /// The chunk is at fault.
-    Chunk(String),
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Chunk(why)
-    }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Device(cause) => Self::Device(cause),
-            error => Self::Chunk(error.to_string()),
-        }
-    }
-}
-
-/// A peer's settings in the engine's own form; they may be hostile.
-fn settings(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let settings = Sampling::from_bytes(bytes).ok_or("the sampling settings are not readable")?;
-    text::to_kernels(&settings).to_bytes().map_err(|error| error.to_string())
-}
-
-fn to_output(output: StepOut) -> ChunkOutput {
-    match output {
-        StepOut::Hidden(bytes) => ChunkOutput::Hidden(bytes),
-        StepOut::Token { token, end } => ChunkOutput::Token { token, end },
-        StepOut::Nothing => ChunkOutput::Nothing,
     }
 }
