@@ -99,10 +99,16 @@ fn floats(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
 fn scores_match_the_reference_in_every_way_of_computing_them() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/data");
     let out = std::env::temp_dir().join(format!("manyhands-eval-{}.safetensors", std::process::id()));
-    let ways: [&[&str]; 4] =
-        [&[], &["--step"], &["--stages", "0..1,1..2"], &["--stages", "0..1,1..2", "--step"]];
+    let ways: [&[&str]; 6] = [
+        &[],
+        &["--step"],
+        &["--cache", "f32"],
+        &["--cache", "f16"],
+        &["--stages", "0..1,1..2"],
+        &["--stages", "0..1,1..2", "--step"],
+    ];
     for (model, ways) in
-        [("mixtral", &ways[..]), ("mixtral/model.gguf", &ways[..]), ("gemma2/model.gguf", &ways[2..])]
+        [("mixtral", &ways[..]), ("mixtral/model.gguf", &ways[..]), ("gemma2/model.gguf", &ways[4..])]
     {
         let reference = data.join(model.trim_end_matches("/model.gguf")).join("ref.safetensors");
         let (shape, expected) = floats(&reference, "logits");
@@ -115,15 +121,26 @@ fn scores_match_the_reference_in_every_way_of_computing_them() {
             let (found_shape, found) = floats(&out, "logits");
             assert_eq!(found_shape, shape);
             let worst = found.iter().zip(&expected).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
-            assert!(worst < 1e-3, "{model} {way:?}: largest difference {worst}");
+            let (least, most) = if way.contains(&"f16") { (1e-7, 1e-2) } else { (0.0, 1e-3) };
+            assert!((least..most).contains(&worst), "{model} {way:?}: largest difference {worst}");
         }
     }
     std::fs::remove_file(&out).expect("it was written");
 }
 
 #[test]
+fn half_precision_caches_write_too() {
+    let prompt = ["--prompt", "Once upon a time"];
+    let half = [&prompt[..], &["--cache", "f16"]].concat();
+    assert_eq!(written(&half), written(&half));
+    assert!(written(&half).starts_with("Once upon a time"));
+    assert_eq!(written(&prompt), written(&[&prompt[..], &["--cache", "f32"]].concat()), "f32 is usual");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
-    let table: [(&[&str], &str, &str); 11] = [
+    let table: [(&[&str], &str, &str); 12] = [
+        (&["generate", "--prompt", "x", "--cache", "f8"], "f16", "no such cache"),
         (
             &["eval", "--model", "no/such", "--inputs", REFERENCE, "--out", "o"],
             "no/such",

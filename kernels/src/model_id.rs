@@ -1,5 +1,6 @@
 //! The name of a model: the hash of what it is made of.
 
+use crate::llm::CacheFormat;
 use crate::weights::Header;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -29,6 +30,15 @@ impl ModelId {
         let quantised = header.quantisation().map(|format| format!("{format:?}")).unwrap_or_default();
         let weights = [head, &length, quantised.as_bytes()].concat();
         Self::of("manyhands model, weights by header", [config, tokenizer, &weights])
+    }
+
+    /// The same weights with caches in `format`: what it rounds is part of what a model writes.
+    #[must_use]
+    pub fn with_caches(self, format: CacheFormat) -> Self {
+        match format {
+            CacheFormat::F32 => self,
+            CacheFormat::F16 => Self::of("manyhands model, f16 caches", [&self.0, &[], &[]]),
+        }
     }
 
     /// Each part is hashed by itself, so that bytes cannot wander from one to the next.

@@ -21,10 +21,26 @@ pub const QUANTISATIONS: [&str; 2] = ["q8_0", "q4_0"];
 /// A source, and what follows it of [`QUANTISATIONS`].
 #[must_use]
 pub fn quantised(source: &str) -> (&str, Option<&str>) {
-    match source.rsplit_once('#') {
+    match half_cached(source).0.rsplit_once('#') {
         Some((plain, format)) if QUANTISATIONS.contains(&format) => (plain, Some(format)),
-        _ => (source, None),
+        _ => (half_cached(source).0, None),
     }
+}
+
+/// What stands behind the source of a model, and behind its quantisation, where caches are to hold half precision.
+const HALF_CACHE: &str = "#f16-cache";
+
+/// A source, and whether caches hold half precision.
+#[must_use]
+pub fn half_cached(source: &str) -> (&str, bool) {
+    source.strip_suffix(HALF_CACHE).map_or((source, false), |plain| (plain, true))
+}
+
+/// The source of a model with what it is asked to be.
+#[must_use]
+pub fn with(source: &str, quantisation: Option<&str>, half_cache: bool) -> String {
+    let format = quantisation.map(|format| format!("#{format}")).unwrap_or_default();
+    format!("{source}{format}{}", if half_cache { HALF_CACHE } else { "" })
 }
 
 /// How the source of a model begins that consists of a person's own files.
@@ -77,7 +93,7 @@ pub fn address(typed: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, gguf_name, own_source, quantised};
+    use super::{address, gguf_name, half_cached, own_source, quantised, with};
 
     #[test]
     fn only_known_quantisations_are_taken_off() {
@@ -89,6 +105,11 @@ mod tests {
         ];
         for (source, expected) in rows {
             assert_eq!(quantised(source), expected);
+            assert!(!half_cached(source).1);
+            let (plain, quantisation) = expected;
+            let asked = with(plain, quantisation, true);
+            assert!(half_cached(&asked).1);
+            assert_eq!(quantised(&asked), expected, "{asked}");
         }
     }
 

@@ -3,7 +3,7 @@
 use super::threads::Threads;
 use crate::compute::bench::{self, Figures, Wish};
 use crate::compute::files::Folder;
-use crate::compute::source::QUANTISATIONS;
+use crate::compute::source::{self, QUANTISATIONS};
 use anyhow::{Result, anyhow};
 use clap::Args;
 
@@ -15,6 +15,9 @@ pub struct Options {
     /// Turn matrices of floats into such blocks while loading.
     #[arg(long, value_parser = QUANTISATIONS)]
     quantize: Option<String>,
+    /// How keys and values of earlier tokens are stored.
+    #[arg(long, default_value = "f32", value_parser = super::CACHES)]
+    cache: String,
     /// Tokens of the prompt.
     #[arg(long, default_value_t = 64)]
     prefill: usize,
@@ -38,7 +41,7 @@ pub async fn run(options: &Options) -> Result<()> {
     options.threads.take()?;
     let &Options { prefill, decode, runs, .. } = options;
     let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
-    let model = super::source(&options.model, options.quantize.as_deref());
+    let model = source::with(&options.model, options.quantize.as_deref(), options.cache == "f16");
     let figures = bench::run(&model, Folder::of(&options.model), wish).await;
     let figures = figures.map_err(|why| anyhow!(why))?;
     if options.json {

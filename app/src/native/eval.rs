@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Input;
-use kernels::llm::{Cache, Layers, Stage, StageOut};
+use kernels::llm::{Cache, CacheFormat, Layers, Stage, StageOut};
 use kernels::weights::{ByteRange, Checkpoint, read_ids, write_logits};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,9 @@ pub struct Options {
     /// Feed one token at a time through the cache.
     #[arg(long)]
     step: bool,
+    /// Go through caches that store keys and values so; without it, one pass needs none.
+    #[arg(long, value_parser = super::CACHES)]
+    cache: Option<String>,
     /// Turn matrices of floats into such blocks while loading.
     #[arg(long, value_parser = QUANTISATIONS)]
     quantize: Option<String>,
@@ -71,7 +74,7 @@ pub async fn run(options: Options) -> Result<()> {
     .await?;
     let mut logits = Vec::new();
     for sequence in &sequences {
-        logits.extend(pipeline.logits(sequence, options.step).await?);
+        logits.extend(pipeline.logits(sequence, options.step, options.cache()).await?);
     }
     let (count, tokens) = (sequences.len(), sequences[0].len());
     let file = write_logits([count, tokens, checkpoint.config.vocabulary], &logits)?;
@@ -93,6 +96,10 @@ impl Options {
             bail!("--device gpu: {}", opened.notice.unwrap_or_default());
         }
         Ok(opened)
+    }
+
+    fn cache(&self) -> Option<CacheFormat> {
+        self.cache.as_ref().map(|name| if name == "f16" { CacheFormat::F16 } else { CacheFormat::F32 })
     }
 
     /// The ranges asked for, which have to be the whole model in order; all of it if none were.
@@ -144,14 +151,15 @@ impl Pipeline {
     }
 
     /// Scores after every token of one sequence.
-    async fn logits(&self, tokens: &[u32], step: bool) -> Result<Vec<f32>> {
-        if !step {
+    async fn logits(&self, tokens: &[u32], step: bool, cache: Option<CacheFormat>) -> Result<Vec<f32>> {
+        if !step && cache.is_none() {
             return self.pass(tokens, &mut []).await;
         }
-        let mut caches: Vec<Cache> = self.0.iter().map(|stage| stage.cache(tokens.len())).collect();
+        let format = cache.unwrap_or_default();
+        let mut caches: Vec<Cache> = self.0.iter().map(|stage| stage.cache(tokens.len(), format)).collect();
         let mut logits = Vec::new();
-        for token in tokens {
-            logits.extend(self.pass(&[*token], &mut caches).await?);
+        for rows in tokens.chunks(if step { 1 } else { tokens.len().max(1) }) {
+            logits.extend(self.pass(rows, &mut caches).await?);
         }
         Ok(logits)
     }

@@ -8,7 +8,7 @@ mod threads;
 mod tokenize;
 
 use crate::compute::native::NativeCompute;
-use crate::compute::source::QUANTISATIONS;
+use crate::compute::source::{self, QUANTISATIONS};
 use crate::link::RoomLink;
 use crate::names;
 use crate::node::view::{Ask, View};
@@ -42,6 +42,9 @@ enum Command {
     Bench(bench::Options),
 }
 
+/// What caches may hold.
+const CACHES: [&str; 2] = ["f32", "f16"];
+
 /// What every command takes.
 #[derive(Args)]
 pub struct Common {
@@ -51,6 +54,10 @@ pub struct Common {
     /// Turn matrices of floats into such blocks while loading; everybody in a room has to do the same.
     #[arg(long, value_parser = QUANTISATIONS)]
     quantize: Option<String>,
+    /// How keys and values of earlier tokens are stored; f16 takes half the memory, and everybody in a room has to do the
+    /// same.
+    #[arg(long, default_value = "f32", value_parser = CACHES)]
+    cache: String,
     /// Stay on the CPU even if there is a GPU.
     #[arg(long)]
     cpu: bool,
@@ -99,7 +106,7 @@ impl Common {
     /// A node with a worker on this machine.
     pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
         let model = self.model()?;
-        let model = source(&model.to_string_lossy(), self.quantize.as_deref());
+        let model = source::with(&model.to_string_lossy(), self.quantize.as_deref(), self.cache == "f16");
         let compute = NativeCompute::start(model, !self.cpu, self.threads.count());
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
@@ -159,11 +166,6 @@ impl Wish {
             let _ = self.asks.unbounded_send(Ask::Spread(spread));
         }
     }
-}
-
-/// A model's source, with what it is to be quantised to.
-fn source(model: &str, quantisation: Option<&str>) -> String {
-    quantisation.map_or_else(|| model.to_owned(), |format| format!("{model}#{format}"))
 }
 
 /// A fresh random peer id.

@@ -2,11 +2,12 @@
 
 use super::language::Language;
 use crate::compute::files::{Checked, Files, Reader, gguf_name};
-use crate::compute::source::{quantised, query};
+use crate::compute::source::{half_cached, quantised, query};
 use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::{Kind, Opened};
 use kernels::engine::Engine;
+use kernels::llm::CacheFormat;
 use kernels::quant::Format;
 use kernels::weights::{ByteRange, Checkpoint};
 use std::collections::BTreeMap;
@@ -22,9 +23,10 @@ pub struct Model<F> {
 
 impl<F: Files> Model<F> {
     /// Reads the descriptions of the model `source`, a folder or a GGUF file in one; no weights yet. What it is to be
-    /// quantised to may stand behind it.
+    /// quantised to may stand behind it, and how its caches store numbers.
     pub async fn open(source: &str, files: F, opened: Opened) -> Result<(Self, Language), String> {
         let plain = |error: kernels::Error| error.to_string();
+        let format = if half_cached(source).1 { CacheFormat::F16 } else { CacheFormat::F32 };
         let (source, mut quantisation) = quantised(source);
         let (checkpoint, language, words) = match gguf_name(source) {
             Some(name) => {
@@ -47,9 +49,12 @@ impl<F: Files> Model<F> {
         let ends = language.tokenizer.ends();
         let ends = ends.iter().filter(|end| !config.eos.contains(end)).copied().collect::<Vec<_>>();
         config.eos.extend(ends);
-        let id = kernels::ModelId::of_header(&description, &words, &head, &header);
-        let engine = Engine::new(opened, &config, header);
-        let spec = spec(source, quantisation, &engine, ModelId(id.0))?;
+        let id = kernels::ModelId::of_header(&description, &words, &head, &header).with_caches(format);
+        let engine = Engine::new(opened, &config, header).with_caches(format, cache_budget());
+        let mut spec = spec(source, quantisation, &engine, ModelId(id.0))?;
+        if format == CacheFormat::F16 {
+            spec.name += " with f16 caches";
+        }
         Ok((Self { engine, files, spec, held: Vec::new() }, language))
     }
 
@@ -167,6 +172,11 @@ fn weight_bytes<K: Ord + Clone>(engine: &Engine<K>, layers: std::ops::Range<usiz
     let tensors: BTreeMap<&str, u64> =
         ranges.iter().map(|range| (range.tensor.as_str(), range.kept_bytes())).collect();
     Ok(tensors.values().sum())
+}
+
+/// Bytes of caches that this device may hold, beside the weights: a quarter of what those may take. Source: guess.
+fn cache_budget() -> u64 {
+    memory_budget() / 4
 }
 
 /// Bytes of weights that this device may hold: a quarter of its memory, so that a person's other tabs live on.
