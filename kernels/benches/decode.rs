@@ -1,16 +1,25 @@
-//! One token, a prompt of 64, and one draw: what a person waits for.
+//! What people wait for: a token, a prompt, a draw; a token for each of several sequences at once; the first token of a
+//! conversation's next turn.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::executor::block_on;
 use kernels::device::Opened;
-use kernels::llm::{Cache, Config, Layers, Model, Sampling};
+use kernels::engine::{Draw, Engine, Input, Step, StepOut};
+use kernels::llm::{Cache, CacheFormat, Config, Layers, Model, Sampling, needed};
+use kernels::quant::Format;
+use kernels::weights::{ByteRange, Header};
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// About the size of the shipped story writer.
 const STORY_WRITER: &str = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 192, "intermediate_size": 512,
     "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 2048,
     "max_position_embeddings": 512, "tie_word_embeddings": true}"#;
+/// SmolLM2's shape: 135 M weights, more than caches of processors hold.
+const SMALL: &str = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 576, "intermediate_size": 1536,
+    "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+    "max_position_embeddings": 2048, "tie_word_embeddings": true}"#;
 
 fn ids(tokens: Vec<i32>, opened: &Opened) -> Tensor<2, Int> {
     let shape = [1, tokens.len()];
@@ -32,20 +41,132 @@ fn decode(criterion: &mut Criterion) {
     let all = Layers::new(0, config.layers);
     let prompt: Vec<i32> = (0..64).collect();
 
-    let mut warm = Cache::new(all);
+    let empty = || model.cache(all, 0, CacheFormat::F32, &opened.device);
+    let mut warm = empty();
     feed(&model, &mut warm, prompt.clone(), &opened);
-    let mut cache = warm.clone();
+    let mut cache = warm.prefix(64);
     criterion.bench_function("decode one token, 64 to 448 before it", |bencher| {
         bencher.iter(|| {
             if cache.rows() == 448 {
-                cache = warm.clone();
+                cache = warm.prefix(64);
             }
             feed(&model, &mut cache, vec![7], &opened)
         });
     });
     criterion.bench_function("prefill 64 tokens", |bencher| {
-        bencher.iter(|| feed(&model, &mut Cache::new(all), prompt.clone(), &opened));
+        bencher.iter(|| feed(&model, &mut empty(), prompt.clone(), &opened));
     });
+}
+
+/// An engine on the CPU with random weights as Q8_0, made as they are asked for.
+fn engine(format: CacheFormat) -> (Engine<usize>, Layers) {
+    let config = Config::from_json(SMALL.as_bytes()).expect("the configuration above is valid");
+    let all = Layers::new(0, config.layers);
+    let (mut header, mut end) = (serde_json::Map::new(), 0);
+    for tensor in needed(&config, all) {
+        let start = end;
+        let entry = header.entry(tensor.name).or_insert_with(|| {
+            end += 4 * tensor.shape.iter().product::<usize>();
+            serde_json::json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]})
+        });
+        assert!(entry.is_object());
+    }
+    let json = serde_json::Value::Object(header).to_string();
+    let head = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    let header = Header::parse(&head, (head.len() + end) as u64).expect("a header");
+    let header = header.quantised(Format::Q8_0).expect("blocks of 32");
+    let mut engine = Engine::new(Opened::cpu(), &config, header).with_caches(format, 1 << 30);
+    let weight =
+        |at: u64| ((at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.1;
+    let source = async |range: &ByteRange| {
+        let numbers = range.range.start / 4..range.range.end / 4;
+        Ok(numbers.flat_map(|at| weight(at).to_le_bytes()).collect())
+    };
+    block_on(engine.load(all, source)).expect("weights");
+    (engine, all)
+}
+
+/// Feeds each session some tokens, in one batch; a token is drawn of each.
+fn batch(engine: &mut Engine<usize>, layers: Layers, at: usize, fed: &[Vec<u32>]) -> Duration {
+    let settings = Sampling::greedy().to_bytes().expect("settings");
+    let draw = Some(Draw { settings: &settings, recent: &[] });
+    let steps: Vec<_> = (0..fed.len())
+        .map(|session| Step { session, layers, position: at, input: Input::Tokens(&fed[session]), draw })
+        .collect();
+    let start = Instant::now();
+    let answers = block_on(engine.run_batch(&steps));
+    let took = start.elapsed();
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(StepOut::Token { .. }))), "{answers:?}");
+    took
+}
+
+fn prompt(session: usize, length: usize) -> Vec<u32> {
+    (0..length).map(|at| ((at * 31 + session * 977 + 7) % 49_152) as u32).collect()
+}
+
+/// The same weights for all: how many tokens a second all sequences together get.
+fn sequences(criterion: &mut Criterion) {
+    for format in [CacheFormat::F32, CacheFormat::F16] {
+        let (mut engine, all) = engine(format);
+        let mut group = criterion.benchmark_group(format!("decode Q8_0, {format:?} caches"));
+        group.sample_size(10);
+        for count in [1, 2, 4, 8] {
+            group.throughput(Throughput::Elements(count as u64));
+            let prompts: Vec<_> = (0..count).map(|session| prompt(session, 60)).collect();
+            let mut at = usize::MAX;
+            group.bench_function(BenchmarkId::new("sequences", count), |bencher| {
+                bencher.iter_custom(|times| {
+                    let mut took = Duration::ZERO;
+                    for _ in 0..times {
+                        if at > 200 {
+                            (0..count).for_each(|session| engine.forget(&session));
+                            batch(&mut engine, all, 0, &prompts);
+                            at = 60;
+                        }
+                        took += batch(&mut engine, all, at, &vec![vec![7]; count]);
+                        at += 1;
+                    }
+                    took
+                });
+            });
+            (0..count).for_each(|session| engine.forget(&session));
+        }
+    }
+}
+
+/// 400 tokens were said, 20 are new: with what the first turn left, and without.
+fn next_turn(criterion: &mut Criterion) {
+    let (mut engine, all) = engine(CacheFormat::F32);
+    let mut group = criterion.benchmark_group("first token of the second turn");
+    group.sample_size(10);
+    let said = prompt(0, 400);
+    // As the coordinator cuts it.
+    let mut run = |text: &[u32]| {
+        let passes = text.chunks(64).enumerate();
+        let took = passes.map(|(pass, rows)| batch(&mut engine, all, 64 * pass, &[rows.to_vec()])).sum();
+        engine.forget(&0);
+        took
+    };
+    let mut number = 0;
+    for kept in [true, false] {
+        let name = if kept { "kept" } else { "computed again" };
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                (0..times)
+                    .map(|_| {
+                        // Other tokens every time, or what was computed before would be found.
+                        number += 1;
+                        let mut before = said.clone();
+                        before[0] = number;
+                        if kept {
+                            let _: Duration = run(&before);
+                        }
+                        run(&[before, prompt(3, 20)].concat())
+                    })
+                    .sum()
+            });
+        });
+    }
 }
 
 fn draw(criterion: &mut Criterion) {
@@ -57,5 +178,5 @@ fn draw(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decode, draw);
+criterion_group!(benches, decode, sequences, next_turn, draw);
 criterion_main!(benches);
