@@ -77,8 +77,7 @@ fn attend(criterion: &mut Criterion) {
         let queries = activations(rows * heads * head_dim);
         let mut out = vec![0.0; queries.len()];
         criterion.bench_function(&format!("attention, {name}"), |bencher| {
-            bencher
-                .iter(|| attention::attention(&shape, at, &queries, &[&held], &[&held], &mut out));
+            bencher.iter(|| attention::attention(&shape, at, &queries, &[&held], &[&held], &mut out));
         });
     }
 }
