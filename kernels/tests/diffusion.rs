@@ -298,3 +298,81 @@ fn the_autoencoder_matches_in_both_directions() {
         assert_close(&format!("encoded on {}", opened.adapter), &encoded, &part.floats("encoded_mean"));
     }
 }
+
+/// What training needs: on a device that keeps gradients, every weight of the denoiser has one, and following them makes the
+/// loss smaller.
+#[cfg(feature = "train")]
+#[test]
+fn a_denoiser_learns() {
+    use burn::module::Module;
+    use burn::optim::{AdamConfig, GradientsParams};
+    use burn::tensor::Device;
+
+    let config = denoiser::Config {
+        channels: 3,
+        patch: 2,
+        text_width: 6,
+        width: 16,
+        ff_width: 32,
+        heads: 2,
+        depth: 2,
+        axes: [4, 4],
+        theta: 10_000.0,
+        time_factor: 1000.0,
+        time_period: 10_000.0,
+        bottleneck: Some(8),
+        resolution: true,
+    };
+    let device = Device::flex().autodiff();
+    let mut model = Denoiser::init(&config, &device);
+    let (all, size) = (Layers::new(0, 2), [8, 8]);
+    let positions = Positions::new(&config, [4, 4], &device);
+    let random = |shape: Vec<usize>, seed: u64| -> Vec<f32> {
+        kernels::diffusion::noise(seed, shape.iter().product())
+    };
+    let tensor = |shape: [usize; 3], seed| {
+        Tensor::<3>::from_data(TensorData::new(random(shape.into(), seed), shape), &device)
+    };
+    let (x, target, rows) = (tensor([2, 16, 12], 1), tensor([2, 16, 12], 2), tensor([2, 5, 6], 3));
+    let mask = Tensor::<2>::from_data([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0, 0.0]], &device);
+    let mut adam = AdamConfig::new().init();
+    let mut losses = Vec::new();
+    for _ in 0..40 {
+        let text = model.text(all, rows.clone(), Some(mask.clone()));
+        let modulations = model.modulations(all, &[0.2, 0.9], size, &device);
+        let found = model.forward(all, x.clone(), &text, &modulations, &positions);
+        let loss = (found - target.clone()).square().mean();
+        losses.push(loss.clone().into_data().iter::<f32>().next().unwrap());
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        model = adam.step(1e-2, model, gradients);
+    }
+    println!("{losses:?}");
+    assert!(losses[39] < 0.5 * losses[0], "from {} to {}", losses[0], losses[39]);
+    // What was learned goes into a checkpoint and comes back, for devices without gradients too.
+    let exported = block_on(model.clone().valid().export()).unwrap();
+    let bytes: Vec<Vec<u8>> = exported
+        .iter()
+        .map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = exported.iter().zip(&bytes).map(|(tensor, bytes)| {
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).unwrap();
+        (tensor.name.as_str(), view)
+    });
+    let file = safetensors::tensor::serialize(views, None).unwrap();
+    let header = Header::parse(&file, file.len() as u64).unwrap();
+    let config = denoiser::Config::from_json(config.to_json().to_string().as_bytes()).unwrap();
+    let opened = Opened::cpu();
+    let mut loaded = Denoiser::empty(&config).exact(true);
+    let source = async |range: &ByteRange| {
+        Ok(file[range.range.start as usize..range.range.end as usize].to_vec())
+    };
+    block_on(loaded.load(all, &header, &opened.device, source)).unwrap();
+    let run = |model: &Denoiser, device: &Device| {
+        let move_to = |x: &Tensor<3>| Tensor::<3>::from_data(x.clone().into_data(), device);
+        let text = model.text(all, move_to(&rows), None);
+        let modulations = model.modulations(all, &[0.2, 0.9], size, device);
+        let positions = Positions::new(&config, [4, 4], device);
+        values(model.forward(all, move_to(&x), &text, &modulations, &positions))
+    };
+    assert_close("trained and loaded again", &run(&loaded, &opened.device), &run(&model, &device));
+}
