@@ -83,3 +83,8 @@ pub const PICTURE_STEPS: usize = 1000;
 pub const PICTURE_SIDE: usize = 4096;
 /// Convolutions of one half of an autoencoder, and blocks of one of its levels. Source: guess; published ones have about 60.
 pub const CONVOLUTIONS: usize = 1024;
+/// Tokens of a picture, and pixels of a latent that is decoded at once. Source: guess; four times what PRX was trained for,
+/// and a grid of as many rows fits WebGPU's.
+pub const PICTURE_TOKENS: usize = 1 << 14;
+/// Guidance. Source: guess; people use 1 to 10.
+pub const GUIDANCE: f32 = 100.0;

@@ -363,9 +363,8 @@ fn a_denoiser_learns() {
     let config = denoiser::Config::from_json(config.to_json().to_string().as_bytes()).unwrap();
     let opened = Opened::cpu();
     let mut loaded = Denoiser::empty(&config).exact(true);
-    let source = async |range: &ByteRange| {
-        Ok(file[range.range.start as usize..range.range.end as usize].to_vec())
-    };
+    let source =
+        async |range: &ByteRange| Ok(file[range.range.start as usize..range.range.end as usize].to_vec());
     block_on(loaded.load(all, &header, &opened.device, source)).unwrap();
     let run = |model: &Denoiser, device: &Device| {
         let move_to = |x: &Tensor<3>| Tensor::<3>::from_data(x.clone().into_data(), device);

@@ -324,5 +324,6 @@ fn check(
     if channels != expected {
         return Err(Error::Picture(format!("{name} has {channels} channels, {expected} are expected")));
     }
-    sizes::check([height, width], unit)
+    sizes::check([height, width], unit)?;
+    sizes::check_tokens([height / unit, width / unit])
 }

@@ -91,6 +91,20 @@ pub fn check([height, width]: [usize; 2], unit: usize) -> Result<(), Error> {
     )))
 }
 
+/// Checks how many tokens (or pixels of a latent) are computed at once.
+///
+/// # Errors
+/// [`Error::Picture`]
+pub(super) fn check_tokens([rows, columns]: [usize; 2]) -> Result<(), Error> {
+    let most = limits::PICTURE_TOKENS;
+    match rows.saturating_mul(columns) {
+        count if count <= most => Ok(()),
+        count => {
+            Err(Error::Picture(format!("{count} tokens at once, at most {most}: a smaller size, or tiles")))
+        }
+    }
+}
+
 /// Stretches pixels until they cover another size, then cuts their middle out: bilinear, as diffusers'
 /// `resize_and_crop_tensor` does.
 ///
