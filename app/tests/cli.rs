@@ -121,6 +121,33 @@ fn scores_match_the_reference_in_every_way_of_computing_them() {
     std::fs::remove_file(&out).expect("it was written");
 }
 
+/// A part of a picture model: the folder says which it is, the inputs what is wanted of it.
+#[test]
+fn parts_of_picture_models_match_the_reference() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/data/picture");
+    let out = std::env::temp_dir().join(format!("manyhands-part-{}.safetensors", std::process::id()));
+    let rows: [(&str, &[&str], &[&str]); 3] = [
+        ("prx-pixel", &["y"], &[]),
+        ("prx-pixel", &["y"], &["--stages", "0..1,1..2"]),
+        ("kl-quant", &["decoded", "encoded_mean"], &[]),
+    ];
+    for (model, names, way) in rows {
+        let reference = data.join(model).join("ref.safetensors");
+        let (model, inputs) = (data.join(model), reference.to_str().expect("UTF-8"));
+        let (model, file) = (model.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+        let fixed = ["eval", "--model", model, "--inputs", inputs, "--out", file];
+        let output = manyhands(&[&fixed[..], way].concat());
+        assert!(output.status.success(), "{model} {way:?}: {}", String::from_utf8_lossy(&output.stderr));
+        for name in names {
+            let ((shape, expected), (found_shape, found)) = (floats(&reference, name), floats(&out, name));
+            assert_eq!(found_shape, shape, "{name}");
+            let worst = found.iter().zip(&expected).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst < 1e-3, "{model} {name} {way:?}: largest difference {worst}");
+        }
+    }
+    std::fs::remove_file(&out).expect("it was written");
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let table: [(&[&str], &str, &str); 11] = [

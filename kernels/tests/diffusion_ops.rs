@@ -5,7 +5,7 @@ mod common;
 use burn::tensor::{Tensor, TensorData};
 use common::{block_on, devices};
 use kernels::device::Opened;
-use kernels::ops::attention::full::{Shape, attend, reference};
+use kernels::ops::attention::full::{Shape, attend, cpu, reference};
 use kernels::ops::layer_norm;
 use kernels::random::uniform;
 
@@ -118,4 +118,25 @@ fn modulated_norms_are_those_of_the_formula() {
         };
         assert_near(&values(found), &[of(0), of(1)].concat(), "two times");
     }
+}
+
+/// Each row is made by one thread, in the order that it always has.
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let compute = |threads: usize| {
+        let start = move || {
+            kernels::ops::threads::take(threads).unwrap();
+            let shape =
+                Shape { heads: 2, kv_heads: 2, head_dim: 64, scale: 0.125, soft_cap: None, window: None };
+            let of = |count: usize, seed: u64| numbers(count * 128, seed);
+            let (queries, keys, held) = (of(203, 1), of(259, 2), of(259, 3));
+            let mut out = vec![0.0; queries.len()];
+            cpu::attention(&shape, &queries, &keys, &held, &mut out);
+            layer_norm::cpu::modulate(&mut out, &keys[..128], &held[..128], 1e-6);
+            out.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
+        };
+        std::thread::spawn(start).join().unwrap()
+    };
+    let alone = compute(1);
+    assert!((2..=3).all(|threads| compute(threads) == alone));
 }

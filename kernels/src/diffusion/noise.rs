@@ -80,5 +80,5 @@ mod tests {
         assert_eq!(found, EXPECTED, "{found:08x?}");
     }
 
-    const EXPECTED: [u32; 4] = [0, 0, 0, 0];
+    const EXPECTED: [u32; 4] = [0x3f3f_f72f, 0xbe23_dc5d, 0x3f4a_aaf2, 0x3fb4_fe89];
 }

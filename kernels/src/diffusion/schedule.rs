@@ -112,10 +112,12 @@ impl Spacing {
             kind: Kind::Diffusers,
         };
         let terminal = spacing.terminal.unwrap_or(0.5);
-        if !(1..=1 << 20).contains(&spacing.train_steps)
-            || !(spacing.shift.is_finite() && spacing.shift > 0.0)
-            || !(terminal > 0.0 && terminal < 1.0)
-        {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let sound = (1..=1 << 20).contains(&spacing.train_steps)
+            && positive(spacing.shift)
+            && positive(terminal)
+            && terminal < 1.0;
+        if !sound {
             return Err(Error::Config(format!(
                 "num_train_timesteps {}, shift {}, shift_terminal {:?}: a schedule needs positive ones, the last below 1",
                 spacing.train_steps, spacing.shift, spacing.terminal

@@ -34,7 +34,7 @@ pub fn tiles([height, width]: [usize; 2], side: usize, overlap: usize) -> Result
 
 fn spans(length: usize, side: usize, overlap: usize) -> Vec<Range<usize>> {
     if length <= side {
-        return vec![0..length];
+        return std::iter::once(0..length).collect();
     }
     let count = (length - overlap).div_ceil(side - overlap);
     (0..count).map(|i| (i * (side - overlap)).min(length - side)).map(|from| from..from + side).collect()

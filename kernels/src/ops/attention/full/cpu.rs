@@ -5,6 +5,7 @@
 
 use super::Shape;
 use crate::ops::math::{exp, tanh};
+use crate::ops::threads::each_of;
 use crate::ops::wide::wide;
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ const KEYS: usize = 16;
 const ROWS: usize = if cfg!(target_family = "wasm") { 2 } else { 4 };
 /// Channels of values that are mixed at a time.
 const LANES: usize = 16;
+
+/// Multiplications that are worth handing to another thread: some microseconds' work.
+const WORTH: usize = 64 << 10;
 
 /// One key-value head, rearranged.
 struct Held<'a> {
@@ -79,21 +83,22 @@ impl<'a> Held<'a> {
     fn attend(&self, head: usize, rows: usize, queries: &[f32], out: &mut [f32]) {
         let Shape { heads, head_dim, .. } = *self.shape;
         let place = |row: usize| (row * heads + head) * head_dim..(row * heads + head + 1) * head_dim;
-        let mut mixed = vec![0.0; ROWS * head_dim];
-        let mut first = 0;
-        while first < rows {
-            let count = if first + ROWS <= rows { ROWS } else { 1 };
-            let mixed = &mut mixed[..count * head_dim];
-            if count == ROWS {
-                let queries: [&[f32]; ROWS] = std::array::from_fn(|i| &queries[place(first + i)]);
-                wide(|| self.tile(first, queries, mixed));
-            } else {
-                wide(|| self.tile(first, [&queries[place(first)]], mixed));
+        let mut mixed = vec![0.0; rows * head_dim];
+        let worth = WORTH.div_ceil(2 * head_dim * self.seen).next_multiple_of(ROWS);
+        each_of(&mut mixed, head_dim, worth, |first, mixed| {
+            let query = |row: usize| &queries[place(first + row)];
+            let whole = mixed.len() / head_dim / ROWS * ROWS;
+            let (tiles, rest) = mixed.split_at_mut(whole * head_dim);
+            for (tile, mixed) in tiles.chunks_exact_mut(ROWS * head_dim).enumerate() {
+                let queries: [&[f32]; ROWS] = std::array::from_fn(|row| query(tile * ROWS + row));
+                wide(|| self.tile(first + tile * ROWS, queries, mixed));
             }
-            for (i, mixed) in mixed.chunks_exact(head_dim).enumerate() {
-                out[place(first + i)].copy_from_slice(mixed);
+            for (row, mixed) in (whole..).zip(rest.chunks_exact_mut(head_dim)) {
+                wide(|| self.tile(first + row, [query(row)], mixed));
             }
-            first += count;
+        });
+        for (row, mixed) in mixed.chunks_exact(head_dim).enumerate() {
+            out[place(row)].copy_from_slice(mixed);
         }
     }
 
