@@ -235,7 +235,8 @@ fn parts_that_do_not_fit_are_refused() {
 #[test]
 fn absurd_configurations_are_refused() {
     let absurd = [json!(0), json!(u64::MAX), json!(1u64 << 40), json!(-1), json!("x"), json!([]), json!({})];
-    let rows: [(&str, &[&str], fn(&[u8]) -> bool); 3] = [
+    type Row<'a> = (&'a str, &'a [&'a str], fn(&[u8]) -> bool);
+    let rows: [Row<'_>; 3] = [
         (
             "prx-pixel",
             &["in_channels", "patch_size", "hidden_size", "num_heads", "depth", "axes_dim"],
