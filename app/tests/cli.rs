@@ -128,6 +128,55 @@ fn scores_match_the_reference_in_every_way_of_computing_them() {
     std::fs::remove_file(&out).expect("it was written");
 }
 
+/// A part of a picture model: the folder says which it is, the inputs what is wanted of it.
+#[test]
+fn parts_of_picture_models_match_the_reference() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/data/picture");
+    let out = std::env::temp_dir().join(format!("manyhands-part-{}.safetensors", std::process::id()));
+    let rows: [(&str, &[&str], &[&str]); 3] = [
+        ("prx-pixel", &["y"], &[]),
+        ("prx-pixel", &["y"], &["--stages", "0..1,1..2"]),
+        ("kl-quant", &["decoded", "encoded_mean"], &[]),
+    ];
+    for (model, names, way) in rows {
+        let reference = data.join(model).join("ref.safetensors");
+        let (model, inputs) = (data.join(model), reference.to_str().expect("UTF-8"));
+        let (model, file) = (model.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+        let fixed = ["eval", "--model", model, "--inputs", inputs, "--out", file];
+        let output = manyhands(&[&fixed[..], way].concat());
+        assert!(output.status.success(), "{model} {way:?}: {}", String::from_utf8_lossy(&output.stderr));
+        for name in names {
+            let ((shape, expected), (found_shape, found)) = (floats(&reference, name), floats(&out, name));
+            assert_eq!(found_shape, shape, "{name}");
+            let worst = found.iter().zip(&expected).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst < 1e-3, "{model} {name} {way:?}: largest difference {worst}");
+        }
+    }
+    std::fs::remove_file(&out).expect("it was written");
+}
+
+/// Every token with its own log-probability and those of the likeliest; the text is the same as without.
+#[test]
+fn log_probabilities_are_told_on_request() {
+    let prompt = ["--prompt", "Once upon a time", "--temperature", "0"];
+    let told = written(&[&prompt[..], &["--logprobs", "3"]].concat());
+    let (text, lines) = told.split_once('{').expect("lines of JSON behind the text");
+    assert_eq!(text.trim_end(), written(&prompt).trim_end());
+    let lines = format!("{{{lines}");
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() >= 10, "{} tokens", lines.len());
+    for line in lines {
+        let best: Vec<(u64, f64)> = serde_json::from_value(line["top_logprobs"].clone()).expect("pairs");
+        assert!(best.len() == 3 && best.is_sorted_by(|a, b| a.1 >= b.1) && best[0].1 <= 0.0, "{line}");
+        assert_eq!(
+            (line["token"].as_u64(), line["logprob"].as_f64()),
+            (Some(best[0].0), Some(best[0].1)),
+            "greedy"
+        );
+    }
+}
+
 #[test]
 fn half_precision_caches_write_too() {
     let prompt = ["--prompt", "Once upon a time"];

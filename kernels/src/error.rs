@@ -66,6 +66,9 @@ pub enum Error {
     /// Sampling settings out of their ranges.
     #[error("sampling settings: {0}")]
     Sampling(String),
+    /// What was asked for cannot be painted: sizes, steps, guidance, a text. Cure: what it says.
+    #[error("picture: {0}")]
+    Picture(String),
     /// One step of a session cannot be run; the session is untouched, unless that is said of the reason.
     #[error(transparent)]
     Step(#[from] StepError),

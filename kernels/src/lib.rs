@@ -11,6 +11,7 @@
 
 pub mod chat;
 pub mod device;
+pub mod diffusion;
 pub mod engine;
 mod error;
 pub mod limits;

@@ -74,3 +74,23 @@ pub const CHAT_FUEL: u64 = 1_000_000;
 pub const CHAT_WORK: usize = 64 << 20;
 /// Macros that call each other. Source: guess; tool schemas nest about ten deep, and every level takes stack.
 pub const CHAT_DEPTH: usize = 100;
+/// Channels of a latent. Source: guess; AutoencoderDC has 128 in its largest form.
+pub const LATENT_CHANNELS: usize = 1024;
+/// Latent pixels on the side of a token's patch. Source: guess; pixel models use 16 or 32.
+pub const PATCH: usize = 64;
+/// Bytes of an embedding (as f32) that is held in memory; of larger ones the rows of a prompt are read by themselves. Source:
+/// what WebGPU lets one binding have by default, 128 MiB.
+pub const EMBEDDING_BYTES: u64 = 128 << 20;
+/// Tokens of a text that pictures are painted from. Source: guess; PRX was trained with 256.
+pub const PROMPT_TOKENS: usize = 512;
+/// Steps of one picture. Source: as many as the noise levels that such models are trained with.
+pub const PICTURE_STEPS: usize = 1000;
+/// Pixels of a picture on a side. Source: guess; twice what the largest model was trained for.
+pub const PICTURE_SIDE: usize = 4096;
+/// Convolutions of one half of an autoencoder, and blocks of one of its levels. Source: guess; published ones have about 60.
+pub const CONVOLUTIONS: usize = 1024;
+/// Tokens of a picture, and pixels of a latent that is decoded at once. Source: guess; four times what PRX was trained for,
+/// and a grid of as many rows fits WebGPU's.
+pub const PICTURE_TOKENS: usize = 1 << 14;
+/// Guidance. Source: guess; people use 1 to 10.
+pub const GUIDANCE: f32 = 100.0;

@@ -1,4 +1,7 @@
-//! `manyhands eval`: a model's scores for given ids, to compare with those of other programs.
+//! `manyhands eval`: what a model makes of given inputs, to compare with other programs: the scores of a language model, the
+//! outputs of a part of a picture model.
+
+mod picture;
 
 use super::threads::Threads;
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
@@ -14,13 +17,16 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
-    /// A folder with config.json and model.safetensors (or shards with their index), or a GGUF file.
+    /// A folder with config.json and model.safetensors (or shards with their index), or a GGUF file; of a picture model a
+    /// part (its config.json says which), or the whole with its model_index.json.
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: PathBuf,
-    /// A safetensors file with input_ids, `[sequences, tokens]`.
+    /// A safetensors file with input_ids, `[sequences, tokens]`. For picture models: x, t, txt and perhaps mask, or lat0, txt,
+    /// neg, guidance and steps (denoiser); input_ids and perhaps mask (text encoder); z, or x (autoencoder).
     #[arg(long, value_name = "FILE")]
     inputs: PathBuf,
-    /// Where logits, `[sequences, tokens, vocabulary]` f32, are written.
+    /// Where logits, `[sequences, tokens, vocabulary]` f32, are written; of picture models y, or final and traj; out; decoded,
+    /// or encoded_mean.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -53,6 +59,9 @@ enum Device {
 
 pub async fn run(options: Options) -> Result<()> {
     options.threads.take()?;
+    if let Some(part) = picture::part(&options).await? {
+        return picture::run(&options, part).await;
+    }
     let sequences = read(&options.inputs)?;
     let source = options.model.to_string_lossy();
     let folder = Folder::of(&source);

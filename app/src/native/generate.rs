@@ -221,6 +221,9 @@ impl Terminal {
             None => {}
             Some(End::Failed(why)) => self.end(Err(why.clone())),
             Some(_) => {
+                if !card.likelihoods.is_empty() {
+                    println!();
+                }
                 card.likelihoods.values().for_each(tell);
                 let speed = card.tokens_per_second.unwrap_or_default();
                 let first = card.first_token_ms.unwrap_or_default();

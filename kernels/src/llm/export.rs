@@ -42,10 +42,12 @@ impl Model {
     }
 }
 
-struct Export {
-    all: Vec<Exported>,
+/// Takes a model apart into the tensors of a checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Export {
+    pub all: Vec<Exported>,
     /// What was added to the norms' weights.
-    offset: f32,
+    pub offset: f32,
 }
 
 impl Export {
@@ -91,12 +93,12 @@ impl Export {
         }
     }
 
-    async fn norm(&mut self, needed: Needed, norm: &RmsNorm) -> Result<(), Error> {
+    pub async fn norm(&mut self, needed: Needed, norm: &RmsNorm) -> Result<(), Error> {
         self.tensor(needed, norm.gamma.val() - self.offset).await
     }
 
-    /// Takes apart what [`Model::load`] puts together.
-    async fn product(&mut self, names: ProductNames, product: &Product) -> Result<(), Error> {
+    /// Takes apart what was put together on loading.
+    pub async fn product(&mut self, names: ProductNames, product: &Product) -> Result<(), Error> {
         let (rows, mut from) = (here(product.rows())?, 0);
         for needed in names.weights {
             let count = needed.shape[0];
@@ -114,7 +116,7 @@ impl Export {
         Ok(())
     }
 
-    async fn tensor<const D: usize>(&mut self, needed: Needed, tensor: Tensor<D>) -> Result<(), Error> {
+    pub async fn tensor<const D: usize>(&mut self, needed: Needed, tensor: Tensor<D>) -> Result<(), Error> {
         let values = read_back(tensor).await?;
         self.all.push(Exported { name: needed.name, shape: needed.shape, values });
         Ok(())

@@ -1,15 +1,13 @@
 //! From the bytes of a checkpoint to a model, tensor by tensor.
 
 use crate::error::Error;
-use crate::limits;
 use crate::llm::experts::SharedExpert;
-use crate::llm::names::{self, BlockNames, ExpertsNames, FeedForwardNames, FeedNames, Needed, ProductNames};
-use crate::llm::product::{self, Builder, Product, param, place};
+use crate::llm::names::{self, BlockNames, ExpertsNames, FeedForwardNames, FeedNames, Needed};
+use crate::llm::product::Product;
+use crate::llm::reader::Reader;
 use crate::llm::{Attention, Block, Config, Embedding, Feed, FeedForward, Layers, Mixture, Model, RmsNorm};
-use crate::ops::Tier;
-use crate::ops::matmul::Filling;
-use crate::weights::{ByteRange, Header, Rows};
-use burn::tensor::{Device, TensorData};
+use crate::weights::{ByteRange, Header};
+use burn::tensor::Device;
 
 /// Where the bytes of `layers` lie in the checkpoint, in the order in which [`Model::load`] asks for them.
 ///
@@ -25,7 +23,7 @@ pub fn ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<By
 impl Model {
     /// Adds those of `layers` that are not in memory yet, with their ends.
     ///
-    /// `source` is asked for one range of bytes at a time, of [`limits::PIECE_BYTES`] or one row at most, so that never
+    /// `source` is asked for one range of bytes at a time, of [`limits::PIECE_BYTES`](crate::limits::PIECE_BYTES) or one row at most, so that never
     /// more than that is on the way. What it answers is checked for its length only: compare hashes before calling this.
     ///
     /// # Errors
@@ -44,13 +42,13 @@ impl Model {
         // Everything is checked before the first byte is asked for.
         ranges(self.config(), header, layers)?;
         let config = &self.config().clone();
-        let mut loader = Loader { config, header, device, source, exact: self.exact };
+        let mut loader = Loader { config, reader: Reader { header, device, source, exact: self.exact } };
         if layers.start == 0 && self.embedding.is_none() {
             // The head of a tied model is the same matrix.
             let held = self.head.as_ref().filter(|_| config.tied).and_then(Product::matrix).cloned();
             self.embedding = Some(match held {
                 Some(matrix) => Embedding::new(matrix),
-                None => loader.embedding(&names::embedding(config)).await?,
+                None => loader.reader.embedding(&names::embedding(config)).await?,
             });
         }
         for layer in layers.range() {
@@ -62,7 +60,7 @@ impl Model {
             // Where both ends of a tied model are here, they are one matrix, and in training one parameter.
             let one = config.tied && self.embedding.is_some();
             if !one {
-                self.head = Some(loader.product(&names::head(config)).await?);
+                self.head = Some(loader.reader.product(&names::head(config)).await?);
             }
             self.norm = Some(loader.norm(&names::norm(config)).await?);
         }
@@ -72,10 +70,7 @@ impl Model {
 
 struct Loader<'a, S> {
     config: &'a Config,
-    header: &'a Header,
-    device: &'a Device,
-    source: S,
-    exact: bool,
+    reader: Reader<'a, S>,
 }
 
 impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
@@ -92,7 +87,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     }
 
     async fn attention(&mut self, layer: usize, names: &BlockNames) -> Result<Attention, Error> {
-        let products = [self.product(&names.qkv).await?, self.product(&names.output).await?];
+        let products = [self.reader.product(&names.qkv).await?, self.reader.product(&names.output).await?];
         let query_norm = self.optional_norm(names.query_norm.as_ref()).await?;
         let key_norm = self.optional_norm(names.key_norm.as_ref()).await?;
         Ok(Attention::new(self.config, layer, products, [query_norm, key_norm]))
@@ -106,7 +101,8 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     }
 
     async fn feed_forward(&mut self, names: &FeedForwardNames) -> Result<FeedForward, Error> {
-        let (gate_up, down) = (self.product(&names.gate_up).await?, self.product(&names.down).await?);
+        let (gate_up, down) =
+            (self.reader.product(&names.gate_up).await?, self.reader.product(&names.down).await?);
         Ok(FeedForward::new(gate_up, down, self.config.activation))
     }
 
@@ -114,7 +110,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
         let Some(config) = self.config.experts_of(layer) else {
             unreachable!("a layer has names of experts only if it has experts");
         };
-        let router = self.product(&names.router).await?;
+        let router = self.reader.product(&names.router).await?;
         let mut experts = Vec::with_capacity(names.experts.len());
         for expert in &names.experts {
             experts.push(self.feed_forward(expert).await?);
@@ -122,7 +118,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
         let shared = match &names.shared {
             Some((expert, gate)) => {
                 let expert = self.feed_forward(expert).await?;
-                Some(SharedExpert { expert, gate: self.product(gate).await? })
+                Some(SharedExpert { expert, gate: self.reader.product(gate).await? })
             }
             None => None,
         };
@@ -137,64 +133,6 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     }
 
     async fn norm(&mut self, needed: &Needed) -> Result<RmsNorm, Error> {
-        let (mut values, offset) = (self.values(needed).await?, self.config.norm_offset);
-        values.iter_mut().for_each(|value| *value += offset);
-        let gamma = param(place(TensorData::new(values, [needed.shape[0]]), self.device));
-        Ok(RmsNorm::new(gamma, self.config.norm_eps))
-    }
-
-    async fn embedding(&mut self, needed: &Needed) -> Result<Embedding, Error> {
-        let range = self.header.range(&needed.name, &needed.shape)?;
-        let runs = [(range.kept, needed.shape[0])];
-        if let Some(mut filling) = Filling::new(&Tier::of(self.device), needed.shape[1], &runs) {
-            let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
-            for piece in self.pieces(needed)? {
-                let rows = self.rows(&piece).await?;
-                filling.push(rows.format, rows.rows, &rows.bytes).map_err(failed)?;
-            }
-            return filling.finish(None, self.exact).map(Embedding::new).map_err(failed);
-        }
-        let values = self.values(needed).await?;
-        let data = TensorData::new(values, [needed.shape[0], needed.shape[1]]);
-        Ok(Embedding::dense(place(data, self.device)))
-    }
-
-    /// Matrices beside one another.
-    async fn product(&mut self, names: &ProductNames) -> Result<Product, Error> {
-        let runs = |needed: &Needed| {
-            self.header.range(&needed.name, &needed.shape).map(|range| (range.kept, needed.shape[0]))
-        };
-        let runs = names.weights.iter().map(runs).collect::<Result<Vec<_>, _>>()?;
-        let mut builder = Builder::new(names.input(), &runs, self.device);
-        for needed in &names.weights {
-            for piece in self.pieces(needed)? {
-                let rows = self.rows(&piece).await?;
-                let failed = |reason| Error::Tensor { tensor: needed.name.clone(), reason };
-                builder.push(&rows).map_err(failed)?;
-            }
-        }
-        let mut bias = Vec::new();
-        for needed in &names.biases {
-            bias.extend(self.values(needed).await?);
-        }
-        let failed = |reason| Error::Tensor { tensor: names.weights[0].name.clone(), reason };
-        builder.finish((!bias.is_empty()).then_some(bias), self.exact, self.device).map_err(failed)
-    }
-
-    async fn values(&mut self, needed: &Needed) -> Result<Vec<f32>, Error> {
-        let mut all = Vec::with_capacity(needed.shape.iter().product());
-        for piece in self.pieces(needed)? {
-            all.extend(product::values(&needed.name, &self.rows(&piece).await?)?);
-        }
-        Ok(all)
-    }
-
-    fn pieces(&self, needed: &Needed) -> Result<Vec<ByteRange>, Error> {
-        Ok(self.header.range(&needed.name, &needed.shape)?.pieces(limits::PIECE_BYTES))
-    }
-
-    async fn rows(&mut self, piece: &ByteRange) -> Result<Rows, Error> {
-        let failed = |reason| Error::Tensor { tensor: piece.tensor.clone(), reason };
-        piece.rows((self.source)(piece).await.map_err(failed)?)
+        self.reader.norm(needed, self.config.norm_offset, self.config.norm_eps).await
     }
 }

@@ -25,7 +25,7 @@ pub fn needed(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
 
 /// Matrices that are held as one product, and their biases: as many, or none.
 #[derive(Debug, Clone)]
-pub(super) struct ProductNames {
+pub(crate) struct ProductNames {
     pub weights: Vec<Needed>,
     pub biases: Vec<Needed>,
 }
@@ -62,7 +62,7 @@ pub(super) struct ExpertsNames {
 
 impl ProductNames {
     /// `prefix` + `.weight` of `[output, input]`, for each of `parts`.
-    fn new<const N: usize>(parts: [(String, usize); N], input: usize, bias: bool) -> Self {
+    pub fn new<const N: usize>(parts: [(String, usize); N], input: usize, bias: bool) -> Self {
         let weight = |(prefix, output): &(String, usize)| Needed {
             name: format!("{prefix}.weight"),
             shape: vec![*output, input],
@@ -82,7 +82,7 @@ impl ProductNames {
         self.weights.iter().map(|part| part.shape[1]).next().unwrap_or(0)
     }
 
-    fn into_all(self) -> impl Iterator<Item = Needed> {
+    pub fn into_all(self) -> impl Iterator<Item = Needed> {
         self.weights.into_iter().chain(self.biases)
     }
 }

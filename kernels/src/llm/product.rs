@@ -12,7 +12,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// Standard deviation of random weights (Radford et al. 2019).
-pub(super) const SPREAD: f64 = 0.02;
+pub(crate) const SPREAD: f64 = 0.02;
 
 /// `y = x·Wᵀ + b`. To be trained it is one of burn's own layers; to be used it stays in the blocks of its file.
 #[derive(Module, Debug)]
@@ -31,6 +31,16 @@ impl Product {
         let dense =
             LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device);
         Self { dense: Some(dense), matrix: None }
+    }
+
+    /// The same product with a bias, which is zero at first; only of a product to be trained.
+    #[must_use]
+    pub fn biased(mut self) -> Self {
+        if let Some(dense) = &mut self.dense {
+            let weight = dense.weight.val();
+            dense.bias = Some(Initializer::Zeros.init([weight.dims()[1]], &weight.device()));
+        }
+        self
     }
 
     /// A product that is used, not trained.
@@ -113,7 +123,7 @@ pub(super) fn residual_spread(config: &Config) -> f64 {
 }
 
 /// Puts a product together from rows as they arrive: those of one matrix in pieces, or of several beside one another.
-pub(super) enum Builder {
+pub(crate) enum Builder {
     /// For a device with kernels of ours.
     Blocks(Filling),
     /// For burn: `[output, input]` in the file becomes `[input, output]`, in memory too, which its products read faster.
@@ -183,17 +193,17 @@ impl Builder {
 }
 
 /// Weights stay for long: told so, the GPU's allocator gives them memory of their own size.
-pub(super) fn place<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
+pub(crate) fn place<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
     device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device))
 }
 
-pub(super) fn param<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
+pub(crate) fn param<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
     // Not `initialized`: on an autodiff device what was loaded can be trained on.
     Param::from_tensor(value)
 }
 
 /// The numbers of a tensor, or what is wrong with its bytes.
-pub(super) fn values(tensor: &str, rows: &Rows) -> Result<Vec<f32>, Error> {
+pub(crate) fn values(tensor: &str, rows: &Rows) -> Result<Vec<f32>, Error> {
     rows.to_f32().map_err(|reason| Error::Tensor { tensor: tensor.into(), reason })
 }
 

@@ -72,6 +72,21 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     fold(lanes)
 }
 
+/// The sum of what `f` makes of each number, in the same fixed order.
+#[inline(always)]
+#[must_use]
+pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for x in whole {
+        for lane in 0..LANES {
+            lanes[lane] += f(x[lane]);
+        }
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += f(*x));
+    fold(lanes)
+}
+
 #[inline(always)]
 pub(crate) fn fold(lanes: [f32; LANES]) -> f32 {
     let eight: [f32; 8] = std::array::from_fn(|i| lanes[i] + lanes[i + 8]);

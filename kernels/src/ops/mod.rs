@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod gpu;
+pub mod layer_norm;
 pub mod math;
 pub mod matmul;
 pub mod pick;

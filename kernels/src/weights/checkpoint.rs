@@ -5,8 +5,7 @@ use crate::limits;
 use crate::llm::Config;
 use crate::weights::gguf::{Gguf, Metadata, Parsed};
 use crate::weights::header::Header;
-use crate::weights::safetensors::SINGLE;
-use crate::weights::shards::{INDEX, shards};
+use crate::weights::shards::shards;
 use std::ops::Range;
 
 /// Where a checkpoint's files are read from. Errors are for people and name the file.
@@ -44,13 +43,7 @@ impl Checkpoint {
     pub async fn of_folder(files: &impl Files) -> Result<Self, Error> {
         let description = whole(files, "config.json", limits::CONFIG_BYTES).await?;
         let config = Config::from_json(&description)?;
-        let (mut headers, mut head) = (Vec::new(), Vec::new());
-        for name in names(files).await? {
-            let (bytes, header) = safetensors(files, &name).await?;
-            head.extend(bytes);
-            headers.push((name, header));
-        }
-        let header = Header::join(headers)?;
+        let (head, header) = headers(files, "", "model").await?;
         Ok(Self { config, header, metadata: None, description, head })
     }
 
@@ -69,14 +62,34 @@ impl Checkpoint {
     }
 }
 
+/// The headers of all files of weights in a folder, as bytes and as one header. `folder` ends with a slash, unless it is
+/// empty; `stem` is what the files are called on the hub.
+///
+/// # Errors
+/// As [`Checkpoint::of_folder`].
+pub(crate) async fn headers(
+    files: &impl Files,
+    folder: &str,
+    stem: &str,
+) -> Result<(Vec<u8>, Header), Error> {
+    let (mut headers, mut head) = (Vec::new(), Vec::new());
+    for name in names(files, folder, stem).await? {
+        let (bytes, header) = safetensors(files, &name).await?;
+        head.extend(bytes);
+        headers.push((name, header));
+    }
+    Ok((head, Header::join(headers)?))
+}
+
 /// The files of weights in a folder.
-async fn names(files: &impl Files) -> Result<Vec<String>, Error> {
-    let Err(single) = files.length(SINGLE).await else {
-        return Ok(vec![SINGLE.to_owned()]);
+async fn names(files: &impl Files, folder: &str, stem: &str) -> Result<Vec<String>, Error> {
+    let single = format!("{folder}{stem}.safetensors");
+    let Err(missing) = files.length(&single).await else {
+        return Ok(vec![single]);
     };
-    match whole(files, INDEX, limits::INDEX_BYTES).await {
-        Ok(index) => shards(&index),
-        Err(Error::Source(index)) => Err(Error::Source(format!("{single}; and without it, {index}"))),
+    match whole(files, &format!("{single}.index.json"), limits::INDEX_BYTES).await {
+        Ok(index) => Ok(shards(&index)?.into_iter().map(|name| format!("{folder}{name}")).collect()),
+        Err(Error::Source(index)) => Err(Error::Source(format!("{missing}; and without it, {index}"))),
         Err(other) => Err(other),
     }
 }
@@ -111,7 +124,8 @@ async fn gguf(files: &impl Files, name: &str) -> Result<(Vec<u8>, Gguf), Error> 
     }
 }
 
-async fn whole(files: &impl Files, name: &str, most: usize) -> Result<Vec<u8>, Error> {
+/// All of a small file.
+pub(crate) async fn whole(files: &impl Files, name: &str, most: usize) -> Result<Vec<u8>, Error> {
     let length = files.length(name).await.map_err(Error::Source)?;
     if length > most as u64 {
         return Err(Error::Config(format!("{name} has {length} bytes, {most} at most")));

@@ -150,6 +150,28 @@ impl Header {
     /// # Errors
     /// [`Error::Tensor`] if it is missing, too large or of an unknown kind of number; [`Error::Shape`].
     pub fn range(&self, tensor: &str, shape: &[usize]) -> Result<ByteRange, Error> {
+        let range = self.find(tensor, shape)?;
+        if range.bytes() > limits::TENSOR_BYTES {
+            let reason = format!("{} bytes, {} at most", range.bytes(), limits::TENSOR_BYTES);
+            return Err(Error::Tensor { tensor: tensor.into(), reason });
+        }
+        Ok(range)
+    }
+
+    /// The range of one row of a matrix that has to have this shape, and may be of any size.
+    ///
+    /// # Errors
+    /// As [`Header::range`]; also if there are not so many rows.
+    pub fn row(&self, tensor: &str, shape: [usize; 2], row: usize) -> Result<ByteRange, Error> {
+        let whole = self.find(tensor, &shape)?;
+        if row >= shape[0] {
+            let reason = format!("has no row {row}, only {}", shape[0]);
+            return Err(Error::Tensor { tensor: tensor.into(), reason });
+        }
+        Ok(whole.piece(row, 1, whole.bytes() / (shape[0] as u64)))
+    }
+
+    fn find(&self, tensor: &str, shape: &[usize]) -> Result<ByteRange, Error> {
         let failed = |reason: String| Error::Tensor { tensor: tensor.into(), reason };
         let Some(entry) = self.tensors.get(tensor) else {
             return Err(failed("missing: config.json and the weights belong to different models".into()));
@@ -162,10 +184,6 @@ impl Header {
             let known = "F32, F16, BF16 or, in GGUF, one of Q4_0 to Q8_0 and Q2_K to Q6_K";
             return Err(failed(format!("its numbers are not {known}: use a checkpoint in one of these")));
         };
-        let bytes = entry.range.end - entry.range.start;
-        if bytes > limits::TENSOR_BYTES {
-            return Err(failed(format!("{bytes} bytes, {} at most", limits::TENSOR_BYTES)));
-        }
         let (rows, cols) = match shape {
             // A bias in another order is taken apart like a matrix of one column.
             [all] if entry.paired_heads.is_some() => (*all, 1),

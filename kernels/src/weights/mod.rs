@@ -16,6 +16,7 @@ mod safetensors;
 mod shards;
 
 pub use checkpoint::{Checkpoint, Files};
-pub use exchange::{read_ids, write_logits};
+pub(crate) use checkpoint::{headers, whole};
+pub use exchange::{Numbers, read_ids, read_tensors, write_logits, write_tensors};
 pub use header::{ByteRange, Header, Rows};
 pub use shards::shards;

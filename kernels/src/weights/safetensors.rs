@@ -14,7 +14,7 @@ const LENGTH_BYTES: u64 = 8;
 /// Dimensions of one tensor. Source: the models here need four; more is a damaged file.
 const RANK: usize = 8;
 /// What a checkpoint of one file is called on the hub.
-pub(super) const SINGLE: &str = "model.safetensors";
+const SINGLE: &str = "model.safetensors";
 
 impl Header {
     /// Bytes from the start of a safetensors file to its first tensor, of which `prefix` are the first eight or more.

@@ -5,8 +5,8 @@ use crate::limits;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the index is called on the hub.
-pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// What the index of a language model is called on the hub.
+const INDEX: &str = "model.safetensors.index.json";
 
 #[derive(Deserialize)]
 struct Index {

@@ -1,6 +1,7 @@
 //! Causal grouped-query attention (Ainslie et al. 2023) over a cache: `softmax(cap(q·Kᵀ·scale))·V`.
 
 pub mod cpu;
+pub mod full;
 pub mod gpu;
 pub mod reference;
 

@@ -1,0 +1,113 @@
+//! One block of a denoiser.
+
+use super::{Config, Positions};
+use crate::llm::product::SPREAD;
+use crate::llm::{Activation, FeedForward, Product, RmsNorm};
+use crate::ops::attention::full::{Shape, attend};
+use crate::ops::layer_norm::modulated;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// Under the roots of all norms here.
+pub(super) const EPSILON: f64 = 1e-6;
+
+/// ```text
+/// x = x + gate₁ ∘ attention(norm(x)·(1 + scale₁) + shift₁, text)
+/// x = x + gate₂ ∘ feed(norm(x)·(1 + scale₂) + shift₂)
+/// ```
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Time to shifts, scales and gates: `6 · width` outputs. None where they come as a table.
+    pub modulation: Option<Product>,
+    /// Queries, keys and values of the picture: `3 · width` outputs.
+    pub qkv: Product,
+    /// Over every query head.
+    pub query_norm: RmsNorm,
+    /// Over every key head.
+    pub key_norm: RmsNorm,
+    /// Keys and values of the text: `2 · width` outputs.
+    pub text_kv: Product,
+    /// Over every key head of the text.
+    pub text_key_norm: RmsNorm,
+    /// `width` outputs.
+    pub output: Product,
+    /// The gated feed-forward layer.
+    pub feed: FeedForward,
+    pub(super) heads: usize,
+}
+
+impl Block {
+    /// Random weights, to be trained; it does nothing at first, because its gates are closed (Peebles and Xie 2022).
+    pub(super) fn init(config: &Config, device: &Device) -> Self {
+        let (width, ff) = (config.width, config.ff_width);
+        let random = |input, output| Product::random(input, output, SPREAD, device);
+        let norm = || RmsNorm::init(config.head_dim(), EPSILON, device);
+        Self {
+            modulation: Some(Product::random(width, 6 * width, 0.0, device).biased()),
+            qkv: random(width, 3 * width),
+            query_norm: norm(),
+            key_norm: norm(),
+            text_kv: random(width, 2 * width),
+            text_key_norm: norm(),
+            output: random(width, width),
+            feed: FeedForward::new(random(width, 2 * ff), random(ff, width), Activation::GeluTanh),
+            heads: config.heads,
+        }
+    }
+
+    /// Keys and values of a text.
+    ///
+    /// # Shapes
+    /// - `text`: `[batch, tokens, width]`
+    /// - results: as `text`
+    pub(super) fn text(&self, text: Tensor<3>) -> [Tensor<3>; 2] {
+        let shape @ [batch, tokens, width] = text.dims();
+        let kv = self.text_kv.forward(text).reshape([batch, tokens, 2 * self.heads, width / self.heads]);
+        let keys = self.text_key_norm.forward(kv.clone().narrow(2, 0, self.heads));
+        [keys.reshape(shape), kv.narrow(2, self.heads, self.heads).reshape(shape)]
+    }
+
+    /// # Shapes
+    /// - `x` and the result: `[batch, tokens, width]`
+    /// - `text`: keys and values, `[batch, text tokens, width]`
+    /// - `mask`: of the keys of text and picture, `[batch, 1, 1, all tokens]`
+    /// - `modulation`: `[batch or 1, 1, 6 · width]`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        text: &[Tensor<3>; 2],
+        mask: Option<Tensor<4>>,
+        modulation: &Tensor<3>,
+        positions: &Positions,
+    ) -> Tensor<3> {
+        let width = x.dims()[2];
+        let part = |number: usize| modulation.clone().narrow(2, number * width, width);
+        let normed = modulated(x.clone(), part(0), part(1), EPSILON);
+        let x = x + self.attention(normed, text, mask, positions) * part(2);
+        let normed = modulated(x.clone(), part(3), part(4), EPSILON);
+        x + self.feed.forward(normed) * part(5)
+    }
+
+    /// # Shapes
+    /// As [`Block::forward`].
+    fn attention(
+        &self,
+        x: Tensor<3>,
+        text: &[Tensor<3>; 2],
+        mask: Option<Tensor<4>>,
+        positions: &Positions,
+    ) -> Tensor<3> {
+        let whole @ [batch, tokens, width] = x.dims();
+        let (heads, head_dim) = (self.heads, width / self.heads);
+        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3 * heads, head_dim]);
+        let part = |number: usize| qkv.clone().narrow(2, number * heads, heads);
+        let queries = positions.turn(self.query_norm.forward(part(0))).reshape(whole);
+        let keys = positions.turn(self.key_norm.forward(part(1))).reshape(whole);
+        let [text_keys, text_values] = text.clone();
+        let keys = Tensor::cat(vec![text_keys, keys], 1);
+        let values = Tensor::cat(vec![text_values, part(2).reshape(whole)], 1);
+        let scale = (head_dim as f32).powf(-0.5);
+        let shape = Shape { heads, kv_heads: heads, head_dim, scale, soft_cap: None, window: None };
+        self.output.forward(attend(queries, keys, values, mask, &shape))
+    }
+}

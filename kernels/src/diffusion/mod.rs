@@ -1,0 +1,30 @@
+//! Picture models: what turns text into rows, noise into a latent, and a latent into pixels.
+//!
+//! ```text
+//!  tokens ─► TextEncoder ─► rows ─► Denoiser::text ─┐
+//!  Spacing ─► Schedule ─► times ─► Denoiser::modulations
+//!                                                   ▼
+//!  seed ─► noise ─► latent ─► Denoiser::forward ─► guide ─► Schedule::advance ─► latent ─► … ─► Autoencoder ─► pixels
+//! ```
+
+pub mod autoencoder;
+pub mod denoiser;
+mod evaluate;
+pub mod folder;
+mod json;
+mod noise;
+mod ops;
+mod painter;
+mod painting;
+pub mod schedule;
+pub mod sizes;
+pub mod text_encoder;
+
+pub use autoencoder::Autoencoder;
+pub use denoiser::Denoiser;
+pub use evaluate::{Evaluation, evaluate};
+pub use noise::noise;
+pub use painter::{Painter, Piece, Side, Sitting};
+pub use painting::{Order, Painting};
+pub use schedule::{Schedule, Spacing, guide};
+pub use text_encoder::TextEncoder;
