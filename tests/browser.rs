@@ -114,7 +114,7 @@ async fn a_person_brings_a_model() -> Result<()> {
         window.until_script(&format!("return document.body.innerText.includes('{said}')")).await?;
     }
     shot(&window, "own", "trouble").await?;
-    let wrong = tests::program::root().join("assets/story/config.json");
+    let wrong = tests::program::story_checkpoint().join("config.json");
     window.choose_files("#model-files", &[wrong]).await?;
     window.until_script("return document.body.innerText.includes('no tokenizer.json among')").await?;
     window.press("Back to the first model").await?;
@@ -158,7 +158,7 @@ async fn talk_to_own_files(window: &Window, scratch: &Path) -> Result<()> {
     let described = scratch.join("tokenizer_config.json");
     std::fs::write(&described, format!(r#"{{"chat_template": "{template}"}}"#))?;
     let folder = ["config.json", "tokenizer.json", "model.safetensors"];
-    let mut files = folder.map(|name| tests::program::root().join("assets/story").join(name)).to_vec();
+    let mut files = folder.map(|name| tests::program::story_checkpoint().join(name)).to_vec();
     files.push(described);
     window.choose_files("#model-files", &files).await?;
     window.until_script("return document.body.innerText.includes('your files, 8 layers')").await?;
@@ -184,7 +184,7 @@ async fn talk_to_own_files(window: &Window, scratch: &Path) -> Result<()> {
 
 /// The window is back at the model that came with the page.
 async fn first_model(window: &Window) -> Result<()> {
-    window.until_script("return document.body.innerText.includes('story, 8 layers')").await?;
+    window.until_script("return document.body.innerText.includes('story.gguf, 8 layers')").await?;
     window.until("list", "Peers", |text| text.contains("all 8 layers")).await.map(drop)
 }
 

@@ -71,16 +71,16 @@ fn settings_of_an_answer_do_what_they_say() {
 /// The story model with a chat template of its own.
 #[test]
 fn a_message_is_written_as_the_models_template_says() {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/story");
+    let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/story");
     let folder = std::env::temp_dir().join(format!("manyhands-chat-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    for file in std::fs::read_dir(shipped).expect("the shipped model").map(|entry| entry.expect("a file")) {
+    for file in std::fs::read_dir(&story).expect("the story model").map(|entry| entry.expect("a file")) {
         std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
     }
     let template = "{% for message in messages %}Once upon a time, {{ message.content }}{% endfor %}";
     std::fs::write(folder.join("chat_template.jinja"), template).expect("a template");
     let chat = written(&["--chat", "--prompt", "there was", "--model", &folder.to_string_lossy()]);
-    let plain = written(&["--prompt", "Once upon a time, there was"]);
+    let plain = written(&["--prompt", "Once upon a time, there was", "--model", &story.to_string_lossy()]);
     assert_eq!(Some(chat.as_str()), plain.strip_prefix("Once upon a time, there was"), "only the answer");
     std::fs::remove_dir_all(&folder).expect("the folder was there");
 }

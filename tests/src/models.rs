@@ -1,6 +1,6 @@
 //! Models for tests that are no models: what is read of them is enough to be judged by.
 
-use crate::program::root;
+use crate::program::story_checkpoint;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -18,7 +18,7 @@ const LARGE: (u64, u64, u64) = (8, 4096, 11_008);
 pub fn too_large(folder: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
     let (layers, width, ff) = LARGE;
-    let story = root().join("assets/story");
+    let story = story_checkpoint();
     let mut config: Value = serde_json::from_slice(&fs::read(story.join("config.json"))?)?;
     let fields = config.as_object_mut().context("a configuration is an object")?;
     let changed =

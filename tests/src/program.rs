@@ -16,7 +16,13 @@ pub fn root() -> PathBuf {
 /// The shipped story model.
 #[must_use]
 pub fn story_model() -> PathBuf {
-    root().join("assets/story")
+    root().join("assets/story/story.gguf")
+}
+
+/// The same model in half precision, as a folder of the hub's files: what people bring, and what training goes on from.
+#[must_use]
+pub fn story_checkpoint() -> PathBuf {
+    root().join("tests/data/story")
 }
 
 /// A program that `cargo build` put beside the tests.

@@ -74,7 +74,7 @@ mod page {
     /// Where the shipped model lies: beside the page.
     fn story_url() -> String {
         let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
-        web_sys::Url::new_with_base("story/", &page).map(|url| url.href()).unwrap_or_default()
+        web_sys::Url::new_with_base("story/story.gguf", &page).map(|url| url.href()).unwrap_or_default()
     }
 
     fn random() -> u64 {

@@ -45,6 +45,9 @@ enum Command {
 /// What caches may hold.
 const CACHES: [&str; 2] = ["f32", "f16"];
 
+/// The model that ships, here or beside the program.
+const SHIPPED: &str = "assets/story/story.gguf";
+
 /// What every command takes.
 #[derive(Args)]
 pub struct Common {
@@ -130,10 +133,9 @@ impl Common {
             return Ok(folder.clone());
         }
         let program = std::env::current_exe().unwrap_or_default();
-        let beside = program.ancestors().skip(1).map(|folder| folder.join("assets/story"));
-        let here = std::iter::once(PathBuf::from("assets/story"));
-        let found = here.chain(beside).find(|folder| folder.join("config.json").is_file());
-        found.context("the shipped model (assets/story) is not here; name a model with --model DIR")
+        let beside = program.ancestors().skip(1).map(|folder| folder.join(SHIPPED));
+        let found = std::iter::once(PathBuf::from(SHIPPED)).chain(beside).find(|file| file.is_file());
+        found.with_context(|| format!("the shipped model ({SHIPPED}) is not here; name a model with --model"))
     }
 }
 

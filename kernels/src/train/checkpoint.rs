@@ -79,7 +79,7 @@ impl Record {
             Length::Steps(steps) => format!("--steps {steps}"),
             Length::Minutes(minutes) => format!("--minutes {minutes}"),
         };
-        record.command = record.command_with(settings.rate, &planned);
+        record.command = record.command_with(settings, &planned);
         record
     }
 
@@ -110,13 +110,13 @@ impl Record {
         }
     }
 
-    fn command_with(&self, rate: f64, length: &str) -> String {
+    fn command_with(&self, settings: &Settings, length: &str) -> String {
         let device = if self.device == "CPU" { "cpu" } else { "gpu" };
         let from = if self.before.is_some() { " --from BEFORE" } else { "" };
         format!(
-            "cargo run -p kernels --features train --bin train-story -- run{from} --device {device} --seed {} \
-             --batch {} --tokens {} --rate {rate} {length}",
-            self.seed, self.batch, self.row_tokens
+            "cargo run -p kernels --features train --bin train-story -- run{from} --device {device} --threads {} \
+             --seed {} --batch {} --tokens {} --rate {} {length}",
+            settings.threads, self.seed, self.batch, self.row_tokens, settings.rate
         )
     }
 }
@@ -126,10 +126,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`TrainError::Kernels`] if the device cannot be read, [`TrainError::Settings`] if the format refuses.
-    pub async fn of(model: &Model, tokenizer: &str, record: &Record) -> Result<Self, TrainError> {
+    pub async fn of(model: &Model, tokenizer: &str, record: Option<&Record>) -> Result<Self, TrainError> {
         let weights = to_safetensors(&model.export().await?)?;
         let config = model.config().to_json().replace("\"float32\"", "\"float16\"");
-        Ok(Self { config, tokenizer: tokenizer.to_owned(), weights, record: Some(record.clone()) })
+        Ok(Self { config, tokenizer: tokenizer.to_owned(), weights, record: record.cloned() })
     }
 
     /// Reads the files from a folder; `training.json` may be missing.
@@ -253,6 +253,7 @@ mod tests {
             seed: 5,
             batch: 1,
             tokens: 8,
+            threads: 1,
             rate: 1e-3,
             length: Length::Minutes(1.0),
             checkpoint_minutes: 1.0,
@@ -260,7 +261,7 @@ mod tests {
             from: None,
         };
         let record = Record::new(&settings, "CPU", &model, None);
-        let written = block_on(Checkpoint::of(&model, "{}", &record)).expect("a checkpoint");
+        let written = block_on(Checkpoint::of(&model, "{}", Some(&record))).expect("a checkpoint");
         let (read, ..) = block_on(written.into_model(&device)).expect("a model");
         assert_eq!(read.config(), &shape, "config.json");
         let (before, after) = (logits(&model, &device), logits(&read, &device));

@@ -46,6 +46,16 @@ pub struct Rows {
     pub tokens: usize,
 }
 
+impl Rows {
+    /// The same rows in at most `parts` shares, as even as they can be.
+    #[must_use]
+    pub fn shares(&self, parts: usize) -> Vec<Self> {
+        let row = self.tokens + 1;
+        let chunks = self.ids.chunks(self.count.div_ceil(parts.max(1)).max(1) * row);
+        chunks.map(|ids| Self { ids: ids.to_vec(), count: ids.len() / row, tokens: self.tokens }).collect()
+    }
+}
+
 /// Turns stories into rows.
 pub struct Encoder {
     grammar: Grammar,

@@ -26,10 +26,11 @@ use crate::random::philox;
 use super::prose;
 
 /// The grammar's files, in any order: they share one name space.
-const FILES: [&str; 3] = [
+pub(super) const FILES: [&str; 4] = [
     include_str!("grammar/world.txt"),
     include_str!("grammar/wishes.txt"),
     include_str!("grammar/plots.txt"),
+    include_str!("grammar/given.txt"),
 ];
 
 /// How often a value that is already taken is drawn again before it is accepted after all (a guess: the shortest
@@ -76,7 +77,8 @@ impl Grammar {
         Ok(Self { rules })
     }
 
-    /// The story with this seed: 100 to 220 words in two to five paragraphs, the same on every machine.
+    /// The story with this seed: 100 to 220 words in three to seven paragraphs, the same on every machine. Some begin with
+    /// what somebody asks for.
     ///
     /// # Errors
     /// A [`GrammarError`] where a rule that it came upon is not well formed.

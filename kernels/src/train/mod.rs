@@ -5,11 +5,13 @@
 //! ```
 //!
 //! The model that is trained is [`llm::Model`](crate::llm::Model), the same code that runs in a room; the checkpoint
-//! is an ordinary one in Hugging Face's layout. `cargo run -p kernels --features train --bin train-story -- --help`
+//! is an ordinary one in Hugging Face's layout, and ships as one GGUF file. `cargo run -p kernels --features train --bin train-story -- --help`
 //! drives it.
 
+mod adherence;
 mod checkpoint;
 mod data;
+mod gguf;
 mod grammar;
 mod prose;
 mod sample;
@@ -17,12 +19,13 @@ mod schedule;
 mod story;
 mod vocabulary;
 
+pub use adherence::{Adherence, Prompt, Words, judge, prompts};
 pub use checkpoint::{Checkpoint, Record};
 pub use data::{Encoder, Rows, Split, Stream};
 pub use grammar::{Grammar, GrammarError};
-pub use sample::Writer;
+pub use sample::{Saved, Writer, Written};
 pub use schedule::{Length, Schedule};
-pub use story::{Settings, Trainer, learn_tokenizer, run, story_config};
+pub use story::{Settings, Trainer, held_out_loss, learn_tokenizer, run, story_config};
 pub use vocabulary::{BEGIN, BEGIN_ID, END, END_ID, learn};
 
 use std::path::PathBuf;

@@ -1,16 +1,22 @@
 //! The training loop of the story writer.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, grad_clipping::GradientClippingConfig};
+use burn::optim::{
+    AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer,
+    grad_clipping::GradientClippingConfig,
+};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::checkpoint::{Checkpoint, Record, write_file};
 use super::data::{Encoder, Rows, Split, Stream};
+use super::sample::Saved;
 use super::schedule::{Length, Schedule};
 use super::vocabulary::{BEGIN_ID, END_ID, learn};
 use super::{Grammar, TrainError};
@@ -44,6 +50,9 @@ pub struct Settings {
     pub batch: usize,
     /// Tokens in a row; nearly all stories fit into 320.
     pub tokens: usize,
+    /// Threads that share the rows of a step. A GPU wants one; burn's CPU path runs in one thread, so that a CPU wants
+    /// as many as it has cores.
+    pub threads: usize,
     /// Highest learning rate.
     pub rate: f64,
     /// When to stop.
@@ -104,8 +113,8 @@ pub async fn run(settings: &Settings, opened: &Opened) -> Result<Record, TrainEr
     let encoder = || Encoder::new(Tokenizer::from_json(tokenizer.as_bytes(), Some(BEGIN_ID))?);
     let first = record.stories_reserved();
     let stream = Stream::start(encoder()?, settings.seed, first, settings.batch, settings.tokens);
-    let held_out = held_out_rows(&encoder()?, settings)?;
-    let trainer = Trainer::new(model, device, settings.rate);
+    let held_out = held_out_rows(&encoder()?, settings.seed, settings.tokens)?;
+    let trainer = Trainer::new(model, device, settings.rate, settings.threads);
     Run {
         settings,
         trainer,
@@ -120,16 +129,30 @@ pub async fn run(settings: &Settings, opened: &Opened) -> Result<Record, TrainEr
     .await
 }
 
+/// The loss of a saved model, nats per token, on the stories that a run with this seed and rows of so many tokens is
+/// measured on.
+///
+/// # Errors
+/// [`TrainError::Kernels`] if the model cannot be read or the device fails.
+pub async fn held_out_loss(
+    saved: Saved,
+    seed: u32,
+    tokens: usize,
+    device: &Device,
+) -> Result<f64, TrainError> {
+    let model = saved.model(device).await?;
+    let rows = held_out_rows(&Encoder::new(saved.tokenizer)?, seed, tokens)?;
+    mean_loss(&model, &rows, device).await
+}
+
 /// Stories that this seed never trains on.
-fn held_out_rows(encoder: &Encoder, settings: &Settings) -> Result<Vec<Rows>, TrainError> {
+fn held_out_rows(encoder: &Encoder, seed: u32, tokens: usize) -> Result<Vec<Rows>, TrainError> {
     let mut index = 0;
     let mut next = || {
         index += 1;
-        Split::HeldOut.story(settings.seed, index)
+        Split::HeldOut.story(seed, index)
     };
-    (0..HELD_OUT_ROWS / HELD_OUT_BATCH)
-        .map(|_| encoder.rows(HELD_OUT_BATCH, settings.tokens, &mut next))
-        .collect()
+    (0..HELD_OUT_ROWS / HELD_OUT_BATCH).map(|_| encoder.rows(HELD_OUT_BATCH, tokens, &mut next)).collect()
 }
 
 /// A model that learns.
@@ -138,6 +161,7 @@ pub struct Trainer {
     optimizer: ModuleOptimizer,
     device: Device,
     schedule: Schedule,
+    threads: usize,
     step: u32,
 }
 
@@ -145,14 +169,14 @@ impl Trainer {
     /// A trainer for a model on an autodiff device. AdamW's betas and weight decay are those of Touvron et al. 2023
     /// (LLaMA); each parameter's gradient is clipped to norm 1, which needs no wait for the device.
     #[must_use]
-    pub fn new(model: Model, device: Device, rate: f64) -> Self {
+    pub fn new(model: Model, device: Device, rate: f64, threads: usize) -> Self {
         let optimizer = AdamWConfig::new()
             .with_beta_2(0.95)
             .with_epsilon(1e-8)
             .with_weight_decay(0.1)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
             .init();
-        Self { model, optimizer, device, schedule: Schedule { peak: rate, steps: None }, step: 0 }
+        Self { model, optimizer, device, schedule: Schedule { peak: rate, steps: None }, threads, step: 0 }
     }
 
     /// The model as it is now.
@@ -166,11 +190,36 @@ impl Trainer {
     /// # Shapes
     /// - result: `[1]`, nats per token
     pub fn learn(&mut self, rows: &Rows) -> Tensor<1> {
-        let loss = loss(&self.model, rows, &self.device);
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-        self.model = self.optimizer.step(self.schedule.rate(self.step), self.model.clone(), gradients);
+        let mut parts = self.losses_and_gradients(rows).into_iter();
+        let (mut loss, first) = parts.next().expect("a step has rows");
+        let mut gradients = GradientsAccumulator::new();
+        gradients.accumulate(&self.model, first);
+        for (part, more) in parts {
+            loss = loss + part;
+            gradients.accumulate(&self.model, more);
+        }
+        let rate = self.schedule.rate(self.step);
+        self.model = self.optimizer.step(rate, self.model.clone(), gradients.grads());
         self.step += 1;
-        loss.inner()
+        loss
+    }
+
+    /// What each thread's share of the rows adds to the mean loss `[1]` and to its gradients.
+    fn losses_and_gradients(&self, rows: &Rows) -> Vec<(Tensor<1>, GradientsParams)> {
+        thread::scope(|scope| {
+            let shares = rows.shares(self.threads).into_iter().map(|share| {
+                // A fork has a graph of its own: threads that share one would wait for each other.
+                let (model, device) = (self.model.clone().fork(&self.device), self.device.clone());
+                let weight = share.count as f64 / rows.count as f64;
+                scope.spawn(move || {
+                    let loss = loss(&model, &share, &device) * weight;
+                    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+                    (loss.inner(), gradients)
+                })
+            });
+            let started: Vec<_> = shares.collect();
+            started.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
     }
 
     /// The loss on rows that are not learned from, in nats per token.
@@ -178,13 +227,16 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Kernels`] if the device fails.
     pub async fn measure(&self, batches: &[Rows]) -> Result<f64, TrainError> {
-        let (model, device) = (self.model.valid(), self.device.clone().inner());
-        let mut sum = 0.0;
-        for rows in batches {
-            sum += read_back(loss(&model, rows, &device)).await?.into_iter().map(f64::from).sum::<f64>();
-        }
-        Ok(sum / batches.len() as f64)
+        mean_loss(&self.model.valid(), batches, &self.device.clone().inner()).await
     }
+}
+
+async fn mean_loss(model: &Model, batches: &[Rows], device: &Device) -> Result<f64, TrainError> {
+    let mut sum = 0.0;
+    for rows in batches {
+        sum += read_back(loss(model, rows, device)).await?.into_iter().map(f64::from).sum::<f64>();
+    }
+    Ok(sum / batches.len() as f64)
 }
 
 /// Mean cross-entropy of every next token.
@@ -300,7 +352,8 @@ impl Run<'_> {
         self.record.measured(held_out, self.trainer.schedule.steps);
         let step = self.trainer.step;
         self.curve.push_str(&format!("{step},,,,,{held_out:.4}\n"));
-        let checkpoint = Checkpoint::of(&self.trainer.model.valid(), &self.tokenizer, &self.record).await?;
+        let checkpoint =
+            Checkpoint::of(&self.trainer.model.valid(), &self.tokenizer, Some(&self.record)).await?;
         checkpoint.write(&self.settings.out)?;
         println!("step {step:6}  held-out loss {held_out:.4}, written to {}", self.settings.out.display());
         self.write_curve()
@@ -342,7 +395,7 @@ mod tests {
     fn the_loss_falls() {
         let device = Device::flex().autodiff();
         device.seed(1);
-        let mut trainer = Trainer::new(Model::init(&tiny(), &device), device, 1e-2);
+        let mut trainer = Trainer::new(Model::init(&tiny(), &device), device, 1e-2, 1);
         let held_out = [counting(31)];
         let before = futures::executor::block_on(trainer.measure(&held_out)).expect("a loss");
         for step in 0..60 {
@@ -352,6 +405,25 @@ mod tests {
         let uniform = 64_f64.ln();
         assert!((before - uniform).abs() < 0.2, "a fresh model guesses evenly: {before} against {uniform}");
         assert!(after < 0.5 * before, "60 steps: {before} to {after}");
+    }
+
+    #[test]
+    fn threads_that_share_a_step_learn_what_one_learns() {
+        let device = Device::flex().autodiff();
+        let model = Model::init(&tiny(), &device);
+        let learned = |threads| {
+            let mut trainer = Trainer::new(model.clone(), device.clone(), 1e-2, threads);
+            let loss = trainer.learn(&counting(3)).into_data();
+            let after = futures::executor::block_on(trainer.measure(&[counting(5)])).expect("a loss");
+            (loss, after)
+        };
+        let (loss, after) = learned(1);
+        // Eight rows on three threads are shares of three, three and two.
+        for threads in [2, 3, 8] {
+            let (shared_loss, shared_after) = learned(threads);
+            shared_loss.assert_approx_eq::<f32>(&loss, burn::tensor::Tolerance::relative(1e-5));
+            assert!((shared_after - after).abs() < 1e-4, "{threads} threads: {shared_after} against {after}");
+        }
     }
 
     #[test]
