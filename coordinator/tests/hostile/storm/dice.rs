@@ -373,7 +373,7 @@ impl Dice {
                 position,
                 token: self.number(),
                 end: self.roll(9) == 0,
-                note: vec![7; self.roll(3) as usize],
+                note: vec![7; self.roll(3)],
             }),
             19 => Message::Blob(Blob { job, lease, number: self.piece(), bytes }),
             20 => {
