@@ -172,7 +172,7 @@ mod tests {
         let prompt = Prompt { text: "Mia the fox had a key and".into(), gives: ["Mia", "fox", "key"] };
         let all = "Mia the fox had a key and lost it. \"My key!\" said the fox. Mia cried.";
         let rows = [
-            (all, true, [1.0, 1.0, 1.0], 1.0, 1.0, 3.0, "everything"),
+            (all, true, [1.0, 1.0, 1.0], 1.0, 1.0, 4.0, "everything, and speech ends like a sentence"),
             (
                 "Mia the fox had a key and lost it.",
                 true,
@@ -192,7 +192,7 @@ mod tests {
                 0.0,
                 "half a sentence is no end",
             ),
-            (all, false, [1.0, 1.0, 1.0], 1.0, 0.0, 3.0, "it was cut off"),
+            (all, false, [1.0, 1.0, 1.0], 1.0, 0.0, 4.0, "it was cut off"),
         ];
         for (text, ended, uses, uses_all, ends, sentences, reason) in rows {
             let mut found = Adherence::default();

@@ -300,6 +300,8 @@ mod tests {
             kv_heads: 2,
             head_dim: 16,
             vocabulary: tokenizer.vocabulary(),
+            // The file has it in 32 bits.
+            norm_eps: f64::from(1e-5_f32),
             ..story_config()
         };
         let model = Model::init(&config, &device);
