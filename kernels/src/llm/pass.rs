@@ -38,7 +38,7 @@ pub(super) struct Outlook {
 impl<'a, 'c> Pass<'a, 'c> {
     /// Of whole sequences of `rows` rows.
     pub fn whole(rows: usize, config: &Config, rope: &Rope) -> Self {
-        Self::new(Way::Stock, &[0..rows], config, rope)
+        Self::new(Way::Stock, std::slice::from_ref(&(0..rows)), config, rope)
     }
 
     /// Of rows that continue `caches`, which have room for them.
