@@ -7,7 +7,6 @@ use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use crate::node::{Alone, Node};
 use crate::sampling::{Likelihood, Sampling};
 use crate::transport::Transport;
-use crate::web::words::bytes;
 use anyhow::{Result, bail};
 use clap::Args;
 use coordinator::io::{End, JobState};
@@ -145,18 +144,11 @@ fn tell(told: &Likelihood) {
     );
 }
 
-/// Why this device alone cannot hold the model, if it cannot.
-fn too_large(view: &View) -> Option<String> {
-    let needs = view.model.as_ref()?.bytes;
-    let own = view.peers.peers.iter().find(|peer| peer.id == view.me)?;
-    let lends = own.capability.as_ref()?.memory;
-    (needs > lends).then(|| {
-        format!(
-            "this model needs {}, and this device lends {} of its memory: write with a room that has more (--room LINK), or take a smaller model (--quantize makes floats smaller)",
-            bytes(needs),
-            bytes(lends)
-        )
-    })
+/// Why this device alone cannot write, if the coordinator found no way: nobody else will come.
+fn no_way(view: &View) -> Option<String> {
+    let planned = !view.why().is_empty();
+    (planned && view.teams().is_empty())
+        .then(|| format!("{}; or write with a room that has more (--room LINK)", view.why()))
 }
 
 struct Terminal {
@@ -182,9 +174,6 @@ impl Terminal {
             ComputeStatus::Loading { .. } => return,
             ComputeStatus::Ready { notice, .. } => {
                 if let Some(request) = self.request.take() {
-                    if let Some(why) = too_large(view).filter(|_| self.alone) {
-                        return self.end(Err(why));
-                    }
                     if request.sampling.chat && !view.model.as_ref().is_some_and(|model| model.chat) {
                         return self.end(Err(NO_CHAT.into()));
                     }
@@ -197,6 +186,9 @@ impl Terminal {
                     self.notices = view.notices.len();
                 }
             }
+        }
+        if let Some(why) = no_way(view).filter(|_| self.alone) {
+            return self.end(Err(why));
         }
         match view.cards.iter().find(|card| card.mine) {
             Some(card) => self.card(card),

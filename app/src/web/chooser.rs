@@ -2,7 +2,7 @@
 
 use super::context::Room;
 use crate::compute::own_files;
-use crate::compute::source::address;
+use crate::compute::source::{address, with};
 use crate::node::view::{Ask, ComputeStatus};
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
@@ -22,8 +22,8 @@ pub fn Chooser() -> impl IntoView {
         Ok(source) => {
             trouble.set(None);
             let format = smaller.get_untracked();
-            let source = if format.is_empty() { source } else { format!("{source}#{format}") };
-            room.ask(Ask::Open(Some(source)));
+            let format = Some(format.as_str()).filter(|format| !format.is_empty());
+            room.ask(Ask::Open(Some(with(&source, format, false))));
         }
         Err(why) => trouble.set(Some(why)),
     };
