@@ -12,6 +12,7 @@ pub mod names;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
 pub mod node;
+pub mod painting;
 pub mod sampling;
 pub mod transport;
 pub mod web;

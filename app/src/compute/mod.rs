@@ -24,14 +24,26 @@ pub mod web_worker;
 #[cfg(feature = "compute")]
 pub mod worker;
 
+use crate::painting::PaintRequest;
 use crate::sampling::Sampling;
-use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part};
-use coordinator::{JobId, Lease};
+use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part, Shape};
+use coordinator::{JobId, Lease, ModelId};
 use serde::{Deserialize, Serialize};
 
 /// Where a model's files are: a folder on disk, or the URL of one, ending with a slash; a GGUF file in either; or what
 /// [`source::own_source`] makes of a person's own files.
 pub type ModelSource = String;
+
+/// Which models a worker opens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The one that writes.
+    pub text: Option<ModelSource>,
+    /// The one that paints; the worker does without, and says so, if it cannot be opened.
+    pub pictures: Option<ModelSource>,
+    /// One that a person chose, in place of whichever of the two it is.
+    pub chosen: Option<ModelSource>,
+}
 
 /// What a person writes, and what it goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +68,12 @@ pub struct Turn {
 /// What the worker is asked. Answers come as [`Report`]s; chunks and loads are worked on in the order given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// First of all: open a device and read the model's headers. Answered by `Ready` or `Failed`.
+    /// First of all: open a device and read the models' headers. Answered by `Ready` or `Failed`.
     Boot {
         /// False to stay on the CPU.
         gpu: bool,
-        /// The model.
-        model: ModelSource,
+        /// The models.
+        sources: Sources,
         /// Why a GPU that was wanted is not tried again, for people.
         notice: Option<String>,
     },
@@ -104,6 +116,52 @@ pub enum Request {
         /// True if no more will come: half a character at the end is shown as U+FFFD.
         last: bool,
     },
+    /// Check what a person wants painted.
+    Order {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// What.
+        request: PaintRequest,
+    },
+    /// Make an image of a latent.
+    Preview(Canvas<Vec<u8>>),
+    /// Make an image of decoded tiles, in order.
+    Assemble(Canvas<Vec<Vec<u8>>>),
+}
+
+/// A picture of a job, and how far it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Canvas<T> {
+    /// The job.
+    pub job: JobId,
+    /// Which picture of it.
+    pub unit: u16,
+    /// The model that paints it.
+    pub model: ModelId,
+    /// What was asked for.
+    pub request: PaintRequest,
+    /// What there is of it.
+    pub made: T,
+}
+
+/// A PNG file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// The file, with what was asked for in its metadata if the picture is whole.
+    pub png: Vec<u8>,
+}
+
+/// What is to be known of a model that paints, besides its [`Offer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Easel {
+    /// Pixels on a side that it was trained for.
+    pub base: u32,
+    /// Both sides of a picture are multiples of so many pixels.
+    pub unit: u32,
 }
 
 /// What the worker answers.
@@ -128,8 +186,10 @@ pub enum Report {
         capability: Capability,
         /// The models that it can load, each with what the probe measured.
         offers: Vec<Offer>,
-        /// Whether the model knows what a conversation looks like.
+        /// Whether the model that writes knows what a conversation looks like.
         chat: bool,
+        /// The model that paints, if there is one.
+        easel: Option<Easel>,
     },
     /// The worker cannot go on at all: why, and what to do.
     Failed(String),
@@ -170,6 +230,24 @@ pub enum Report {
         /// A stop text came: the answer is complete, whatever tokens follow.
         stopped: bool,
     },
+    /// What a request to paint takes, or what is wrong with it.
+    Ordered {
+        /// From the request.
+        ticket: u32,
+        /// What it takes.
+        shape: Result<Shape, String>,
+    },
+    /// What a picture looks like.
+    Image {
+        /// The job.
+        job: JobId,
+        /// Which picture of it.
+        unit: u16,
+        /// True if it is painted to the end.
+        whole: bool,
+        /// The image, or why there is none.
+        image: Result<Image, String>,
+    },
 }
 
 /// A running worker, as the driver loop sees it.
@@ -177,7 +255,8 @@ pub enum Report {
 pub trait Compute {
     /// Asks; never blocks.
     fn ask(&mut self, request: Request);
-    /// Gives up all that it holds and starts again on another model; None for the one that it started with.
+    /// Gives up all that it holds and starts again, with another model in place of the one of its kind; None for those that
+    /// it started with.
     fn open(&mut self, model: Option<ModelSource>);
     /// The next answer.
     async fn next(&mut self) -> Report;

@@ -1,18 +1,22 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
-use crate::compute::ModelSource;
+use crate::compute::{Easel, Image, ModelSource};
+use crate::painting::PaintRequest;
 use crate::sampling::{Likelihood, Sampling};
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
 use coordinator::wire::Team;
 use coordinator::{JobId, Layers, ModelId, PeerId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a person can ask of the node.
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// Write a story.
     Write(WriteRequest),
-    /// Stop one of this person's answers.
+    /// Paint pictures.
+    Paint(PaintRequest),
+    /// Stop one of this person's jobs.
     Stop(JobId),
     /// A new name.
     Rename(String),
@@ -52,8 +56,10 @@ pub struct View {
     pub room: String,
     /// Who is here, who leads, who holds what.
     pub peers: RoomView,
-    /// The loaded model, once known.
+    /// The model that writes here, once known.
     pub model: Option<ModelView>,
+    /// The model that paints here, once known.
+    pub painter: Option<PainterView>,
     /// The compute worker.
     pub compute: ComputeStatus,
     /// The model that this person chose to compute with, if it is not the first.
@@ -62,7 +68,7 @@ pub struct View {
     pub fetching: Option<Fetching>,
     /// The signaling server.
     pub signaling: SignalingStatus,
-    /// Answers, oldest first.
+    /// Answers and pictures, oldest first.
     pub cards: Vec<Card>,
     /// Things to read once, newest last, with the time in ms since the start; bounded.
     pub notices: Vec<(u64, String)>,
@@ -131,6 +137,43 @@ pub struct ModelView {
     pub chat: bool,
 }
 
+/// The model that paints, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PainterView {
+    /// Its hash.
+    pub id: ModelId,
+    /// Its name.
+    pub name: String,
+    /// Blocks of the denoiser.
+    pub layers: u16,
+    /// Bytes of all weights.
+    pub bytes: u64,
+    /// Its sizes.
+    pub easel: Easel,
+}
+
+/// What a request to paint has become so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaintingView {
+    /// What was asked for.
+    pub request: PaintRequest,
+    /// The pictures, in the order of their seeds.
+    pub pictures: Vec<PictureView>,
+}
+
+/// One picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PictureView {
+    /// Steps done, of those that were asked for.
+    pub done: u16,
+    /// What it looks like so far.
+    pub image: Option<Arc<Image>>,
+    /// True if it is painted to the end, and `image` says so too.
+    pub whole: bool,
+    /// From asking to its end.
+    pub ms: Option<u64>,
+}
+
 /// The compute worker's state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ComputeStatus {
@@ -172,7 +215,7 @@ pub enum SignalingStatus {
     Refused(String),
 }
 
-/// One answer in the feed.
+/// One answer, or one request's pictures, in the feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
     /// The job.
@@ -203,6 +246,8 @@ pub struct Card {
     pub request: WriteRequest,
     /// Another model than this device's writes it: its tokens are no text here.
     pub foreign: bool,
+    /// The pictures, if it is to be painted; nothing but `state`, `workers`, `stages` and `end` is used besides then.
+    pub painting: Option<PaintingView>,
     /// By index of the token in the answer: what the settings asked to be told, as far as it was told to this peer.
     pub likelihoods: BTreeMap<u32, Likelihood>,
 }
