@@ -67,10 +67,7 @@ impl PaintRequest {
     /// From the wire; None if these are other bytes. The values may be out of range.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        postcard::take_from_bytes(bytes)
-            .ok()
-            .filter(|(_, rest)| rest.is_empty())
-            .map(|(request, _)| request)
+        postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(request, _)| request)
     }
 
     /// # Errors
@@ -84,7 +81,9 @@ impl PaintRequest {
         }
         let (found, most) = (self.to_bytes().len(), limits::SAMPLING_BYTES);
         if found > most {
-            return Err(format!("The prompts of a picture take {found} bytes, of which {most} are carried: make them shorter."));
+            return Err(format!(
+                "The prompts of a picture take {found} bytes, of which {most} are carried: make them shorter."
+            ));
         }
         Ok(())
     }

@@ -32,6 +32,12 @@ impl ModelId {
         Self::of("manyhands model, weights by header", [config, tokenizer, &weights])
     }
 
+    /// From the ids of a picture model's parts, its tokenizer, and how it is sampled.
+    #[must_use]
+    pub fn of_pictures(parts: &[u8], tokenizer: &[u8], habits: &[u8]) -> Self {
+        Self::of("manyhands picture model", [parts, tokenizer, habits])
+    }
+
     /// The same weights with caches in `format`: what it rounds is part of what a model writes.
     #[must_use]
     pub fn with_caches(self, format: CacheFormat) -> Self {

@@ -1,6 +1,7 @@
 //! A native peer inside the test, whose view the test can read.
 
 use anyhow::{Context, Result, bail};
+use app::compute::Sources;
 use app::compute::native::NativeCompute;
 use app::link::RoomLink;
 use app::node::view::{Ask, Card, View, WriteRequest};
@@ -41,14 +42,14 @@ impl Peer {
     fn start<T: Transport>(me: PeerId, model: &Path, transport: impl FnOnce() -> T + Send + 'static) -> Self {
         let (asks, incoming) = unbounded();
         let (publish, views) = watch::channel(None);
-        let model = model.to_string_lossy().into_owned();
+        let sources = Sources { chosen: Some(model.to_string_lossy().into_owned()), ..Sources::default() };
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
                 let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
-                let node = Node::new(setup, transport(), NativeCompute::start(model, false, 1));
+                let node = Node::new(setup, transport(), NativeCompute::start(sources, false, 1));
                 node.run(incoming, |view| {
                     publish.send_replace(Some(view.clone()));
                 })

@@ -13,6 +13,7 @@ fn main() {
 #[cfg(target_arch = "wasm32")]
 mod page {
     use app::clock;
+    use app::compute::Sources;
     use app::compute::web::WebCompute;
     use app::link::RoomLink;
     use app::node::view::Ask;
@@ -47,7 +48,7 @@ mod page {
             let room = link.room().to_owned();
             let transport =
                 WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
-            let compute = WebCompute::start(story_url(), true);
+            let compute = WebCompute::start(shipped(), true);
             let node = Node::new(Setup { me, name, room, seed: random() }, transport, compute);
             node.run(incoming, move |view| on_view(view.clone())).await;
         });
@@ -71,10 +72,11 @@ mod page {
         Some(IceServers { urls, username, credential })
     }
 
-    /// Where the shipped model lies: beside the page.
-    fn story_url() -> String {
+    /// Where the shipped models lie: beside the page.
+    fn shipped() -> Sources {
         let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
-        web_sys::Url::new_with_base("story/story.gguf", &page).map(|url| url.href()).unwrap_or_default()
+        let beside = |name: &str| web_sys::Url::new_with_base(name, &page).map(|url| url.href()).ok();
+        Sources { text: beside("story/story.gguf"), pictures: beside("painter/"), chosen: None }
     }
 
     fn random() -> u64 {

@@ -2,7 +2,7 @@
 
 use super::files::Folder;
 use super::restart::{Next, Restarts};
-use super::{Compute, ModelSource, Report, Request, worker};
+use super::{Compute, ModelSource, Report, Request, Sources, worker};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kernels::ops::threads;
@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A worker on a thread of its own.
 pub struct NativeCompute {
-    /// The model and the device that it started with.
-    first: (ModelSource, bool),
+    /// The models and the device that it started with.
+    first: (Sources, bool),
     threads: usize,
-    model: ModelSource,
+    sources: Sources,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
     reports: UnboundedReceiver<Message>,
@@ -25,18 +25,19 @@ enum Message {
 }
 
 impl NativeCompute {
-    /// Starts a worker on the model in the folder `model`; on the CPU, `threads` threads compute.
+    /// Starts a worker on these models; on the CPU, `threads` threads compute.
     #[must_use]
-    pub fn start(model: ModelSource, gpu: bool, threads: usize) -> Self {
-        let (requests, reports) = spawn(&model, gpu, threads, None);
-        let first = (model.clone(), gpu);
-        Self { first, threads, model, restarts: Restarts::new(gpu), requests, reports }
+    pub fn start(sources: Sources, gpu: bool, threads: usize) -> Self {
+        let (requests, reports) = spawn(&sources, gpu, threads, None);
+        let first = (sources.clone(), gpu);
+        Self { first, threads, sources, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
-                (self.requests, self.reports) = spawn(&self.model, false, self.threads, Some(notice.clone()));
+                (self.requests, self.reports) =
+                    spawn(&self.sources, false, self.threads, Some(notice.clone()));
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => Report::Failed(why),
@@ -52,11 +53,12 @@ impl Compute for NativeCompute {
     }
 
     fn open(&mut self, model: Option<ModelSource>) {
-        self.model = model.unwrap_or_else(|| self.first.0.clone());
+        let first = self.first.0.clone();
+        self.sources = Sources { chosen: model.or(first.chosen), ..first };
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(self.first.1);
         // The old worker ends once nobody asks it any more.
-        (self.requests, self.reports) = spawn(&self.model, self.first.1, self.threads, None);
+        (self.requests, self.reports) = spawn(&self.sources, self.first.1, self.threads, None);
     }
 
     async fn next(&mut self) -> Report {
@@ -69,14 +71,14 @@ impl Compute for NativeCompute {
 }
 
 fn spawn(
-    model: &str,
+    sources: &Sources,
     gpu: bool,
     threads: usize,
     notice: Option<String>,
 ) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
     let (requests, incoming) = unbounded();
     let (outgoing, reports) = unbounded();
-    let _ = requests.unbounded_send(Request::Boot { gpu, model: model.to_owned(), notice });
+    let _ = requests.unbounded_send(Request::Boot { gpu, sources: sources.clone(), notice });
     let body = move || {
         // Whether there is a GPU turns out later. Beside one, the helpers sleep.
         if let Err(error) = threads::take(threads) {

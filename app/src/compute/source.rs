@@ -15,6 +15,13 @@ pub fn gguf_name(source: &str) -> Option<&str> {
     name.to_ascii_lowercase().ends_with(".gguf").then_some(name)
 }
 
+/// What people call it: the last part of where it lies.
+#[must_use]
+pub fn name(source: &str) -> &str {
+    let plain = query(source).0.trim_end_matches(['/', '\\']);
+    plain.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or("model")
+}
+
 /// What matrices of floats become while they are loaded; stands behind the source of a model, after a `#`.
 pub const QUANTISATIONS: [&str; 2] = ["q8_0", "q4_0"];
 

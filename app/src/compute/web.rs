@@ -6,7 +6,7 @@
 
 use super::restart::{Next, Restarts};
 use super::source::OWN;
-use super::{Compute, ModelSource, Report, Request, own_files};
+use super::{Compute, ModelSource, Report, Request, Sources, own_files};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use js_sys::Uint8Array;
@@ -19,9 +19,9 @@ pub const UP: &str = "up";
 
 /// The page's end of the worker.
 pub struct WebCompute {
-    /// The model and the device that it started with.
-    first: (ModelSource, bool),
-    model: ModelSource,
+    /// The models and the device that it started with.
+    first: (Sources, bool),
+    sources: Sources,
     restarts: Restarts,
     worker: Worker,
     /// Requests made before the worker listens.
@@ -43,14 +43,14 @@ enum Message {
 }
 
 impl WebCompute {
-    /// Starts a worker on the model below the URL `model`.
+    /// Starts a worker on these models.
     #[must_use]
-    pub fn start(model: ModelSource, gpu: bool) -> Self {
-        let boot = Request::Boot { gpu, model: model.clone(), notice: None };
-        let first = (model.clone(), gpu);
+    pub fn start(sources: Sources, gpu: bool) -> Self {
+        let boot = Request::Boot { gpu, sources: sources.clone(), notice: None };
+        let first = (sources.clone(), gpu);
         Self {
             first,
-            model,
+            sources,
             restarts: Restarts::new(gpu),
             worker: Worker::spawn(),
             waiting: Some(vec![boot]),
@@ -68,7 +68,7 @@ impl WebCompute {
             Next::OnCpu(notice) => {
                 self.worker = Worker::spawn();
                 let boot =
-                    Request::Boot { gpu: false, model: self.model.clone(), notice: Some(notice.clone()) };
+                    Request::Boot { gpu: false, sources: self.sources.clone(), notice: Some(notice.clone()) };
                 self.waiting = Some(vec![boot]);
                 Report::Lost(notice)
             }
@@ -90,12 +90,13 @@ impl Compute for WebCompute {
     }
 
     fn open(&mut self, model: Option<ModelSource>) {
-        self.model = model.unwrap_or_else(|| self.first.0.clone());
-        let (gpu, model) = (self.first.1, self.model.clone());
+        let first = self.first.0.clone();
+        self.sources = Sources { chosen: model.or(first.chosen), ..first };
+        let (gpu, sources) = (self.first.1, self.sources.clone());
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(gpu);
         self.worker = Worker::spawn();
-        self.waiting = Some(vec![Request::Boot { gpu, model, notice: None }]);
+        self.waiting = Some(vec![Request::Boot { gpu, sources, notice: None }]);
     }
 
     async fn next(&mut self) -> Report {
@@ -136,7 +137,7 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let boots = matches!(request, Request::Boot { model, .. } if model.starts_with(OWN));
+        let boots = matches!(request, Request::Boot { sources, .. } if sources.chosen.as_ref().is_some_and(|source| source.starts_with(OWN)));
         let posted = postcard::to_stdvec(request).map(|bytes| {
             let bytes = Uint8Array::from(bytes.as_slice());
             if boots {

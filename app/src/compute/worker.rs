@@ -1,18 +1,23 @@
 //! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time.
 
 mod batch;
+mod image;
 mod language;
+mod memory;
 pub(crate) mod model;
+mod painter;
+mod reading;
 mod text;
 
 use super::files::Files;
 use super::source::quantised;
-use super::{ModelSource, Report, Request};
-use coordinator::io::Part;
+use super::{Report, Request, Sources};
+use coordinator::io::{Chunk, Part, Task};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use kernels::device;
+use kernels::device::{self, Opened};
 use model::Model;
+use painter::Painter;
 use std::collections::VecDeque;
 use text::{Begin, Texts};
 
@@ -23,13 +28,13 @@ pub async fn run<F: Files>(
     files: impl Fn(&str) -> F,
     report: impl Fn(Report),
 ) -> Option<String> {
-    let (gpu, source, notice) = loop {
+    let (gpu, sources, notice) = loop {
         // Anything else was asked of the worker before this one: whoever asked learns that it is gone and asks again.
-        if let Request::Boot { gpu, model, notice } = requests.next().await? {
-            break (gpu, model, notice);
+        if let Request::Boot { gpu, sources, notice } = requests.next().await? {
+            break (gpu, sources, notice);
         }
     };
-    match boot(gpu, &source, notice, files(quantised(&source).0), &report).await {
+    match boot(gpu, sources, notice, files, &report).await {
         Ok(worker) => worker.work(requests, report).await,
         Err(why) => {
             report(Report::Failed(why));
@@ -40,30 +45,101 @@ pub async fn run<F: Files>(
 
 async fn boot<F: Files>(
     gpu: bool,
-    source: &ModelSource,
+    sources: Sources,
     notice: Option<String>,
-    files: F,
+    files: impl Fn(&str) -> F,
     report: &impl Fn(Report),
 ) -> Result<Worker<F>, String> {
     let loading = |what: &str| report(Report::Progress { what: what.into(), done: 0, total: 0 });
     loading("Opening the device");
     let opened = device::open(if gpu { device::Prefer::Gpu } else { device::Prefer::Cpu }).await;
-    let (adapter, notice) = (opened.adapter.clone(), notice.or_else(|| opened.notice.clone()));
-    loading("Reading the model's description");
-    let (model, language) = Model::open(source, files, opened).await?;
+    let (adapter, kind) = (opened.adapter.clone(), opened.kind);
+    let mut notices: Vec<String> = notice.or_else(|| opened.notice.clone()).into_iter().collect();
+    loading("Reading the models' descriptions");
+    let worker = open(sources, files, opened, &mut notices).await?;
     loading("Measuring this device");
-    let offers = vec![model.offer().await?];
-    // One that cannot be read is to be said when it is needed.
-    let chat = !matches!(language.template, Ok(None));
-    report(Report::Ready { adapter, notice, capability: model.capability(), offers, chat });
-    Ok(Worker { model, texts: Texts::new(language), waiting: VecDeque::new() })
+    let mut offers = Vec::new();
+    if let Some(writer) = &worker.writer {
+        offers.push(writer.model.offer().await?);
+    }
+    if let Some(painter) = &worker.painter {
+        offers.push(painter.offer().await?);
+    }
+    // A template that cannot be read is to be said when it is needed.
+    let chat = worker.writer.as_ref().is_some_and(|writer| writer.texts.knows_conversations());
+    let easel = worker.painter.as_ref().map(Painter::easel);
+    let notice = (!notices.is_empty()).then(|| notices.join(" "));
+    let capability = memory::capability(kind);
+    report(Report::Ready { adapter, notice, capability, offers, chat, easel });
+    Ok(worker)
+}
+
+/// The models. Without the one that a person chose there is no worker; the room does without another.
+async fn open<F: Files>(
+    sources: Sources,
+    files: impl Fn(&str) -> F,
+    opened: Opened,
+    notices: &mut Vec<String>,
+) -> Result<Worker<F>, String> {
+    let Sources { mut text, mut pictures, chosen } = sources;
+    let files = |source: &str| files(quantised(source).0);
+    let mut must_paint = text.is_none();
+    if let Some(source) = chosen {
+        let gguf = super::source::gguf_name(quantised(&source).0).is_some();
+        if !gguf && painter::paints(&files(&source)).await {
+            (pictures, must_paint) = (Some(source), true);
+        } else {
+            text = Some(source);
+        }
+    }
+    let writer = match text {
+        Some(source) => {
+            let (model, language) = Model::open(&source, files(&source), opened.clone()).await?;
+            Some(Writer { model, texts: Texts::new(language) })
+        }
+        None => None,
+    };
+    let painter = match pictures {
+        Some(source) => match Painter::open(&source, files(&source), opened).await {
+            Ok(painter) => Some(painter),
+            Err(why) if must_paint => return Err(why),
+            Err(why) => {
+                notices.push(format!("This device does not paint: {why}."));
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(Worker { writer, painter, waiting: VecDeque::new() })
+}
+
+/// What writes.
+struct Writer<F> {
+    model: Model<F>,
+    texts: Texts,
 }
 
 struct Worker<F> {
-    model: Model<F>,
-    texts: Texts,
+    writer: Option<Writer<F>>,
+    painter: Option<Painter<F>>,
     waiting: VecDeque<Request>,
 }
+
+/// What a person waits for that takes no time.
+const fn is_quick(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Encode { .. }
+            | Request::Begin { .. }
+            | Request::Decode { .. }
+            | Request::Order { .. }
+            | Request::Preview(_)
+            | Request::Assemble(_)
+    )
+}
+
+const NO_WRITER: &str = "this device has no model that writes";
+const NO_PAINTER: &str = "this device has no model that paints";
 
 impl<F: Files> Worker<F> {
     async fn work(
@@ -86,18 +162,16 @@ impl<F: Files> Worker<F> {
         }
     }
 
-    /// Forgetting takes effect at once, and people's text goes before computing; the rest keeps its order.
+    /// Forgetting takes effect at once, and what people look at goes before computing; the rest keeps its order.
     fn enqueue(&mut self, request: Request) {
         match request {
             Request::Forget(job, lease) => {
                 self.waiting.retain(|waiting| !matches!(waiting, Request::Run(chunk) if (chunk.job, chunk.lease) == (job, lease)));
-                self.model.engine.forget(&(job, lease));
+                self.writer.iter_mut().for_each(|writer| writer.model.engine.forget(&(job, lease)));
+                self.painter.iter_mut().for_each(|painter| painter.forget((job, lease)));
             }
-            Request::Encode { .. } | Request::Begin { .. } | Request::Decode { .. } => {
-                let texts = |waiting: &&Request| {
-                    matches!(waiting, Request::Encode { .. } | Request::Begin { .. } | Request::Decode { .. })
-                };
-                let after = self.waiting.iter().take_while(texts).count();
+            request if is_quick(&request) => {
+                let after = self.waiting.iter().take_while(|waiting| is_quick(waiting)).count();
                 self.waiting.insert(after, request);
             }
             other => self.waiting.push_back(other),
@@ -107,33 +181,89 @@ impl<F: Files> Worker<F> {
     async fn answer(&mut self, request: Request, report: &impl Fn(Report)) -> Result<(), String> {
         match request {
             Request::Load(part) => report(self.load(part, report).await),
-            Request::Unload(part) => self.model.unload(part),
-            Request::Run(chunk) => {
-                let more = batch::beside(&chunk, &mut self.waiting, self.model.spec().hidden_bytes);
-                let chunks: Vec<_> = std::iter::once(chunk).chain(more).collect();
-                batch::run(&mut self.model, &chunks).await?.into_iter().for_each(report);
+            Request::Unload(part) => match self.painter_of(part) {
+                Some(painter) => painter.unload(part),
+                None => self.writer.iter_mut().for_each(|writer| writer.model.unload(part)),
+            },
+            Request::Run(chunk) => self.compute(chunk, report).await?,
+            Request::Order { ticket, request } => {
+                let painter = self.painter.as_ref().ok_or_else(|| NO_PAINTER.to_owned());
+                report(Report::Ordered {
+                    ticket,
+                    shape: painter.and_then(|painter| painter.order(&request)),
+                });
+            }
+            Request::Preview(canvas) => {
+                let image = self.painter_like(canvas.model).and_then(|painter| painter.preview(&canvas));
+                report(Report::Image { job: canvas.job, unit: canvas.unit, whole: false, image });
+            }
+            Request::Assemble(canvas) => {
+                let image = self.painter_like(canvas.model).and_then(|painter| painter.assemble(&canvas));
+                report(Report::Image { job: canvas.job, unit: canvas.unit, whole: true, image });
             }
             Request::Encode { ticket, prompt, sampling } => {
-                report(Report::Encoded { ticket, tokens: self.texts.encode(&prompt, &sampling) });
+                let writer = self.writer.as_ref().ok_or_else(|| NO_WRITER.to_owned());
+                let tokens = writer.and_then(|writer| writer.texts.encode(&prompt, &sampling));
+                report(Report::Encoded { ticket, tokens });
             }
             Request::Begin { job, prompt, stops, tokens, last } => {
-                report(self.texts.decode(job, Some(Begin { prompt, stops }), &tokens, last));
+                self.text(|texts| texts.decode(job, Some(Begin { prompt, stops }), &tokens, last), report);
             }
-            Request::Decode { job, tokens, last } => report(self.texts.decode(job, None, &tokens, last)),
+            Request::Decode { job, tokens, last } => {
+                self.text(|texts| texts.decode(job, None, &tokens, last), report);
+            }
             Request::Boot { .. } | Request::Forget(..) => {}
         }
         Ok(())
     }
 
-    async fn load(&mut self, part: Part, report: &impl Fn(Report)) -> Report {
-        let progress = |done, total| {
-            report(Report::Progress {
-                what: format!("Loading layers {}–{}", part.layers.start + 1, part.layers.end),
-                done,
-                total,
-            });
+    fn text(&mut self, decode: impl FnOnce(&mut Texts) -> Report, report: &impl Fn(Report)) {
+        if let Some(writer) = &mut self.writer {
+            report(decode(&mut writer.texts));
+        }
+    }
+
+    fn painter_of(&mut self, part: Part) -> Option<&mut Painter<F>> {
+        self.painter.as_mut().filter(|painter| painter.id() == part.model)
+    }
+
+    /// What paints with that model; only it knows what a latent of it is.
+    fn painter_like(&self, model: coordinator::ModelId) -> Result<&Painter<F>, String> {
+        let painter = self.painter.as_ref().filter(|painter| painter.id() == model);
+        painter.ok_or_else(|| "this device paints with another model and cannot show this picture".into())
+    }
+
+    async fn compute(&mut self, chunk: Chunk, report: &impl Fn(Report)) -> Result<(), String> {
+        let (job, lease, number) = (chunk.job, chunk.lease, chunk.number);
+        let result = match (&chunk.task, &mut self.writer, &mut self.painter) {
+            (Task::Pass { .. }, Some(writer), _) => {
+                let model = &mut writer.model;
+                let more = batch::beside(&chunk, &mut self.waiting, model.spec().hidden_bytes);
+                let chunks: Vec<_> = std::iter::once(chunk).chain(more).collect();
+                batch::run(model, &chunks).await?.into_iter().for_each(report);
+                return Ok(());
+            }
+            (Task::Piece { .. }, _, Some(painter)) if painter.id() == chunk.model => {
+                painter.run(&chunk).await?
+            }
+            (Task::Pass { .. }, None, _) => Err(NO_WRITER.into()),
+            (Task::Piece { .. }, ..) => Err(NO_PAINTER.into()),
         };
-        match self.model.load(part, progress).await {
+        report(Report::Ran { job, lease, number, result });
+        Ok(())
+    }
+
+    async fn load(&mut self, part: Part, report: &impl Fn(Report)) -> Report {
+        let what = |name: &str| format!("Loading {name} {}–{}", part.layers.start + 1, part.layers.end);
+        let progress = |name: &'static str| {
+            move |done, total| report(Report::Progress { what: what(name), done, total })
+        };
+        let loaded = match (self.painter.as_mut().filter(|it| it.id() == part.model), &mut self.writer) {
+            (Some(painter), _) => painter.load(part, progress("the painter's blocks")).await,
+            (None, Some(writer)) => writer.model.load(part, progress("layers")).await,
+            (None, None) => Err(NO_WRITER.into()),
+        };
+        match loaded {
             Ok(()) => Report::Loaded(part),
             Err(why) => Report::LoadFailed(part, why),
         }

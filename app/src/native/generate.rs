@@ -1,6 +1,6 @@
 //! `manyhands generate --prompt …`: a story in the terminal, through the same driver loop as a room's.
 
-use super::{Common, Wish, random_peer};
+use super::{Common, Kinds, Wish, random_peer};
 use crate::compute::native::NativeCompute;
 use crate::link::RoomLink;
 use crate::node::view::{Ask, Card, ComputeStatus, View, WriteRequest};
@@ -73,10 +73,11 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<()> {
     let me = random_peer()?;
     let Some(room) = &options.room else {
-        return write(options.common.node(me, "", Alone)?, &options).await;
+        return write(options.common.node(me, "", Alone, Kinds::Text)?, &options).await;
     };
     let link = RoomLink::parse(room)?;
-    write(options.common.node(me, link.room(), options.common.join(&link, me)?)?, &options).await
+    let transport = options.common.join(&link, me)?;
+    write(options.common.node(me, link.room(), transport, Kinds::Text)?, &options).await
 }
 
 async fn write<T: Transport>(node: Node<T, NativeCompute>, options: &Options) -> Result<()> {

@@ -3,10 +3,12 @@
 mod bench;
 mod eval;
 mod generate;
+mod paint;
 mod peer;
 mod threads;
 mod tokenize;
 
+use crate::compute::Sources;
 use crate::compute::native::NativeCompute;
 use crate::compute::source::{self, QUANTISATIONS};
 use crate::link::RoomLink;
@@ -19,10 +21,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use coordinator::io::Spread;
 use coordinator::{Epoch, PeerId};
 use futures::channel::mpsc::UnboundedSender;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
-#[command(name = "manyhands", version, about = "A room of peers that writes stories together")]
+#[command(name = "manyhands", version, about = "A room of peers that writes and paints together")]
 struct Line {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +38,8 @@ enum Command {
     Eval(eval::Options),
     /// Write a story: alone on this machine, or with a room.
     Generate(generate::Options),
+    /// Paint pictures: alone on this machine, or with a room.
+    Paint(paint::Options),
     /// Turn text into token ids, a line of them for each line read.
     Tokenize(tokenize::Options),
     /// Measure how fast this machine reads and writes with a model.
@@ -45,13 +49,25 @@ enum Command {
 /// What caches may hold.
 const CACHES: [&str; 2] = ["f32", "f16"];
 
-/// The model that ships, here or beside the program.
-const SHIPPED: &str = "assets/story/story.gguf";
+/// The models that ship, here or beside the program: what writes, and what paints.
+const SHIPPED: [&str; 2] = ["assets/story/story.gguf", "assets/painter"];
+
+/// What a command needs models for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// Text alone.
+    Text,
+    /// Pictures alone.
+    Pictures,
+    /// Whatever the room asks for.
+    Both,
+}
 
 /// What every command takes.
 #[derive(Args)]
 pub struct Common {
-    /// Folder with config.json, tokenizer.json and model.safetensors (or shards with their index), or a GGUF file.
+    /// A model in place of the one of its kind that ships: a folder with config.json, tokenizer.json and model.safetensors
+    /// (or shards with their index), a GGUF file, or the folder of a model that paints (with model_index.json).
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: Option<PathBuf>,
     /// Turn matrices of floats into such blocks while loading; everybody in a room has to do the same.
@@ -99,6 +115,7 @@ pub fn main() -> Result<()> {
             Command::Peer(options) => peer::run(options).await,
             Command::Eval(options) => eval::run(options).await,
             Command::Generate(options) => generate::run(options).await,
+            Command::Paint(options) => paint::run(options).await,
             Command::Tokenize(options) => tokenize::run(&options).await,
             Command::Bench(options) => bench::run(&options).await,
         }
@@ -107,10 +124,14 @@ pub fn main() -> Result<()> {
 
 impl Common {
     /// A node with a worker on this machine.
-    pub fn node<T: Transport>(&self, me: PeerId, room: &str, transport: T) -> Result<Node<T, NativeCompute>> {
-        let model = self.model()?;
-        let model = source::with(&model.to_string_lossy(), self.quantize.as_deref(), self.cache == "f16");
-        let compute = NativeCompute::start(model, !self.cpu, self.threads.count());
+    pub fn node<T: Transport>(
+        &self,
+        me: PeerId,
+        room: &str,
+        transport: T,
+        kinds: Kinds,
+    ) -> Result<Node<T, NativeCompute>> {
+        let compute = NativeCompute::start(self.sources(kinds)?, !self.cpu, self.threads.count());
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
@@ -122,21 +143,39 @@ impl Common {
         Ok(WebRtc::join(JoinOptions { link: link.clone(), me, ice })?)
     }
 
-    fn model(&self) -> Result<PathBuf> {
-        if let Some(folder) = &self.model {
-            if !folder.is_file() && !folder.join("config.json").is_file() {
-                bail!(
-                    "{} is no GGUF file and holds no config.json; --model takes a folder in the Hugging Face layout, or such a file",
-                    folder.display()
-                );
-            }
-            return Ok(folder.clone());
+    fn sources(&self, kinds: Kinds) -> Result<Sources> {
+        let with = |path: &Path| {
+            source::with(&path.to_string_lossy(), self.quantize.as_deref(), self.cache == "f16")
+        };
+        let chosen = self.model.as_deref().map(checked).transpose()?;
+        let ships = |kind: usize, other: Kinds| shipped(SHIPPED[kind]).filter(|_| kinds != other);
+        let [text, pictures] = [ships(0, Kinds::Pictures), ships(1, Kinds::Text)];
+        if chosen.is_none() && text.is_none() && pictures.is_none() {
+            bail!("the shipped models ({}) are not here; name a model with --model", SHIPPED.join(", "));
         }
-        let program = std::env::current_exe().unwrap_or_default();
-        let beside = program.ancestors().skip(1).map(|folder| folder.join(SHIPPED));
-        let found = std::iter::once(PathBuf::from(SHIPPED)).chain(beside).find(|file| file.is_file());
-        found.with_context(|| format!("the shipped model ({SHIPPED}) is not here; name a model with --model"))
+        let (text, pictures) = (text.as_deref().map(with), pictures.as_deref().map(with));
+        Ok(Sources { text, pictures, chosen: chosen.map(with) })
     }
+}
+
+/// What is meant to be a model.
+fn checked(path: &Path) -> Result<&Path> {
+    let is_one =
+        path.is_file() || ["config.json", "model_index.json"].iter().any(|name| path.join(name).is_file());
+    if !is_one {
+        bail!(
+            "{} is no GGUF file and holds neither config.json nor model_index.json; --model takes such a file, or a folder as the Hugging Face hub has them",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// A model that ships, if it is here or beside the program.
+fn shipped(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let beside = program.ancestors().skip(1).map(|folder| folder.join(name));
+    std::iter::once(PathBuf::from(name)).chain(beside).find(|path| path.exists())
 }
 
 /// How this peer wants the room's work to be shared.

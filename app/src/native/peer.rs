@@ -1,6 +1,6 @@
 //! `manyhands peer --room LINK`: a peer without a window.
 
-use super::{Common, Wish, random_peer};
+use super::{Common, Kinds, Wish, random_peer};
 use crate::link::RoomLink;
 use crate::node::view::{Ask, ComputeStatus, SignalingStatus, View};
 use anyhow::Result;
@@ -21,7 +21,8 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<()> {
     let link = RoomLink::parse(&options.room)?;
     let me = random_peer()?;
-    let node = options.common.node(me, link.room(), options.common.join(&link, me)?)?;
+    let transport = options.common.join(&link, me)?;
+    let node = options.common.node(me, link.room(), transport, Kinds::Both)?;
     let (asks, incoming) = unbounded();
     let mut wish = Wish::new(&options.common, asks.clone());
     tokio::task::spawn_local(async move {

@@ -1,12 +1,19 @@
 //! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
 
-use super::view::{Card, ComputeStatus, Fetching, ModelView, SignalingStatus, View, WriteRequest};
+mod pictures;
+
+use super::view::{
+    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, WriteRequest,
+};
 use crate::clock;
-use crate::compute::{ModelSource, Prompt, Request, Turn};
+use crate::compute::{Easel, Image, ModelSource, Prompt, Request, Turn};
 use crate::sampling::{Likelihood, Sampling};
 use crate::transport::Counters;
-use coordinator::io::{Device, End, Event, Job, JobState, Kind, Offer, RoomView, Stage, Work};
+use coordinator::io::{
+    Device, End, Event, Job, JobState, Kind, ModelSpec, Offer, Progress, RoomView, Stage, TextWork, Work,
+};
 use coordinator::{JobId, ModelId, PeerId};
+use pictures::Sheets;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Notices kept. Source: a screenful in the details.
@@ -25,6 +32,8 @@ pub struct Board {
     view: View,
     /// By job: what the card alone does not say.
     behind: BTreeMap<JobId, Behind>,
+    /// The same of jobs that are painted.
+    sheets: BTreeMap<JobId, Sheets>,
     /// What this person is asking for at this moment: a job says less.
     submitting: Option<WriteRequest>,
     dirty: bool,
@@ -52,6 +61,7 @@ impl Board {
             room,
             peers: RoomView::default(),
             model: None,
+            painter: None,
             compute: starting(),
             chosen: None,
             fetching: None,
@@ -62,7 +72,7 @@ impl Board {
             sent_bytes: 0,
             received_bytes: 0,
         };
-        Self { view, behind: BTreeMap::new(), submitting: None, dirty: true }
+        Self { view, behind: BTreeMap::new(), sheets: BTreeMap::new(), submitting: None, dirty: true }
     }
 
     pub const fn view(&self) -> &View {
@@ -115,7 +125,8 @@ impl Board {
     /// This device starts on another model.
     pub fn opening(&mut self, chosen: Option<ModelSource>) {
         self.finish_parked();
-        (self.view.chosen, self.view.model, self.view.fetching) = (chosen, None, None);
+        (self.view.chosen, self.view.model, self.view.painter) = (chosen, None, None);
+        self.view.fetching = None;
         self.view.compute = starting();
         self.dirty = true;
     }
@@ -127,6 +138,7 @@ impl Board {
         notice: Option<String>,
         offers: &[Offer],
         chat: bool,
+        easel: Option<Easel>,
     ) {
         // A worker that starts again says why, as its loss did.
         let said = |notice: &String| self.view.notices.iter().any(|(_, text)| text.contains(notice.as_str()));
@@ -136,14 +148,22 @@ impl Board {
         self.dirty = true;
         self.view.fetching = None;
         self.view.compute = ComputeStatus::Ready { gpu: device == Device::Gpu, adapter, notice };
-        let text = offers.iter().map(|offer| &offer.model).find(|model| model.kind == Kind::Text);
-        self.view.model = text.map(|model| ModelView {
+        let of = |kind: Kind| offers.iter().map(|offer| &offer.model).find(|model| model.kind == kind);
+        let bytes = |model: &ModelSpec| model.layer_bytes * u64::from(model.layers) + model.ends_bytes;
+        self.view.model = of(Kind::Text).map(|model| ModelView {
             id: model.id,
             name: model.name.clone(),
             layers: model.layers,
-            bytes: model.layer_bytes * u64::from(model.layers) + model.ends_bytes,
+            bytes: bytes(model),
             context: model.context,
             chat,
+        });
+        self.view.painter = of(Kind::Picture).zip(easel).map(|(model, easel)| PainterView {
+            id: model.id,
+            name: model.name.clone(),
+            layers: model.layers,
+            bytes: bytes(model),
+            easel,
         });
     }
 
@@ -184,10 +204,14 @@ impl Board {
         Prompt { system: request.system.clone(), before, text: request.prompt.clone() }
     }
 
-    /// The worker is new: the text of every answer that its model writes is to be made afresh.
+    /// The worker is new: the text of every answer that its model writes is to be made afresh, and images that are missing.
     pub fn decode_everything(&mut self) -> Vec<Request> {
         let own = self.view.model.as_ref().map(|model| model.id);
+        let painter = self.view.painter.as_ref().map(|painter| painter.id);
         let mut requests = Vec::new();
+        for sheets in self.sheets.values_mut().filter(|sheets| Some(sheets.model) == painter) {
+            requests.extend(sheets.afresh());
+        }
         for card in &mut self.view.cards {
             let Some(behind) = self.behind.get(&card.id) else { continue };
             card.foreign = Some(behind.model) != own && (card.text.is_empty() || card.end.is_none());
@@ -221,8 +245,9 @@ impl Board {
             Event::Tokens { job, from, tokens } => {
                 return self.tokens(job, from, &tokens).into_iter().collect();
             }
-            // No device of this version paints, so there is none to show.
-            Event::Picture { .. } => {}
+            Event::Picture { job, unit, progress } => {
+                return self.painted(job, unit, progress).into_iter().collect();
+            }
             Event::Note { job, at, note } => self.note(job, at, &note),
             Event::State { job, state } => self.state(job, state),
             Event::Ended { job, end } => return self.ended(job, end).into_iter().collect(),
@@ -233,7 +258,55 @@ impl Board {
     }
 
     fn job(&mut self, job: Job, tokens: Vec<u32>) -> Vec<Request> {
-        let Work::Text(work) = job.work else { return Vec::new() };
+        let requests = match job.work.clone() {
+            Work::Text(work) => self.answer(job, work, tokens),
+            Work::Picture(work) => {
+                if let Some((sheets, painting)) = Sheets::new(&job, &work) {
+                    let foreign = !self.paints_with(job.model) && self.view.painter.is_some();
+                    self.sheets.insert(job.id, sheets);
+                    self.put(Card { painting: Some(painting), foreign, ..self.card(job) });
+                }
+                Vec::new()
+            }
+        };
+        self.forget_oldest();
+        requests
+    }
+
+    /// A card about which nothing is known yet but who asked for what.
+    fn card(&self, job: Job) -> Card {
+        Card {
+            id: job.id,
+            mine: job.id.requester == self.view.me,
+            author: job.author,
+            prompt: job.text,
+            text: String::new(),
+            tokens: 0,
+            tokens_per_second: None,
+            first_token_ms: None,
+            state: Some(JobState::Waiting(String::new())),
+            workers: Vec::new(),
+            stages: Vec::new(),
+            end: None,
+            request: WriteRequest::default(),
+            painting: None,
+            foreign: false,
+            likelihoods: BTreeMap::new(),
+        }
+    }
+
+    fn put(&mut self, card: Card) {
+        match self.view.cards.iter_mut().find(|known| known.id == card.id) {
+            Some(known) => *known = card,
+            None => self.view.cards.push(card),
+        }
+    }
+
+    fn paints_with(&self, model: ModelId) -> bool {
+        self.view.painter.as_ref().is_some_and(|own| own.id == model)
+    }
+
+    fn answer(&mut self, job: Job, work: TextWork, tokens: Vec<u32>) -> Vec<Request> {
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         let now = clock::now().0;
         let sampling = Sampling::from_bytes(&work.sampling).unwrap_or_default();
@@ -256,35 +329,37 @@ impl Board {
         let told = || WriteRequest { prompt: job.text.clone(), sampling, ..WriteRequest::default() };
         let request = self.submitting.take().filter(|_| mine).unwrap_or_else(told);
         let request = WriteRequest { max_new: work.max_new, ..request };
-        let card = Card {
-            id: job.id,
-            mine,
-            author: job.author,
-            prompt: job.text,
-            text: String::new(),
-            tokens: count,
-            tokens_per_second: None,
-            first_token_ms: None,
-            state: Some(JobState::Waiting(String::new())),
-            workers: Vec::new(),
-            stages: Vec::new(),
-            end: None,
-            request,
-            foreign,
-            likelihoods: BTreeMap::new(),
-        };
-        match self.view.cards.iter_mut().find(|known| known.id == job.id) {
-            Some(known) => *known = card,
-            None => self.view.cards.push(card),
-        }
-        self.forget_oldest();
+        self.put(Card { tokens: count, request, foreign, ..self.card(job) });
         if speaks { vec![request_text] } else { Vec::new() }
+    }
+
+    fn painted(&mut self, id: JobId, unit: u16, progress: Progress) -> Option<Request> {
+        let shows = self.paints_with(self.sheets.get(&id)?.model);
+        let painting = self.view.cards.iter_mut().find(|card| card.id == id)?.painting.as_mut()?;
+        let asked = self.sheets.get_mut(&id)?.progress(painting, unit, progress);
+        // Without that model here nobody answers; a new worker is asked again.
+        asked.filter(|_| shows)
+    }
+
+    /// The worker made an image of a picture.
+    pub fn image(
+        &mut self,
+        id: JobId,
+        unit: u16,
+        whole: bool,
+        image: Result<Image, String>,
+    ) -> Option<Request> {
+        let image = image.map_err(|why| self.notice(format!("A picture cannot be shown: {why}."))).ok();
+        self.dirty = true;
+        let painting = self.view.cards.iter_mut().find(|card| card.id == id)?.painting.as_mut()?;
+        self.sheets.get_mut(&id)?.image(painting, unit, whole, image)
     }
 
     fn forget_oldest(&mut self) {
         while self.view.cards.len() > CARDS {
             let gone = self.view.cards.remove(0);
             self.behind.remove(&gone.id);
+            self.sheets.remove(&gone.id);
         }
     }
 
@@ -321,6 +396,7 @@ impl Board {
     fn state(&mut self, id: JobId, state: JobState) {
         let Some(card) = self.view.cards.iter_mut().find(|card| card.id == id) else { return };
         if let JobState::Running(stages) = &state {
+            self.sheets.get_mut(&id).into_iter().for_each(|sheets| sheets.watched = true);
             card.stages.clone_from(stages);
             remember_workers(card, stages, &self.view.peers);
         }
@@ -328,6 +404,15 @@ impl Board {
     }
 
     fn ended(&mut self, id: JobId, end: End) -> Option<Request> {
+        if self.sheets.contains_key(&id) {
+            self.view
+                .cards
+                .iter_mut()
+                .find(|card| card.id == id)
+                .into_iter()
+                .for_each(|card| finish(card, end.clone()));
+            return None;
+        }
         let speaks = self.speaks(self.behind.get(&id)?.model);
         let card = self.view.cards.iter_mut().find(|card| card.id == id)?;
         let behind = self.behind.get_mut(&id)?;

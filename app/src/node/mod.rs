@@ -19,7 +19,8 @@ use crate::compute::{Compute, ModelSource, Report, Request};
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
 
-use coordinator::io::{Command, Event, Input, Output, TextWork, Work};
+use crate::painting::PaintRequest;
+use coordinator::io::{Command, Event, Input, Output, PictureWork, Shape, TextWork, Work};
 use coordinator::{Config, Coordinator, PeerId};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, select};
@@ -52,6 +53,8 @@ pub struct Node<T, C> {
     board: Board,
     /// Prompts at the tokenizer, by ticket.
     encoding: BTreeMap<u32, WriteRequest>,
+    /// Pictures whose settings the worker looks at, by ticket.
+    ordering: BTreeMap<u32, PaintRequest>,
     tickets: u32,
     leaving: bool,
 }
@@ -66,6 +69,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
             coordinator: Coordinator::new(config, clock::now()),
             board: Board::new(setup.me, setup.room),
             encoding: BTreeMap::new(),
+            ordering: BTreeMap::new(),
             tickets: 0,
             leaving: false,
         }
@@ -98,6 +102,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
     fn on_ask(&mut self, ask: Ask) {
         match ask {
             Ask::Write(request) => self.encode(request),
+            Ask::Paint(request) => self.order(request),
             Ask::Stop(job) => self.handle(Input::Command(Command::Stop(job))),
             Ask::Rename(name) => self.handle(Input::Command(Command::Rename(name))),
             Ask::Share(on) => self.handle(Input::Command(Command::Share(on))),
@@ -121,8 +126,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
     fn on_report(&mut self, report: Report) {
         match report {
             Report::Progress { what, done, total } => self.board.loading(what, done, total),
-            Report::Ready { adapter, notice, capability, offers, chat } => {
-                self.board.ready(capability.device, adapter, notice, &offers, chat);
+            Report::Ready { adapter, notice, capability, offers, chat, easel } => {
+                self.board.ready(capability.device, adapter, notice, &offers, chat, easel);
                 self.handle(Input::ComputeReady { capability, offers });
                 for request in self.board.decode_everything() {
                     self.compute.ask(request);
@@ -145,6 +150,11 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.handle(Input::Ran { job, lease, number, result })
             }
             Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
+            Report::Ordered { ticket, shape } => self.submit_pictures(ticket, shape),
+            Report::Image { job, unit, whole, image } => {
+                let next = self.board.image(job, unit, whole, image);
+                next.into_iter().for_each(|request| self.compute.ask(request));
+            }
             Report::Text { job, restart, text, last, stopped } => {
                 self.board.text(job, restart, &text, last);
                 if stopped && !last {
@@ -164,18 +174,49 @@ impl<T: Transport, C: Compute> Node<T, C> {
             let (prompt, sampling) = (self.board.prompt(request), request.sampling.clone());
             self.compute.ask(Request::Encode { ticket, prompt, sampling });
         }
+        for (&ticket, request) in &self.ordering {
+            self.compute.ask(Request::Order { ticket, request: request.clone() });
+        }
     }
 
     fn encode(&mut self, request: WriteRequest) {
-        if self.encoding.len() >= PROMPTS_WAITING {
-            return self
-                .board
-                .notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
+        if !self.has_room() {
+            return;
         }
-        self.tickets = self.tickets.wrapping_add(1);
         let (prompt, sampling) = (self.board.prompt(&request), request.sampling.clone());
         self.compute.ask(Request::Encode { ticket: self.tickets, prompt, sampling });
         self.encoding.insert(self.tickets, request);
+    }
+
+    /// Whether another prompt may wait; it gets the next ticket then.
+    fn has_room(&mut self) -> bool {
+        let room = self.encoding.len() + self.ordering.len() < PROMPTS_WAITING;
+        if room {
+            self.tickets = self.tickets.wrapping_add(1);
+        } else {
+            self.board
+                .notice("Too many prompts wait for this device to be ready; try again in a moment.".into());
+        }
+        room
+    }
+
+    fn order(&mut self, request: PaintRequest) {
+        if self.has_room() {
+            self.compute.ask(Request::Order { ticket: self.tickets, request: request.clone() });
+            self.ordering.insert(self.tickets, request);
+        }
+    }
+
+    fn submit_pictures(&mut self, ticket: u32, shape: Result<Shape, String>) {
+        let Some(request) = self.ordering.remove(&ticket) else { return };
+        match shape {
+            Ok(shape) => {
+                let work = Work::Picture(PictureWork { shape, settings: request.to_bytes() });
+                let model = self.board.view().painter.as_ref().map(|painter| painter.id);
+                self.handle(Input::Command(Command::Submit { model, text: request.prompt, work }));
+            }
+            Err(why) => self.board.notice(why),
+        }
     }
 
     fn submit(&mut self, ticket: u32, tokens: Result<Vec<u32>, String>) {

@@ -4,7 +4,7 @@ use super::Alone;
 use super::board::Board;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
-use crate::compute::{Compute, ModelSource, Report, Request};
+use crate::compute::{Compute, ModelSource, Report, Request, Sources};
 use coordinator::io::{
     Capability, Chunk, ChunkOutput, Device, End, Event, Job, Kind, ModelSpec, Offer, Rows, Speed, Task,
     TextWork, Work,
@@ -55,6 +55,8 @@ impl Compute for Toy {
             Request::Begin { job, tokens, last, .. } => self.text(job, true, &tokens, last),
             Request::Decode { job, tokens, last } => self.text(job, false, &tokens, last),
             Request::Unload(_) | Request::Forget(..) => {}
+            // It does not paint.
+            Request::Order { .. } | Request::Preview(_) | Request::Assemble(_) => {}
         }
     }
 
@@ -111,6 +113,7 @@ fn ready() -> Report {
         capability,
         offers: vec![Offer { model, speed }],
         chat: false,
+        easel: None,
     }
 }
 
@@ -122,7 +125,7 @@ fn request(prompt: &str) -> WriteRequest {
 async fn until(toy: Toy, asks: Vec<Ask>, done: impl Fn(&View) -> bool) -> View {
     let setup = Setup { me: PeerId(1), name: "Red fox".into(), room: "r".into(), seed: 1 };
     let mut node = Node::new(setup, Alone, toy);
-    node.compute.ask(Request::Boot { gpu: false, model: String::new(), notice: None });
+    node.compute.ask(Request::Boot { gpu: false, sources: Sources::default(), notice: None });
     let (sender, incoming) = unbounded();
     let mut asks = Some(asks);
     let mut last = None;

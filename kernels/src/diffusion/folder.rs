@@ -4,9 +4,11 @@ use crate::diffusion::autoencoder::{self, CLASSES};
 use crate::diffusion::json::{self, Class};
 use crate::diffusion::schedule::Prediction;
 use crate::diffusion::text_encoder::MODEL_TYPES;
-use crate::diffusion::{Spacing, denoiser, text_encoder};
+use crate::diffusion::{Spacing, denoiser, sizes, text_encoder};
 use crate::error::Error;
 use crate::limits;
+use crate::model_id::ModelId;
+use crate::quant::Format;
 use crate::weights::{Files, Header, headers, whole};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -167,6 +169,43 @@ impl Folder {
     pub fn unit(&self) -> usize {
         let factor = self.autoencoder.as_ref().map_or(1, |(config, _)| config.factor());
         factor * self.denoiser.0.patch
+    }
+
+    /// Pixels on a side that it paints best.
+    #[must_use]
+    pub fn side(&self) -> usize {
+        // As diffusers' pipelines take it where the file does not say.
+        self.base.unwrap_or(512)
+    }
+
+    /// Height and width that are painted for a picture of this size: one of those that the model was trained with, where
+    /// they are known, so that the picture is stretched and cut afterwards.
+    #[must_use]
+    pub fn painted_size(&self, size: [usize; 2]) -> [usize; 2] {
+        self.base.and_then(|base| sizes::nearest(base, size)).unwrap_or(size)
+    }
+
+    /// The same model, matrices of floats of which become blocks of `format` while they are loaded; convolutions stay.
+    ///
+    /// # Errors
+    /// As [`Header::quantised`].
+    pub fn quantised(mut self, format: Format) -> Result<Self, Error> {
+        for part in [&mut self.text_encoder.1, &mut self.denoiser.1] {
+            part.header = part.header.clone().quantised(format)?;
+        }
+        Ok(self)
+    }
+
+    /// The name of the model: see [`ModelId::of_header`], of which this is one per part.
+    #[must_use]
+    pub fn id(&self, tokenizer: &[u8]) -> ModelId {
+        let parts = [Some(&self.text_encoder.1), Some(&self.denoiser.1)];
+        let parts = parts.into_iter().chain([self.autoencoder.as_ref().map(|(_, part)| part)]);
+        let ids = parts
+            .flatten()
+            .flat_map(|part| ModelId::of_header(&part.description, b"", &part.head, &part.header).0);
+        let habits = format!("{:?} {:?} {} {:?}", self.spacing, self.prediction, self.noise_scale, self.base);
+        ModelId::of_pictures(&ids.collect::<Vec<_>>(), tokenizer, habits.as_bytes())
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -1,11 +1,12 @@
 //! What a compute worker holds of a picture model: some of its parts, and what the pictures at work need in every step.
 
-use crate::device::Opened;
+use crate::device::{Kind, Opened};
 use crate::diffusion::autoencoder::{Autoencoder, Half};
 use crate::diffusion::denoiser::{self, Denoiser, Modulations, Positions, Text};
 use crate::diffusion::folder::Folder;
 use crate::diffusion::painting::{from_bytes, latent_shape, to_bytes};
-use crate::diffusion::{Schedule, TextEncoder, sizes};
+use crate::diffusion::probe::Pace;
+use crate::diffusion::{Schedule, TextEncoder, pixels, sizes};
 use crate::error::{Error, StepError};
 use crate::limits;
 use crate::llm::{Layers, read_back};
@@ -148,6 +149,29 @@ impl<K: Ord + Clone> Painter<K> {
         }
     }
 
+    /// Drops a piece.
+    pub fn unload(&mut self, piece: Piece) {
+        match piece {
+            Piece::Encoder(layers) => self.encoder.unload(layers),
+            Piece::Denoiser(layers) => self.denoiser.unload(layers),
+            Piece::Decoder => self.autoencoder.iter_mut().for_each(|model| model.unload(Half::Decoder)),
+        }
+    }
+
+    /// Where it computes.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.opened.kind
+    }
+
+    /// How fast this device is with the model: see [`Pace`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn probe(&self) -> Result<Pace, Error> {
+        super::probe::probe(&self.folder, &self.opened.device).await
+    }
+
     /// The rows of a text, by all layers of the encoder. `source` is asked for rows of an embedding that is too large to be held.
     ///
     /// # Errors
@@ -283,6 +307,22 @@ impl<K: Ord + Clone> Painter<K> {
         autoencoder.config().unscale(&mut values);
         let data = TensorData::new(values, [1, channels, height, width]);
         finite(autoencoder.decode(Tensor::from_data(data, &self.opened.device))).await
+    }
+
+    /// Decodes one of [`Folder::tiles`] of a picture of this size, from its whole latent, to rows of 3 bytes a pixel.
+    ///
+    /// # Errors
+    /// As [`Painter::decode`]; [`Error::Picture`] if there is no such tile.
+    pub async fn decode_tile(&self, latent: &[u8], size: [usize; 2], tile: usize) -> Result<Vec<u8>, Error> {
+        let [channels, height, width] = latent_shape(&self.folder, size)?;
+        let values = from_bytes(latent, channels * height * width)?;
+        let tiles = self.folder.tiles(size)?;
+        let Some(tile) = tiles.get(tile) else {
+            return Err(Error::Picture(format!("tile {tile} of {}", tiles.len())));
+        };
+        let part = to_bytes(&tile.cut(&values, [height, width]));
+        let decoded = self.decode(&part, tile.size()).await?;
+        Ok(pixels::to_rgb(&from_bytes(&decoded, decoded.len() / 4)?))
     }
 
     fn session(&self, session: &K) -> Result<&Session, Error> {

@@ -119,6 +119,13 @@ impl Header {
         self.tensors.iter().map(|(name, entry)| (name.as_str(), entry.range.clone()))
     }
 
+    /// Names of all tensors and how many numbers they have, by name.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.tensors.iter().map(|(name, entry)| {
+            (name.as_str(), entry.shape.iter().fold(1, |all: u64, side| all.saturating_mul(*side)))
+        })
+    }
+
     /// True if there is a tensor of this name.
     #[must_use]
     pub fn has(&self, tensor: &str) -> bool {

@@ -1,11 +1,13 @@
 //! A model's files and the engine that runs some of its layers.
 
 use super::language::Language;
-use crate::compute::files::{Checked, Files, Reader, gguf_name};
-use crate::compute::source::{half_cached, quantised, query};
-use coordinator::io::{self, Capability, Device, ModelSpec, Offer, Part, Speed};
+use super::memory::cache_budget;
+use super::reading::Reading;
+use crate::compute::files::{Checked, Files, gguf_name};
+use crate::compute::source::{half_cached, name, quantised};
+use coordinator::io::{self, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
-use kernels::device::{Kind, Opened};
+use kernels::device::Opened;
 use kernels::engine::Engine;
 use kernels::llm::CacheFormat;
 use kernels::quant::Format;
@@ -72,15 +74,6 @@ impl<F: Files> Model<F> {
         &self.spec
     }
 
-    /// What this device is.
-    pub fn capability(&self) -> Capability {
-        let device = match self.engine.kind() {
-            Kind::Gpu => Device::Gpu,
-            Kind::Cpu => Device::Cpu,
-        };
-        Capability { device, memory: memory_budget() }
-    }
-
     /// An error if `id` is another model than the one here.
     pub fn check(&self, id: ModelId) -> Result<(), String> {
         if id == self.spec.id {
@@ -95,20 +88,8 @@ impl<F: Files> Model<F> {
         self.check(part.model)?;
         let layers = part.layers;
         let ranges = self.engine.ranges(range(layers)).map_err(|error| error.to_string())?;
-        let total: u64 = ranges.iter().map(length).sum();
-        // Ranges of one file follow each other.
-        let mut reader: Option<(std::sync::Arc<str>, Reader<'_, F>)> = None;
-        let mut done = 0;
-        let source = async |range: &ByteRange| {
-            if reader.as_ref().is_none_or(|(name, _)| *name != range.file) {
-                reader = Some((range.file.clone(), Reader::open(&self.files, &range.file).await?));
-            }
-            let Some((_, reader)) = &mut reader else { return Err("no file".into()) };
-            let bytes = reader.read(range.range.clone()).await?;
-            done += length(range);
-            progress(done, total);
-            Ok(bytes)
-        };
+        let mut reading = Reading::new(&self.files, &ranges, progress);
+        let source = async |range: &ByteRange| reading.read(range).await;
         self.engine.load(range(layers), source).await.map_err(|error| error.to_string())?;
         self.held.push(layers);
         Ok(())
@@ -136,10 +117,6 @@ pub const fn range(layers: Layers) -> kernels::llm::Layers {
     kernels::llm::Layers::new(layers.start as usize, layers.end as usize)
 }
 
-const fn length(range: &ByteRange) -> u64 {
-    range.range.end - range.range.start
-}
-
 fn spec<K: Ord + Clone>(
     source: &str,
     quantisation: Option<&str>,
@@ -151,7 +128,7 @@ fn spec<K: Ord + Clone>(
     let all = weight_bytes(engine, 0..layers)?;
     // A layer in the middle has no end; a model of one layer is all ends.
     let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { weight_bytes(engine, 1..2)? };
-    let name = query(source).0.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("model");
+    let name = name(source);
     Ok(ModelSpec {
         id,
         kind: io::Kind::Text,
@@ -172,32 +149,4 @@ fn weight_bytes<K: Ord + Clone>(engine: &Engine<K>, layers: std::ops::Range<usiz
     let tensors: BTreeMap<&str, u64> =
         ranges.iter().map(|range| (range.tensor.as_str(), range.kept_bytes())).collect();
     Ok(tensors.values().sum())
-}
-
-/// Bytes of caches that this device may hold, beside the weights: a quarter of what those may take. Source: guess.
-fn cache_budget() -> u64 {
-    memory_budget() / 4
-}
-
-/// Bytes of weights that this device may hold: a quarter of its memory, so that a person's other tabs live on.
-fn memory_budget() -> u64 {
-    const GIB: u64 = 1 << 30;
-    // A browser's 32-bit engine ends at 4 GiB, and tells at most 8 GiB of the device's memory.
-    let (most, known) =
-        if cfg!(target_arch = "wasm32") { (2 * GIB, device_memory()) } else { (64 * GIB, device_memory()) };
-    known.map_or(GIB, |bytes| (bytes / 4).clamp(GIB / 4, most))
-}
-
-#[cfg(target_arch = "wasm32")]
-fn device_memory() -> Option<u64> {
-    let navigator = js_sys::Reflect::get(&js_sys::global(), &"navigator".into()).ok()?;
-    let gib = js_sys::Reflect::get(&navigator, &"deviceMemory".into()).ok()?.as_f64()?;
-    Some((gib * f64::from(1u32 << 30)) as u64)
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn device_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }

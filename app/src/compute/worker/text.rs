@@ -29,6 +29,11 @@ impl Texts {
         Self { language, streams: BTreeMap::new() }
     }
 
+    /// Whether the model's files say how a conversation is written, readable or not.
+    pub const fn knows_conversations(&self) -> bool {
+        !matches!(self.language.template, Ok(None))
+    }
+
     /// A prompt's token ids, or what is wrong with it in plain words.
     pub fn encode(&self, prompt: &Prompt, sampling: &Sampling) -> Result<Vec<u32>, String> {
         to_kernels(sampling).check().map_err(|error| error.to_string())?;

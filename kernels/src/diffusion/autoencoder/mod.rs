@@ -47,6 +47,12 @@ impl Config {
         }
     }
 
+    /// True if the blocks of its decoder are numbered from the largest to the smallest.
+    #[must_use]
+    pub(super) const fn counts_down(&self) -> bool {
+        matches!(self, Self::Dc(_))
+    }
+
     /// Channels of a picture.
     #[must_use]
     pub const fn channels(&self) -> usize {

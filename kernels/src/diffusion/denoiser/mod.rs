@@ -119,6 +119,13 @@ impl Denoiser {
         }
     }
 
+    /// A denoiser of so many blocks, all of which have the weights of the first.
+    pub(super) fn repeated(mut self, depth: usize) -> Self {
+        self.blocks = vec![self.blocks.swap_remove(0); depth];
+        self.config.depth = depth;
+        self
+    }
+
     /// Its shape.
     #[must_use]
     pub const fn config(&self) -> &Config {

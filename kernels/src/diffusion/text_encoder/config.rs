@@ -41,6 +41,8 @@ pub struct Config {
     pub attention_bias: bool,
     /// Tokens of a text at most.
     pub context: usize,
+    /// The token that texts begin with.
+    pub bos: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +70,7 @@ struct Raw {
     sliding_window: Option<usize>,
     layer_types: Option<Vec<String>>,
     attn_logit_softcapping: Option<f64>,
+    bos_token_id: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +100,7 @@ impl Default for Raw {
             sliding_window: Some(4096),
             layer_types: None,
             attn_logit_softcapping: Some(50.0),
+            bos_token_id: Some(2),
         }
     }
 }
@@ -191,6 +195,7 @@ impl Raw {
             local: (0..self.num_hidden_layers).map(local).collect(),
             attention_bias: self.attention_bias,
             context: self.max_position_embeddings.clamp(1, limits::PROMPT_TOKENS),
+            bos: self.bos_token_id,
         }
     }
 }

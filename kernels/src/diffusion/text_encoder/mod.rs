@@ -66,6 +66,20 @@ impl TextEncoder {
             && (layers.end < self.blocks.len() || self.norm.is_some())
     }
 
+    /// Drops `layers` and the ends that nothing needs any more.
+    pub fn unload(&mut self, layers: Layers) {
+        let count = self.blocks.len();
+        self.blocks[layers.start.min(count)..layers.end.min(count)]
+            .iter_mut()
+            .for_each(|block| *block = None);
+        if self.blocks[0].is_none() {
+            self.embedding = None;
+        }
+        if self.blocks[count - 1].is_none() {
+            self.norm = None;
+        }
+    }
+
     /// Hidden states of token ids, by the embedding in memory; [`TextEncoder::embed`] reads rows where there is none.
     ///
     /// # Shapes

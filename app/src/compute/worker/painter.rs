@@ -1,0 +1,367 @@
+//! A picture model's files, the parts of it that are in memory, and the pieces of pictures that it runs.
+
+use super::image::{self, About};
+use super::model::{block_format, range};
+use super::reading::Reading;
+use crate::compute::files::{Checked, Files};
+use crate::compute::source::{name, quantised};
+use crate::compute::{Canvas, Easel, Image};
+use crate::painting::PaintRequest;
+use coordinator::io::{self, Chunk, ChunkOutput, ModelSpec, Offer, Part, Piece, Shape, Speed, Task};
+use coordinator::{JobId, Layers, Lease, ModelId, limits};
+use kernels::Error;
+use kernels::device::Opened;
+use kernels::diffusion::folder::Folder;
+use kernels::diffusion::{self, Order, Painting, Side, Sitting, clean};
+use kernels::tokenizer::Tokenizer;
+use kernels::weights::ByteRange;
+
+/// The engine, where its weights come from, and what the room calls it.
+pub struct Painter<F> {
+    engine: diffusion::Painter<(JobId, Lease)>,
+    /// Whose texts and schedule are ready in the engine.
+    open: Vec<(JobId, Lease)>,
+    files: F,
+    tokenizer: Tokenizer,
+    spec: ModelSpec,
+    /// The ranges of blocks that were asked for.
+    held: Vec<Layers>,
+}
+
+/// True if the model with these files paints.
+pub async fn paints(files: &impl Files) -> bool {
+    files.length("model_index.json").await.is_ok()
+}
+
+impl<F: Files> Painter<F> {
+    /// Reads the descriptions of the model `source`, a folder; no weights yet.
+    pub async fn open(source: &str, files: F, opened: Opened) -> Result<Self, String> {
+        let plain = |error: Error| error.to_string();
+        let mut folder = Folder::open(&Checked(&files)).await.map_err(plain)?;
+        let (source, quantisation) = quantised(source);
+        if let Some(name) = quantisation {
+            folder = folder.quantised(block_format(name)).map_err(plain)?;
+        }
+        let words = files.whole("tokenizer/tokenizer.json").await?;
+        let tokenizer = Tokenizer::from_json(&words, folder.text_encoder.0.bos).map_err(plain)?;
+        let id = ModelId(folder.id(&words).0);
+        let engine = diffusion::Painter::new(opened, folder, false);
+        let name =
+            quantisation.map_or_else(|| name(source).to_owned(), |as_| format!("{} as {as_}", name(source)));
+        let spec = spec(name, &engine, id)?;
+        Ok(Self { engine, open: Vec::new(), files, tokenizer, spec, held: Vec::new() })
+    }
+
+    /// The model, and how fast this device is with it, which is measured.
+    pub async fn offer(&self) -> Result<Offer, String> {
+        let pace = self.engine.probe().await.map_err(|error| error.to_string())?;
+        let speed = Speed {
+            step_micros: pace.step_micros,
+            encode_micros: pace.encode_micros,
+            decode_micros: pace.decode_micros,
+            ..Speed::default()
+        };
+        Ok(Offer { model: self.spec.clone(), speed })
+    }
+
+    /// What the room calls it.
+    pub const fn id(&self) -> ModelId {
+        self.spec.id
+    }
+
+    /// The sizes that it paints.
+    pub fn easel(&self) -> Easel {
+        let number = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let folder = self.engine.folder();
+        Easel { base: number(folder.side()), unit: number(folder.unit()) }
+    }
+
+    /// What a request takes, or what is wrong with it in plain words.
+    pub fn order(&self, request: &PaintRequest) -> Result<Shape, String> {
+        let plain = |error: Error| error.to_string();
+        request.check()?;
+        let (size, _) = self.painting(request, 0)?;
+        for text in [&request.prompt, &request.negative] {
+            let (found, most) = (self.tokens(text)?.len(), self.most_tokens());
+            if found > most {
+                return Err(format!("A prompt of {found} tokens; this model reads {most}: make it shorter."));
+            }
+        }
+        let folder = self.engine.folder();
+        let (bytes, tiles) = (latent_bytes(folder, size), folder.tiles(size).map_err(plain)?.len());
+        if bytes > limits::BLOB_BYTES || tiles > usize::from(limits::TILES) {
+            return Err(
+                "A picture as large as that does not travel through a room: choose a smaller one.".into()
+            );
+        }
+        Ok(Shape {
+            count: request.count,
+            steps: request.steps,
+            guided: request.guided(),
+            tiles: tiles as u16,
+        })
+    }
+
+    fn most_tokens(&self) -> usize {
+        self.engine.folder().text_encoder.0.context.min(kernels::limits::PROMPT_TOKENS)
+    }
+
+    fn tokens(&self, text: &str) -> Result<Vec<u32>, String> {
+        self.tokenizer.encode(&clean(text), true).map_err(|error| error.to_string())
+    }
+
+    /// One of the pictures that were asked for, before its first step, and the size that it is painted in.
+    fn painting(&self, request: &PaintRequest, unit: u16) -> Result<([usize; 2], Painting), String> {
+        let folder = self.engine.folder();
+        let size = folder.painted_size([request.height as usize, request.width as usize]);
+        let order = Order {
+            size,
+            steps: request.steps.into(),
+            guidance: request.guidance,
+            seed: request.seed_of(unit),
+        };
+        Painting::new(folder, order).map(|painting| (size, painting)).map_err(|error| error.to_string())
+    }
+
+    /// Loads a part; `progress` is told the bytes so far and in all.
+    pub async fn load(&mut self, part: Part, progress: impl Fn(u64, u64)) -> Result<(), String> {
+        let plain = |error: Error| error.to_string();
+        let pieces = pieces(&self.engine, part.layers);
+        let mut ranges = Vec::new();
+        for piece in &pieces {
+            ranges.extend(self.engine.ranges(*piece, false).map_err(plain)?);
+        }
+        let mut reading = Reading::new(&self.files, &ranges, progress);
+        for piece in pieces {
+            let source = async |range: &ByteRange| reading.read(range).await;
+            self.engine.load(piece, source).await.map_err(plain)?;
+        }
+        self.held.push(part.layers);
+        Ok(())
+    }
+
+    /// Frees those blocks of a part that no other part holds, and what comes with them.
+    pub fn unload(&mut self, Part { layers, .. }: Part) {
+        let Some(index) = self.held.iter().position(|held| *held == layers) else { return };
+        self.held.swap_remove(index);
+        for layer in layers.start..layers.end {
+            if !self.held.iter().any(|held| held.start <= layer && layer < held.end) {
+                let alone = Layers { start: layer, end: layer + 1 };
+                pieces(&self.engine, alone).into_iter().for_each(|piece| self.engine.unload(piece));
+            }
+        }
+    }
+
+    /// Frees what a session holds.
+    pub fn forget(&mut self, session: (JobId, Lease)) {
+        self.open.retain(|open| *open != session);
+        self.engine.forget(&session);
+    }
+
+    /// Runs a chunk. A refused one is the coordinator's business; a failed device is the end of this worker (the outer error).
+    pub async fn run(&mut self, chunk: &Chunk) -> Result<Result<ChunkOutput, String>, String> {
+        let Task::Piece { piece, unit, settings, inputs } = &chunk.task else {
+            return Ok(Err("a model that paints was asked to write".into()));
+        };
+        let Some(request) = PaintRequest::from_bytes(settings) else {
+            return Ok(Err("what is to be painted is not readable".into()));
+        };
+        let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let at =
+            Place { session: (chunk.job, chunk.lease), layers: chunk.layers, unit: *unit, request: &request };
+        match self.piece(*piece, &at, &inputs).await {
+            Err(Trouble::Device(cause)) => Err(cause),
+            Err(Trouble::Refused(why)) => Ok(Err(why)),
+            Ok(bytes) => Ok(Ok(ChunkOutput::Piece(bytes))),
+        }
+    }
+
+    async fn piece(&mut self, piece: Piece, at: &Place<'_>, inputs: &[&[u8]]) -> Result<Vec<u8>, Trouble> {
+        match (piece, inputs) {
+            (Piece::Encode, []) => self.encode(at.request).await,
+            (Piece::Steps { from, to }, [encoding, latent @ ..]) => {
+                self.sit(at, encoding)?;
+                self.steps(at, from..to, latent).await
+            }
+            (Piece::Half { step, prompted }, [encoding, latent @ ..]) => {
+                self.sit(at, encoding)?;
+                let painting = self.resume(at, step, latent)?;
+                let side = if prompted { Side::With } else { Side::Without };
+                Ok(self.engine.denoise(&at.session, step.into(), side, &painting.latent()).await?)
+            }
+            (Piece::Join { step }, [latent @ .., with, without]) => {
+                let mut painting = self.resume(at, step, latent)?;
+                painting.advance(with, Some(without))?;
+                Ok(painting.latent())
+            }
+            (Piece::Decode { tile }, [latent]) => {
+                let (size, _) = self.painting(at.request, at.unit)?;
+                Ok(self.engine.decode_tile(latent, size, tile.into()).await?)
+            }
+            _ => Err(format!("{piece:?} with {} inputs", inputs.len()).into()),
+        }
+    }
+
+    /// Rows of both texts, as far as they are needed.
+    async fn encode(&self, request: &PaintRequest) -> Result<Vec<u8>, Trouble> {
+        let with = self.rows(&request.prompt).await?;
+        let without = if request.guided() { self.rows(&request.negative).await? } else { Vec::new() };
+        Ok([&(with.len() as u32).to_le_bytes()[..], &with, &without].concat())
+    }
+
+    async fn rows(&self, text: &str) -> Result<Vec<u8>, Trouble> {
+        let tokens = self.tokens(text)?;
+        let files = &self.files;
+        let source = async |range: &ByteRange| files.range(&range.file, range.range.clone()).await;
+        Ok(self.engine.encode(&tokens, source).await?)
+    }
+
+    /// Prepares the engine for a picture, unless it is.
+    fn sit(&mut self, at: &Place<'_>, encoding: &[u8]) -> Result<(), Trouble> {
+        if self.open.contains(&at.session) {
+            return Ok(());
+        }
+        let texts = encoding
+            .split_first_chunk()
+            .and_then(|(length, rows)| rows.split_at_checked(u32::from_le_bytes(*length) as usize));
+        let Some((with, without)) = texts else {
+            return Err("an encoding that breaks off".to_owned().into());
+        };
+        let (size, _) = self.painting(at.request, at.unit)?;
+        let sitting = Sitting {
+            layers: range(at.layers),
+            size,
+            steps: at.request.steps.into(),
+            with: Some(with),
+            without: at.request.guided().then_some(without),
+            modulations: None,
+        };
+        self.engine.open(at.session, &sitting)?;
+        self.open.push(at.session);
+        Ok(())
+    }
+
+    /// The picture as it is before a step: from the latent, or from noise before the first.
+    fn resume(&self, at: &Place<'_>, step: u16, latent: &[&[u8]]) -> Result<Painting, Trouble> {
+        let (_, mut painting) = self.painting(at.request, at.unit)?;
+        match (step, latent) {
+            (0, []) => {}
+            (1.., [latent]) => painting.restore(&[&u32::from(step).to_le_bytes()[..], latent].concat())?,
+            _ => return Err("a step without the latent before it".to_owned().into()),
+        }
+        Ok(painting)
+    }
+
+    async fn steps(
+        &self,
+        at: &Place<'_>,
+        steps: std::ops::Range<u16>,
+        latent: &[&[u8]],
+    ) -> Result<Vec<u8>, Trouble> {
+        let mut painting = self.resume(at, steps.start, latent)?;
+        for step in steps.map(usize::from) {
+            let before = painting.latent();
+            let with = self.engine.denoise(&at.session, step, Side::With, &before).await?;
+            let without = match painting.is_guided() {
+                true => Some(self.engine.denoise(&at.session, step, Side::Without, &before).await?),
+                false => None,
+            };
+            painting.advance(&with, without.as_deref())?;
+        }
+        Ok(painting.latent())
+    }
+
+    /// What a picture looks like on its way.
+    pub fn preview(&self, canvas: &Canvas<Vec<u8>>) -> Result<Image, String> {
+        let asked = [canvas.request.height as usize, canvas.request.width as usize];
+        let rgb = self.engine.folder().preview(asked, &canvas.made).map_err(|error| error.to_string())?;
+        image::encode(&rgb, None)
+    }
+
+    /// A picture that is painted to the end.
+    pub fn assemble(&self, canvas: &Canvas<Vec<Vec<u8>>>) -> Result<Image, String> {
+        let asked = [canvas.request.height as usize, canvas.request.width as usize];
+        let rgb = self.engine.folder().assemble(asked, &canvas.made).map_err(|error| error.to_string())?;
+        let about = About { request: &canvas.request, unit: canvas.unit, model: &self.spec.name };
+        image::encode(&rgb, Some(about))
+    }
+}
+
+/// Which picture of which job a piece belongs to, and the blocks that are run here.
+struct Place<'a> {
+    session: (JobId, Lease),
+    layers: Layers,
+    unit: u16,
+    request: &'a PaintRequest,
+}
+
+/// Why a piece was not run.
+enum Trouble {
+    /// It cannot be run, here or in this form.
+    Refused(String),
+    /// The device failed.
+    Device(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Device(cause) => Self::Device(cause),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+type Engine = diffusion::Painter<(JobId, Lease)>;
+
+/// What belongs to some blocks of the denoiser: the text encoder to the first, the decoder to the last.
+fn pieces(engine: &Engine, layers: Layers) -> Vec<diffusion::Piece> {
+    let folder = engine.folder();
+    let encoder = kernels::llm::Layers::new(0, folder.text_encoder.0.layers);
+    let last = usize::from(layers.end) == folder.denoiser.0.depth;
+    let pieces = [
+        (layers.start == 0).then_some(diffusion::Piece::Encoder(encoder)),
+        Some(diffusion::Piece::Denoiser(range(layers))),
+        last.then_some(diffusion::Piece::Decoder),
+    ];
+    pieces.into_iter().flatten().collect()
+}
+
+fn spec(name: String, engine: &Engine, id: ModelId) -> Result<ModelSpec, String> {
+    let folder = engine.folder();
+    let layers = u16::try_from(folder.denoiser.0.depth).unwrap_or(u16::MAX);
+    let bytes = |layers: Layers| -> Result<u64, String> {
+        let mut all = 0;
+        for piece in pieces(engine, layers) {
+            let ranges = engine.ranges(piece, false).map_err(|error| error.to_string())?;
+            all += ranges.iter().map(ByteRange::kept_bytes).sum::<u64>();
+        }
+        Ok(all)
+    };
+    let all = bytes(Layers { start: 0, end: layers })?;
+    // A block in the middle has no end; a model of two is all ends.
+    let layer_bytes =
+        if layers < 3 { all / u64::from(layers.max(1)) } else { bytes(Layers { start: 1, end: 2 })? };
+    Ok(ModelSpec {
+        id,
+        kind: io::Kind::Picture,
+        name,
+        layers,
+        layer_bytes,
+        ends_bytes: all.saturating_sub(layer_bytes * u64::from(layers)),
+        context: 0,
+        hidden_bytes: u32::try_from(latent_bytes(folder, [folder.side(); 2])).unwrap_or(u32::MAX),
+    })
+}
+
+/// Bytes of the latent of a picture of this size.
+fn latent_bytes(folder: &Folder, size: [usize; 2]) -> usize {
+    let config = &folder.denoiser.0;
+    size.iter().map(|side| side / folder.unit() * config.patch).product::<usize>() * config.channels * 4
+}
