@@ -1,6 +1,7 @@
-//! What a screen reader hears: the newest answer sentence by sentence, notices, and confirmations.
+//! What a screen reader hears: the newest answer sentence by sentence, that pictures are painted, notices, and confirmations.
 
 use super::context::Room;
+use super::painted::said_at_end;
 use super::sentence::spoken_until;
 use crate::node::view::View;
 use coordinator::JobId;
@@ -82,6 +83,10 @@ impl Heard {
         let end = if over { card.text.len() } else { spoken_until(&card.text, self.bytes) };
         let sentence = card.text.get(self.bytes..end).unwrap_or_default().to_owned();
         (self.bytes, self.ended) = (end, self.ended || over);
-        Some(if over { format!("{sentence} End of the answer.") } else { sentence })
+        match (over, &card.painting) {
+            (false, _) => Some(sentence),
+            (true, None) => Some(format!("{sentence} End of the answer.")),
+            (true, Some(_)) => said_at_end(card),
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! What the browser offers: storage, clipboard, randomness, the address bar.
+//! What the browser offers: storage, clipboard, randomness, addresses of files, the address bar.
 
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Reflect, Uint8Array};
 use leptos::prelude::{document, window};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{HtmlElement, HtmlTextAreaElement, Storage};
+use web_sys::{Blob, BlobPropertyBag, HtmlElement, HtmlTextAreaElement, Storage, Url};
 
 /// 64 random bits.
 pub fn random() -> u64 {
@@ -70,6 +70,20 @@ fn copy_by_selection(text: &str) -> Result<bool, JsValue> {
         element.focus()?;
     }
     Ok(copied?.is_truthy())
+}
+
+/// An address at which this page finds a PNG file, until [`give_back`].
+pub fn lend(png: &[u8]) -> Option<String> {
+    let options = BlobPropertyBag::new();
+    options.set_type("image/png");
+    let parts = Array::of1(&Uint8Array::from(png));
+    let file = Blob::new_with_u8_array_sequence_and_options(&parts, &options).ok()?;
+    Url::create_object_url_with_blob(&file).ok()
+}
+
+/// The file at this address is needed no longer.
+pub fn give_back(address: &str) {
+    let _ = Url::revoke_object_url(address);
 }
 
 /// The address without the fragment.

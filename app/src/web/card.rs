@@ -1,7 +1,7 @@
 //! One answer: who asked, the prompt and the text that goes on from it, and one quiet line.
 
-use super::composer::Draft;
 use super::context::Room;
+use super::draft::Draft;
 use super::{browser, words};
 use crate::node::view::{Ask, Card, WriteRequest};
 use crate::sampling::Sampling;
@@ -9,6 +9,7 @@ use coordinator::JobId;
 use coordinator::io::{End, JobState};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use std::time::Duration;
 
 /// The card of this job.
 #[component]
@@ -18,10 +19,7 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
     let part = move |part: fn(&Card) -> String| {
         Memo::new(move |_| card.with(|card| card.as_ref().map(part).unwrap_or_default()))
     };
-    let author = part(|card| card.author.clone());
     let (prompt, text) = (part(|card| card.prompt.clone()), part(|card| card.text.clone()));
-    let tint = move || room.tint(id.requester, &author.get());
-    let mine = move || card.with(|card| card.as_ref().is_some_and(|card| card.mine));
     let foreign = move || card.with(|card| card.as_ref().is_some_and(|card| card.foreign));
     let chat = move || card.with(|card| card.as_ref().is_some_and(|card| card.request.sampling.chat));
     let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
@@ -32,12 +30,7 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
     });
     view! {
         <article class="card" data-open=move || open.get().to_string()>
-            <header style=tint>
-                <span class="dot" aria-hidden="true"></span>
-                <h3>{move || author.get()}</h3>
-                {move || mine().then(|| view! { <span class="tag">"you"</span> })}
-                <State card />
-            </header>
+            <Heading id card />
             {move || follows.get().map(|prompt| view! { <p class="follows"><span>{format!("Goes on from “{prompt}”")}</span></p> })}
             <div class="story" data-chat=move || chat().to_string()>
                 <span class="prompt">{move || prompt.get()}</span>
@@ -57,11 +50,32 @@ pub fn AnswerCard(id: JobId) -> impl IntoView {
     }
 }
 
-/// "Answer" for the newest, "Answer 2" and so on for those before it.
-fn region_name(cards: &[Card], id: JobId) -> String {
-    match cards.iter().position(|card| card.id == id) {
-        Some(index) if index + 1 < cards.len() => format!("Answer {}", index + 1),
-        _ => "Answer".to_owned(),
+/// "Answer" for the newest, "Answer 2" and so on for those before it; pictures are counted by themselves.
+pub fn region_name(cards: &[Card], id: JobId) -> String {
+    let painted = cards.iter().any(|card| card.id == id && card.painting.is_some());
+    let what = if painted { "Picture" } else { "Answer" };
+    let mut alike = cards.iter().filter(|card| card.painting.is_some() == painted);
+    match alike.position(|card| card.id == id) {
+        Some(index) if alike.next().is_some() => format!("{what} {}", index + 1),
+        _ => what.to_owned(),
+    }
+}
+
+/// Who asked, and what becomes of it.
+#[component]
+pub fn Heading(id: JobId, card: Memo<Option<Card>>) -> impl IntoView {
+    let room = Room::here();
+    let author = Memo::new(move |_| {
+        card.with(|card| card.as_ref().map(|card| card.author.clone()).unwrap_or_default())
+    });
+    let mine = move || card.with(|card| card.as_ref().is_some_and(|card| card.mine));
+    view! {
+        <header style=move || room.tint(id.requester, &author.get())>
+            <span class="dot" aria-hidden="true"></span>
+            <h3>{move || author.get()}</h3>
+            {move || mine().then(|| view! { <span class="tag">"you"</span> })}
+            <State card />
+        </header>
     }
 }
 
@@ -69,19 +83,23 @@ fn region_name(cards: &[Card], id: JobId) -> String {
 #[component]
 fn State(card: Memo<Option<Card>>) -> impl IntoView {
     let words = move || {
-        card.with(|card| match card.as_ref()?.state.as_ref()? {
-            JobState::Waiting(_) => Some("waiting".to_owned()),
-            JobState::Recovering(_) => Some("finding other hands".to_owned()),
-            JobState::Queued { place, wait_ms } => Some(words::queued(*place, *wait_ms)),
-            JobState::Running(_) => Some("writing".to_owned()),
+        card.with(|card| {
+            let card = card.as_ref()?;
+            Some(match card.state.as_ref()? {
+                JobState::Waiting(_) => "waiting".to_owned(),
+                JobState::Recovering(_) => "finding other hands".to_owned(),
+                JobState::Queued { place, wait_ms } => words::queued(*place, *wait_ms),
+                JobState::Running(_) if card.painting.is_some() => "painting".to_owned(),
+                JobState::Running(_) => "writing".to_owned(),
+            })
         })
     };
     view! { <span class="state">{words}</span> }
 }
 
-/// How it ended, where that is not simply the end of the story.
+/// How it ended, where that is not simply the end.
 #[component]
-fn Outcome(card: Memo<Option<Card>>) -> impl IntoView {
+pub fn Outcome(card: Memo<Option<Card>>) -> impl IntoView {
     let end = Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.end.clone())));
     move || match end.get()? {
         End::Finished => None,
@@ -99,20 +117,6 @@ fn Outcome(card: Memo<Option<Card>>) -> impl IntoView {
 #[component]
 fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
     let room = Room::here();
-    let copied = RwSignal::new(false);
-    let copy = move |_| {
-        let Some(text) =
-            card.with_untracked(|card| card.as_ref().map(|card| format!("{}{}", card.prompt, card.text)))
-        else {
-            return;
-        };
-        spawn_local(async move {
-            let done = browser::copy(&text).await;
-            copied.set(done);
-            room.say.set(if done { "Copied." } else { "The browser did not allow copying." }.to_owned());
-            set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
-        });
-    };
     let again = move |seed: Option<u64>| {
         if let Some(request) = card.with_untracked(|card| card.as_ref().map(|card| card.request.clone())) {
             let seed = seed.unwrap_or(request.sampling.seed);
@@ -138,9 +142,9 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
                 >
                     {go_on}
                 </button>
-                <button type="button" class="quiet" on:click=copy>
-                    {move || if copied.get() { "Copied" } else { "Copy" }}
-                </button>
+                <Copy label="Copy" text=move || {
+                    card.with_untracked(|card| card.as_ref().map(|card| format!("{}{}", card.prompt, card.text)))
+                } />
                 <button type="button" class="quiet" disabled=running on:click=move |_| again(Some(browser::random()))>
                     "Again"
                 </button>
@@ -155,6 +159,28 @@ fn Foot(card: Memo<Option<Card>>) -> impl IntoView {
                 </button>
             </div>
         </footer>
+    }
+}
+
+/// Puts a text on the clipboard, and says so for a moment.
+#[component]
+pub fn Copy(label: &'static str, text: impl Fn() -> Option<String> + 'static) -> impl IntoView {
+    const SAID: Duration = Duration::from_secs(2);
+    let room = Room::here();
+    let copied = RwSignal::new(false);
+    let copy = move |_| {
+        let Some(text) = text() else { return };
+        spawn_local(async move {
+            let done = browser::copy(&text).await;
+            copied.set(done);
+            room.say.set(if done { "Copied." } else { "The browser did not allow copying." }.to_owned());
+            set_timeout(move || copied.set(false), SAID);
+        });
+    };
+    view! {
+        <button type="button" class="quiet" on:click=copy>
+            {move || if copied.get() { "Copied" } else { label }}
+        </button>
     }
 }
 

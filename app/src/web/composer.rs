@@ -1,52 +1,19 @@
-//! The composer: the prompt, its settings, and one button that writes or stops.
+//! The composer: what to make, the prompt, its settings, and one button that writes, paints or stops.
 
 use super::browser::{self, Keep};
 use super::context::Room;
+use super::draft::{Draft, Mode};
 use super::drawer::Drawer;
 use super::settings::Settings;
 use super::words;
 use crate::node::view::{Ask, View};
 use coordinator::JobId;
 use leptos::ev::KeyboardEvent;
-use leptos::html::Textarea;
 use leptos::prelude::*;
 
 const SETTINGS: &str = "manyhands.settings";
 
-/// The prompt that is being written; openings in the feed fill it in.
-#[derive(Clone, Copy)]
-pub struct Draft {
-    prompt: RwSignal<String>,
-    /// The answer that it goes on from.
-    follows: RwSignal<Option<JobId>>,
-    field: NodeRef<Textarea>,
-}
-
-impl Draft {
-    /// An empty prompt.
-    pub fn new() -> Self {
-        Self { prompt: RwSignal::new(String::new()), follows: RwSignal::new(None), field: NodeRef::new() }
-    }
-
-    /// Replaces the prompt by this opening and puts the cursor behind it.
-    pub fn begin(self, opening: &str) {
-        self.prompt.set(opening.to_owned());
-        if let Some(field) = self.field.get_untracked() {
-            field.set_value(opening);
-            let _ = field.focus();
-        }
-    }
-
-    /// What is written now goes on from this answer.
-    pub fn follow(self, answer: JobId) {
-        self.follows.set(Some(answer));
-        if let Some(field) = self.field.get_untracked() {
-            let _ = field.focus();
-        }
-    }
-}
-
-/// The newest answer of this person that has not ended.
+/// The newest request of this person that has not ended.
 pub fn own_open(view: &View) -> Option<JobId> {
     view.cards.iter().rev().find(|card| card.mine && card.state.is_some()).map(|card| card.id)
 }
@@ -63,45 +30,58 @@ pub fn Composer() -> impl IntoView {
     let waits = Memo::new(move |_| pending.waits());
     // While the model is not known, what the person wants counts.
     let talks = room.memo(|view| view.model.as_ref().is_none_or(|model| model.chat));
+    let easel = room.memo(|view| view.painter.as_ref().map(|painter| painter.easel));
     let drawer_open = RwSignal::new(false);
     Effect::new(move |_| settings.with(|settings| browser::store(Keep::Visits, SETTINGS, settings)));
 
-    let request = move |settings: &Settings| {
+    let writing = move |prompt: &str| {
         let (talks, follows) = (talks.get_untracked(), draft.follows.get_untracked());
-        draft.prompt.with_untracked(|p| settings.request(p, browser::random(), talks, follows))
+        let request = settings.with_untracked(|s| s.request(prompt, browser::random(), talks, follows));
+        request.map(Ask::Write)
     };
-    let write = move || match settings.with_untracked(request) {
-        Ok(request) => {
-            error.set(None);
-            draft.begin("");
-            draft.follows.set(None);
-            drawer_open.set(false);
-            pending.start();
-            room.ask(Ask::Write(request));
+    let painting = move |prompt: &str| {
+        let easel = easel.get_untracked();
+        let request = draft.painting.with_untracked(|s| s.request(prompt, browser::random(), easel));
+        request.map(Ask::Paint)
+    };
+    let send = move || {
+        let paints = draft.paints.get_untracked();
+        match draft.prompt.with_untracked(|prompt| if paints { painting(prompt) } else { writing(prompt) }) {
+            Ok(ask) => {
+                error.set(None);
+                draft.clear();
+                drawer_open.set(false);
+                room.gallery.set(false);
+                pending.start();
+                room.ask(ask);
+            }
+            Err(why) => error.set(Some(why)),
         }
-        Err(why) => error.set(Some(why)),
     };
     let press = move || match open.get_untracked() {
         Some(job) => room.ask(Ask::Stop(job)),
-        None => write(),
+        None => send(),
     };
     let on_key = move |event: KeyboardEvent| {
         if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {
             event.prevent_default();
             if open.get_untracked().is_none() {
-                write();
+                send();
             }
         }
     };
     view! {
         <form class="composer" on:submit=move |event| { event.prevent_default(); press(); }>
-            <label for="prompt">"Prompt"</label>
+            <div class="asking">
+                <label for="prompt">"Prompt"</label>
+                <Modes draft />
+            </div>
             <Follows draft />
             <textarea
                 id="prompt"
                 node_ref=draft.field
                 rows="2"
-                placeholder=move || if draft.follows.get().is_some() { "And then…" } else { "Once upon a time…" }
+                placeholder=move || placeholder(draft)
                 aria-describedby="prompt-help"
                 aria-invalid=move || error.with(Option::is_some).to_string()
                 on:input:target=move |event| draft.prompt.set(event.target().value())
@@ -110,14 +90,52 @@ pub fn Composer() -> impl IntoView {
             <div class="send">
                 <Drawer settings open=drawer_open />
                 <p id="prompt-help" class="hint" aria-live="polite">
-                    {move || hint(error.get(), waits.get())}
+                    {move || hint(error.get(), waits.get(), draft.paints.get())}
                 </p>
                 <button type="submit" class="primary" data-stop=move || open.get().is_some().to_string()>
-                    {move || if open.get().is_some() { "Stop" } else { "Write" }}
+                    {move || match (open.get(), draft.paints.get()) {
+                        (Some(_), _) => "Stop",
+                        (None, true) => "Paint",
+                        (None, false) => "Write",
+                    }}
                 </button>
             </div>
             <p class="fine">"Everyone in this room can read what you write. The server cannot."</p>
         </form>
+    }
+}
+
+/// Text or picture, and why no picture where there can be none.
+#[component]
+fn Modes(draft: Draft) -> impl IntoView {
+    let hindered = move || draft.hindrance.get().is_some();
+    view! {
+        <p id="no-pictures" class="fine">{move || draft.hindrance.get()}</p>
+        <div class="modes" role="radiogroup" aria-label="What to make">
+            <label>
+                <input
+                    type="radio" name="mode" prop:checked=move || !draft.paints.get()
+                    on:change=move |_| draft.mode.set(Mode::Text)
+                />
+                <span>"Text"</span>
+            </label>
+            <label>
+                <input
+                    type="radio" name="mode" prop:checked=move || draft.paints.get()
+                    disabled=hindered aria-describedby=move || hindered().then_some("no-pictures")
+                    on:change=move |_| draft.mode.set(Mode::Picture)
+                />
+                <span>"Picture"</span>
+            </label>
+        </div>
+    }
+}
+
+fn placeholder(draft: Draft) -> &'static str {
+    match (draft.paints.get(), draft.follows.get()) {
+        (true, _) => "A house beside a tree under the sun…",
+        (false, Some(_)) => "And then…",
+        (false, None) => "Once upon a time…",
     }
 }
 
@@ -126,7 +144,7 @@ pub fn Composer() -> impl IntoView {
 fn Follows(draft: Draft) -> impl IntoView {
     let room = Room::here();
     let earlier = move || {
-        let id = draft.follows.get()?;
+        let id = draft.follows.get().filter(|_| !draft.paints.get())?;
         room.view.with(|view| {
             view.cards.iter().find(|card| card.id == id).map(|card| words::opening(&card.prompt))
         })
@@ -148,12 +166,12 @@ fn Follows(draft: Draft) -> impl IntoView {
     }
 }
 
-fn hint(error: Option<String>, pending: bool) -> impl IntoView {
+fn hint(error: Option<String>, pending: bool, paints: bool) -> impl IntoView {
     match (error, pending) {
         (Some(why), _) => view! { <span class="trouble">{why}</span> }.into_any(),
         (None, true) => view! { <span>"Your prompt is on its way."</span> }.into_any(),
         (None, false) => view! {
-            <span class="keys"><kbd>"Ctrl"</kbd>" "<kbd>"Enter"</kbd>" writes, "<kbd>"Esc"</kbd>" stops"</span>
+            <span class="keys"><kbd>"Ctrl"</kbd>" "<kbd>"Enter"</kbd>{if paints { " paints, " } else { " writes, " }}<kbd>"Esc"</kbd>" stops"</span>
         }
         .into_any(),
     }
@@ -163,7 +181,7 @@ fn hint(error: Option<String>, pending: bool) -> impl IntoView {
 #[derive(Clone, Copy)]
 struct Pending {
     room: Room,
-    /// This person's answers and all notices when it was sent.
+    /// This person's answers, pictures and all notices when it was sent.
     sent_at: RwSignal<Option<(usize, usize)>>,
 }
 

@@ -22,6 +22,8 @@ pub struct Room {
     pub notices: Memo<Vec<(u64, String)>>,
     /// What to read aloud next; each new value is read once, politely.
     pub say: RwSignal<String>,
+    /// Whether the gallery stands in place of the feed.
+    pub gallery: RwSignal<bool>,
     ask: StoredValue<Box<dyn Fn(Ask)>, LocalStorage>,
 }
 
@@ -37,6 +39,7 @@ impl Room {
             link: StoredValue::new(link),
             notices: notices(view),
             say: RwSignal::new(String::new()),
+            gallery: RwSignal::new(false),
             ask: StoredValue::new_local(ask),
         }
     }

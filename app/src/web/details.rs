@@ -67,6 +67,12 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
             format!("{}, {}, up to {} tokens", model.name, words::bytes(model.bytes), model.context),
         ));
     }
+    if let Some(painter) = &view.painter {
+        facts.push((
+            "Painter",
+            format!("{}, {}, {} blocks", painter.name, words::bytes(painter.bytes), painter.layers),
+        ));
+    }
     if let Some(epoch) = view.peers.epoch {
         facts.push(("Epoch", epoch.term.to_string()));
     }

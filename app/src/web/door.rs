@@ -25,7 +25,7 @@ pub fn Door(trouble: Option<String>, start: UnsyncCallback<()>) -> impl IntoView
             <Mark />
             <h1>"Manyhands"</h1>
             <p class="promise">
-                "Open a room, send its link, and the browsers in it become one machine that writes stories together."
+                "Open a room, send its link, and the browsers in it become one machine that writes stories and paints pictures."
             </p>
             {trouble.map(|why| view! { <p class="trouble" role="alert">{why}</p> })}
             <form on:submit=go>

@@ -1,6 +1,8 @@
-//! The settings: those of the next answer, and one of the whole room.
+//! The settings: those of the next answer or pictures, and one of the whole room.
 
 use super::context::Room;
+use super::draft::Draft;
+use super::paint_drawer::PaintDrawer;
 use super::settings::{
     LENGTH_MAX, LENGTH_MIN, MIN_P_MAX, REPETITION_MAX, Settings, TEMPERATURE_MAX, TOP_K_MAX,
 };
@@ -11,12 +13,10 @@ use leptos::html::Button;
 use leptos::prelude::*;
 use std::time::Duration;
 
-/// Settings with sensible defaults.
+/// Settings with sensible defaults, out of sight until wanted.
 #[component]
 pub fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoView {
-    let room = Room::here();
-    let longest =
-        room.memo(|view| view.model.as_ref().map_or(LENGTH_MAX, |m| m.context.clamp(LENGTH_MIN, LENGTH_MAX)));
+    let paints = expect_context::<Draft>().paints;
     let opener = NodeRef::<Button>::new();
     let close = move |event: KeyboardEvent| {
         if event.key() == "Escape" && open.get_untracked() {
@@ -25,8 +25,6 @@ pub fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoVi
             opener.get_untracked().into_iter().for_each(|opener| drop(opener.focus()));
         }
     };
-    let set =
-        move |change: fn(&mut Settings, f32), value: f32| settings.update(|settings| change(settings, value));
     view! {
         <div class="drawer" on:keydown=close>
             <button
@@ -37,38 +35,53 @@ pub fn Drawer(settings: RwSignal<Settings>, open: RwSignal<bool>) -> impl IntoVi
                 "Settings"
             </button>
             <div id="settings" class="sheet-up" role="group" aria-label="Settings" hidden=move || !open.get()>
-                <Slider
-                    id="length" label="Length" unit=" tokens" step=8.0
-                    min=LENGTH_MIN as f32 max=Signal::derive(move || longest.get() as f32)
-                    value=Signal::derive(move || settings.with(|s| s.length.min(longest.get())) as f32)
-                    on_change=move |value| set(|s, v| s.length = v as u32, value)
-                />
-                <Slider
-                    id="temperature" label="Temperature" unit="" min=0.0 max=Signal::stored(TEMPERATURE_MAX) step=0.05
-                    value=Signal::derive(move || settings.with(|s| s.temperature))
-                    on_change=move |value| set(|s, v| s.temperature = v, value)
-                />
-                <Slider
-                    id="top-p" label="Top-p" unit="" min=0.05 max=Signal::stored(1.0) step=0.05
-                    value=Signal::derive(move || settings.with(|s| s.top_p))
-                    on_change=move |value| set(|s, v| s.top_p = v, value)
-                />
-                <div class="setting">
-                    <label for="seed">"Seed"</label>
-                    <input
-                        id="seed" class="number" type="text"
-                        inputmode="numeric" placeholder="new each time" autocomplete="off"
-                        prop:value=move || settings.with(|s| s.seed.clone())
-                        on:input:target=move |event| settings.update(|s| s.seed = event.target().value())
-                    />
-                </div>
-                <More settings />
-                <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>
-                    "Back to defaults"
-                </button>
+                <Show when=move || paints.get() fallback=move || view! { <WriteDrawer settings /> }>
+                    <PaintDrawer />
+                </Show>
                 <Sharing />
             </div>
         </div>
+    }
+}
+
+/// Those of the next answer.
+#[component]
+fn WriteDrawer(settings: RwSignal<Settings>) -> impl IntoView {
+    let room = Room::here();
+    let longest =
+        room.memo(|view| view.model.as_ref().map_or(LENGTH_MAX, |m| m.context.clamp(LENGTH_MIN, LENGTH_MAX)));
+    let set =
+        move |change: fn(&mut Settings, f32), value: f32| settings.update(|settings| change(settings, value));
+    view! {
+        <Slider
+            id="length" label="Length" unit=" tokens" step=8.0
+            min=LENGTH_MIN as f32 max=Signal::derive(move || longest.get() as f32)
+            value=Signal::derive(move || settings.with(|s| s.length.min(longest.get())) as f32)
+            on_change=move |value| set(|s, v| s.length = v as u32, value)
+        />
+        <Slider
+            id="temperature" label="Temperature" unit="" min=0.0 max=Signal::stored(TEMPERATURE_MAX) step=0.05
+            value=Signal::derive(move || settings.with(|s| s.temperature))
+            on_change=move |value| set(|s, v| s.temperature = v, value)
+        />
+        <Slider
+            id="top-p" label="Top-p" unit="" min=0.05 max=Signal::stored(1.0) step=0.05
+            value=Signal::derive(move || settings.with(|s| s.top_p))
+            on_change=move |value| set(|s, v| s.top_p = v, value)
+        />
+        <div class="setting">
+            <label for="seed">"Seed"</label>
+            <input
+                id="seed" class="number" type="text"
+                inputmode="numeric" placeholder="new each time" autocomplete="off"
+                prop:value=move || settings.with(|s| s.seed.clone())
+                on:input:target=move |event| settings.update(|s| s.seed = event.target().value())
+            />
+        </div>
+        <More settings />
+        <button type="button" class="quiet" on:click=move |_| settings.set(Settings::default())>
+            "Back to defaults"
+        </button>
     }
 }
 
@@ -163,8 +176,9 @@ fn Sharing() -> impl IntoView {
     }
 }
 
+/// A number between two others, shown beside its name.
 #[component]
-fn Slider(
+pub fn Slider(
     id: &'static str,
     label: &'static str,
     unit: &'static str,

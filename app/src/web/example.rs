@@ -1,10 +1,16 @@
 //! Views to test with.
 
-use crate::node::view::{Card, ComputeStatus, ModelView, SignalingStatus, View, WriteRequest};
+use crate::compute::{Easel, Image};
+use crate::node::view::{
+    Card, ComputeStatus, ModelView, PainterView, PaintingView, PictureView, SignalingStatus, View,
+    WriteRequest,
+};
+use crate::painting::PaintRequest;
 use coordinator::io::{Capability, Device, End, ModelPlan, Part, PeerView, RoomView, Spread, Stage};
 use coordinator::wire::Team;
 use coordinator::{Epoch, JobId, Layers, ModelId, PeerId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub fn peer(id: u128, name: &str) -> PeerView {
     PeerView {
@@ -46,7 +52,7 @@ pub fn plan(view: &mut View, teams: Vec<Team>) {
 const MODEL: ModelId = ModelId([7; 32]);
 
 /// A room of peers (id, name, first layer, one past the last) that are one team and hold what it needs of them. The first is
-/// this peer and leads; the model has eight layers.
+/// this peer and leads; the model has eight layers. This peer can also paint.
 pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
     let holding = |&(id, name, start, end): &(u128, &str, u16, u16)| PeerView {
         ready: vec![part(start, end)],
@@ -69,6 +75,13 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
             bytes: 8_000_000,
             chat: false,
             context: 512,
+        }),
+        painter: Some(PainterView {
+            id: ModelId([8; 32]),
+            name: "pictures".into(),
+            layers: 6,
+            bytes: 4_000_000,
+            easel: Easel { base: 48, unit: 8 },
         }),
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
         chosen: None,
@@ -100,7 +113,22 @@ pub fn card(requester: u128, author: &str) -> Card {
         stages: Vec::new(),
         end: Some(End::Finished),
         foreign: false,
+        painting: None,
         likelihoods: Default::default(),
         request: WriteRequest { prompt: "Once".into(), max_new: 64, ..WriteRequest::default() },
+    }
+}
+
+/// So many whole pictures of a boat, with seeds from 7 on, painted by `requester`.
+pub fn picture_card(requester: u128, author: &str, count: u16) -> Card {
+    let image = Arc::new(Image { width: 48, height: 48, png: vec![0] });
+    let picture = PictureView { done: 20, image: Some(image), whole: true, ms: Some(3_200) };
+    let request =
+        PaintRequest { prompt: "A boat".into(), width: 48, height: 48, seed: 7, count, ..Default::default() };
+    let pictures = vec![picture; usize::from(count)];
+    Card {
+        prompt: "A boat".into(),
+        painting: Some(PaintingView { request, pictures }),
+        ..card(requester, author)
     }
 }

@@ -1,12 +1,14 @@
 //! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
 //!
 //! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
-//! [`sentence`], [`comings`]), which are tested natively. The components only put it on the screen.
+//! [`sentence`], [`comings`], [`painted`]), which are tested natively. The components only put it on the screen.
 //!
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
-//!      └─▶ room ─┬─ feed ── card       (answers; `announce` reads them aloud)
-//!                ├─ composer           (prompt, Write or Stop) ── drawer (settings)
+//!      └─▶ room ─┬─ feed ─┬─ card            (answers; `announce` reads them aloud)
+//!                │        └─ picture_card    (pictures as they sharpen)
+//!                ├─ gallery  (all whole pictures, in place of the feed)
+//!                ├─ composer (prompt, Write, Paint or Stop) ── drawer, paint_drawer (settings)
 //!                └─ panel ─┬─ strip    (who runs which layers, a strip per team)
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
@@ -16,6 +18,8 @@
 
 pub mod colour;
 pub mod comings;
+pub mod paint_settings;
+pub mod painted;
 pub mod sentence;
 pub mod settings;
 pub mod status;
@@ -41,15 +45,25 @@ mod device;
 #[cfg(target_arch = "wasm32")]
 mod door;
 #[cfg(target_arch = "wasm32")]
+mod draft;
+#[cfg(target_arch = "wasm32")]
 mod drawer;
 #[cfg(target_arch = "wasm32")]
 mod feed;
 #[cfg(target_arch = "wasm32")]
+mod gallery;
+#[cfg(target_arch = "wasm32")]
 mod invite;
+#[cfg(target_arch = "wasm32")]
+mod paint_drawer;
 #[cfg(target_arch = "wasm32")]
 mod panel;
 #[cfg(target_arch = "wasm32")]
 mod peers;
+#[cfg(target_arch = "wasm32")]
+mod picture;
+#[cfg(target_arch = "wasm32")]
+mod picture_card;
 #[cfg(target_arch = "wasm32")]
 mod place;
 #[cfg(target_arch = "wasm32")]

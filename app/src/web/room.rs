@@ -1,10 +1,12 @@
-//! The room: feed and composer, the panel beside or below them.
+//! The room: feed or gallery, and composer; the panel beside or below them.
 
 use super::announce::{Announcer, after};
-use super::composer::{Composer, Draft};
+use super::composer::Composer;
 use super::context::Room;
 use super::door::Mark;
+use super::draft::Draft;
 use super::feed::Feed;
+use super::gallery::{Gallery, GalleryButton};
 use super::panel::Panel;
 use super::{status, vitals};
 use crate::node::view::{Ask, ComputeStatus};
@@ -16,7 +18,7 @@ use std::time::Duration;
 #[component]
 pub fn RoomPlace(room: Room) -> impl IntoView {
     provide_context(room);
-    provide_context(Draft::new());
+    provide_context(Draft::new(room));
     vitals::watch(room);
     leave_with_the_page(room);
     stop_on_escape(room);
@@ -26,6 +28,9 @@ pub fn RoomPlace(room: Room) -> impl IntoView {
                 <Header />
                 <Notices />
                 <Feed />
+                <Show when=move || room.gallery.get()>
+                    <Gallery />
+                </Show>
                 <Composer />
             </main>
             <Panel />
@@ -46,6 +51,7 @@ fn Header() -> impl IntoView {
                 {move || now.get().1}
             </p>
             <Progress />
+            <GalleryButton />
         </header>
     }
 }
@@ -124,7 +130,7 @@ fn leave_with_the_page(room: Room) {
     });
 }
 
-/// Escape stops this person's newest answer, wherever the focus is, unless something else took the key.
+/// Escape stops this person's newest request, wherever the focus is, unless something else took the key.
 fn stop_on_escape(room: Room) {
     window_event_listener(ev::keydown, move |event| {
         if event.key() != "Escape" || event.default_prevented() {

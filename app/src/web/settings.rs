@@ -77,15 +77,7 @@ impl Settings {
                 prompt.len()
             ));
         }
-        let seed = match self.seed.trim() {
-            "" => random,
-            typed => typed.parse().map_err(|_| {
-                format!(
-                    "A seed is a whole number from 0 to {}. Leave it empty for a new one each time.",
-                    u64::MAX
-                )
-            })?,
-        };
+        let seed = seed(&self.seed, random)?;
         let sampling = Sampling {
             temperature: self.temperature.clamp(0.0, TEMPERATURE_MAX),
             top_k: self.top_k.min(TOP_K_MAX),
@@ -100,6 +92,22 @@ impl Settings {
         let max_new = self.length.clamp(LENGTH_MIN, LENGTH_MAX);
         let system = if chat { self.system.clone() } else { String::new() };
         Ok(WriteRequest { prompt: prompt.to_owned(), follows, system, max_new, sampling })
+    }
+}
+
+/// The seed that was typed, or a new one if none was.
+///
+/// # Errors
+/// A sentence for people: what was typed is no seed.
+pub fn seed(typed: &str, random: u64) -> Result<u64, String> {
+    match typed.trim() {
+        "" => Ok(random),
+        typed => typed.parse().map_err(|_| {
+            format!(
+                "A seed is a whole number from 0 to {}. Leave it empty for a new one each time.",
+                u64::MAX
+            )
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sentence that always says what the room is doing and, if someone waits, for what.
 
 use super::words;
-use crate::node::view::{ComputeStatus, SignalingStatus, View};
+use crate::node::view::{Card, ComputeStatus, SignalingStatus, View};
 use coordinator::PeerId;
 use coordinator::io::{JobState, Stage};
 use coordinator::wire::Team;
@@ -9,7 +9,7 @@ use coordinator::wire::Team;
 /// How the sentence is coloured; the words alone say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Nothing to do but write.
+    /// Nothing to do but write and paint.
     Calm,
     /// Something is going on.
     Busy,
@@ -59,7 +59,7 @@ fn refused(view: &View) -> Option<(Tone, String)> {
 fn work(view: &View) -> Option<(Tone, String)> {
     let mut open = view.cards.iter().filter(|card| card.state.is_some());
     let card = view.cards.iter().find(|card| card.mine && card.state.is_some()).or_else(|| open.next())?;
-    let whose = if card.mine { "your story".to_owned() } else { format!("{}’s story", card.author) };
+    let (whose, painted) = (whose(card), card.painting.is_some());
     Some(match card.state.as_ref()? {
         JobState::Waiting(why) if why.is_empty() => {
             (Tone::Waiting, format!("Looking for hands for {whose}."))
@@ -68,8 +68,37 @@ fn work(view: &View) -> Option<(Tone, String)> {
         JobState::Queued { place, wait_ms } => {
             (Tone::Waiting, words::sentence(&format!("{}: {whose}", words::queued(*place, *wait_ms))))
         }
+        JobState::Running(stages) if painted => {
+            (Tone::Busy, format!("Painting {whose}: {}.", shared_out(view, stages)))
+        }
         JobState::Running(stages) => (Tone::Busy, format!("Writing {whose}: {}.", split(view, stages))),
     })
+}
+
+/// What this card is, and whose: "your story", "Rose Fox’s 4 pictures".
+#[must_use]
+pub fn whose(card: &Card) -> String {
+    let what = match card.painting.as_ref().map(|painting| painting.request.count) {
+        None => "story".to_owned(),
+        Some(0 | 1) => "picture".to_owned(),
+        Some(count) => format!("{count} pictures"),
+    };
+    if card.mine { format!("your {what}") } else { format!("{}’s {what}", card.author) }
+}
+
+/// Who paints: "this device and Teal Owl share it".
+fn shared_out(view: &View, stages: &[Stage]) -> String {
+    let mut peers: Vec<PeerId> = stages.iter().map(|stage| stage.peer).collect();
+    peers.sort_by_key(|peer| (*peer != view.me, *peer));
+    peers.dedup();
+    match peers[..] {
+        [] | [_] => split(view, &stages[..peers.len()]),
+        _ => {
+            let called =
+                |id: &PeerId| if *id == view.me { "this device".to_owned() } else { name(view, *id) };
+            format!("{} share it", words::list(&peers.iter().map(called).collect::<Vec<_>>()))
+        }
+    }
 }
 
 /// Who runs what: "layers 1–4 here, layers 5–8 on Teal Owl".
@@ -141,14 +170,18 @@ fn shared(view: &View) -> String {
     }
 }
 
-fn name(view: &View, id: PeerId) -> String {
+/// A peer’s name, for people.
+#[must_use]
+pub fn name(view: &View, id: PeerId) -> String {
     let known = view.peers.peers.iter().find(|peer| peer.id == id);
     known.map_or_else(|| "someone who left".to_owned(), |peer| peer.name.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::example::{card, loading as team_loading, plan, ready_view, serving, stage};
+    use super::super::example::{
+        card, loading as team_loading, picture_card, plan, ready_view, serving, stage,
+    };
     use super::*;
 
     fn duo() -> View {
@@ -159,6 +192,13 @@ mod tests {
         let mut view = duo();
         let mut open = card(2, "Rose Fox");
         (open.state, open.end, open.mine) = (Some(state), None, mine);
+        view.cards.push(open);
+        view
+    }
+
+    fn painting(state: JobState, count: u16) -> View {
+        let mut view = duo();
+        let open = Card { state: Some(state), end: None, mine: true, ..picture_card(1, "Teal Owl", count) };
         view.cards.push(open);
         view
     }
@@ -198,6 +238,24 @@ mod tests {
                 Tone::Busy,
                 "Writing Rose Fox’s story: layers 1–4 here and layers 5–8 on Rose Fox.",
                 "who writes, and where",
+            ),
+            (
+                painting(JobState::Running(vec![stage(2, 0, 8), stage(1, 0, 8), stage(2, 0, 8)]), 4),
+                Tone::Busy,
+                "Painting your 4 pictures: this device and Rose Fox share it.",
+                "each peer once, this one first",
+            ),
+            (
+                painting(JobState::Running(vec![stage(2, 0, 8), stage(2, 0, 8)]), 1),
+                Tone::Busy,
+                "Painting your picture: all of it runs on Rose Fox.",
+                "both halves in one place",
+            ),
+            (
+                painting(queued(0, None), 1),
+                Tone::Waiting,
+                "Next in line: your picture.",
+                "it waits as a story does",
             ),
             (
                 with_state(queued(0, None), true),

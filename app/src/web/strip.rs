@@ -54,7 +54,10 @@ fn TeamBar(teams: Memo<Vec<TeamStrip>>, team: TeamStrip) -> impl IntoView {
     let stretches = Memo::new(move |_| now.with(|now| now.stretches.clone()));
     let writing = room.memo(move |view| {
         let here = |running: &Vec<Stage>| stages.with_value(|stages| running == stages);
-        view.cards.iter().any(|card| matches!(&card.state, Some(JobState::Running(running)) if here(running)))
+        let texts = view.cards.iter().filter(|card| card.painting.is_none());
+        texts
+            .map(|card| &card.state)
+            .any(|state| matches!(state, Some(JobState::Running(running)) if here(running)))
     });
     // A team that serves nobody is being loaded, or goes.
     let label = move || if now.with(|now| now.serves) { "Layers" } else { "Layers, not in use" };

@@ -19,6 +19,12 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// Width and height in pixels: "48 × 48".
+#[must_use]
+pub fn size(width: u32, height: u32) -> String {
+    format!("{width} × {height}")
+}
+
 /// How a prompt begins, to name an answer by: half a line on a phone.
 #[must_use]
 pub fn opening(prompt: &str) -> String {
