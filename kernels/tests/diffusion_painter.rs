@@ -9,7 +9,7 @@ use fixtures::model;
 use kernels::Error;
 use kernels::device::Opened;
 use kernels::diffusion::folder::Folder;
-use kernels::diffusion::{Order, Painter, Painting, Piece, Side, Sitting};
+use kernels::diffusion::{Band, Order, Painter, Painting, Piece, Side, Sitting};
 use kernels::llm::Layers;
 use kernels::weights::{ByteRange, Files, read_tensors};
 
@@ -127,6 +127,80 @@ fn halves_blocks_and_checkpoints_give_the_picture_of_one_painter() {
     if let [cpu, gpu] = pictures.as_slice() {
         assert_close("GPU beside CPU", gpu, cpu);
     }
+}
+
+/// What two bands say of a step that starts from `latent`, told of one another what `contexts` holds.
+fn in_bands(painter: &Painter<u32>, step: usize, latent: &[u8], of: usize, contexts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let others = |part: usize| -> Vec<&[u8]> {
+        let others = contexts.iter().enumerate().filter(|(other, _)| *other != part);
+        others.map(|(_, context)| context.as_slice()).collect()
+    };
+    let band = |part: usize| {
+        let said = painter.denoise_band(&1, step, Side::With, latent, Band { part, of }, &others(part));
+        block_on(said).unwrap()[0].clone()
+    };
+    (0..of).map(band).collect()
+}
+
+/// Told of the same step, bands make the whole picture's step; told of an earlier one, nearly so.
+#[test]
+fn bands_make_the_step_of_the_whole_picture() {
+    let room = Room::new();
+    for opened in devices() {
+        let painter = room.sitting(&opened, Layers::new(0, 2), [true, false], None);
+        for of in [2, 3] {
+            let order = Order { guidance: 1.0, ..ORDER };
+            let mut whole = Painting::new(&room.folder, order).unwrap();
+            let mut banded = whole.clone();
+            let context = |latent: &[u8], step: usize| {
+                let (said, context) =
+                    block_on(painter.denoise_keeping(&1, step, Side::With, latent)).unwrap();
+                let of_each = (0..of).map(|part| block_on(context.of(Band { part, of })).unwrap());
+                (said, of_each.collect::<Vec<_>>())
+            };
+            let (said, fresh) = context(&whole.latent(), 0);
+            let bands = in_bands(&painter, 0, &banded.latent(), of, &fresh);
+            let bands: Vec<&[u8]> = bands.iter().map(Vec::as_slice).collect();
+            banded.advance_by_bands(&bands).unwrap();
+            whole.advance(&said, None).unwrap();
+            assert_close("fresh contexts", &floats(&banded.latent()), &floats(&whole.latent()));
+
+            let stale = in_bands(&painter, 1, &whole.latent(), of, &fresh);
+            let (exact, now) = context(&whole.latent(), 1);
+            assert!(fresh != now, "another step has other contexts");
+            let stale: Vec<&[u8]> = stale.iter().map(Vec::as_slice).collect();
+            let mut after = [whole.clone(), whole.clone()];
+            after[0].advance_by_bands(&stale).unwrap();
+            after[1].advance(&exact, None).unwrap();
+            let [stale, exact] = after.map(|painting| floats(&painting.latent()));
+            let off: f32 = stale.iter().zip(&exact).map(|(a, b)| (a - b).abs()).sum::<f32>();
+            let size: f32 = exact.iter().map(|x| x.abs()).sum();
+            assert!(off > 0.0 && off < 0.2 * size, "stale contexts on {}: {}", opened.adapter, off / size);
+        }
+    }
+}
+
+#[test]
+fn bands_that_do_not_exist_are_refused() {
+    let room = Room::new();
+    let painter = room.sitting(&Opened::cpu(), Layers::new(0, 2), [true, false], None);
+    let latent = Painting::new(&room.folder, ORDER).unwrap().latent();
+    let (_, context) = block_on(painter.denoise_keeping(&1, 0, Side::With, &latent)).unwrap();
+    let half = block_on(context.of(Band { part: 1, of: 2 })).unwrap();
+    assert!(block_on(context.of(Band { part: 2, of: 2 })).is_err(), "no such band");
+    let rows: [(Band, &[&[u8]], &str); 4] = [
+        (Band { part: 0, of: 2 }, &[], "no context"),
+        (Band { part: 0, of: 2 }, &[&half[4..]], "a context that is cut off"),
+        (Band { part: 2, of: 2 }, &[&half], "no such band"),
+        (Band { part: 0, of: 5 }, &[&half, &half, &half, &half], "more bands than rows of patches"),
+    ];
+    for (band, others, why) in rows {
+        let said = block_on(painter.denoise_band(&1, 0, Side::With, &latent, band, others));
+        assert!(matches!(said, Err(Error::Picture(_))), "{why}: {said:?}");
+    }
+    let mut painting = Painting::new(&room.folder, ORDER).unwrap();
+    assert!(painting.advance_by_bands(&[&latent[..latent.len() / 2]]).is_err(), "half a picture");
+    assert!(painting.advance_by_bands(&[&latent[1..]]).is_err(), "no whole rows");
 }
 
 #[test]

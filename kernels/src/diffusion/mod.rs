@@ -8,6 +8,7 @@
 //! ```
 
 pub mod autoencoder;
+mod bands;
 pub mod denoiser;
 mod evaluate;
 pub mod folder;
@@ -24,6 +25,7 @@ pub mod sizes;
 pub mod text_encoder;
 
 pub use autoencoder::Autoencoder;
+pub use bands::{Band, Context};
 pub use denoiser::Denoiser;
 pub use evaluate::{Evaluation, evaluate};
 pub use noise::noise;

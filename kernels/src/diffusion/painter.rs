@@ -52,21 +52,35 @@ pub enum Side {
     Without,
 }
 
-struct Session {
-    layers: Layers,
+pub(super) struct Session {
+    pub layers: Layers,
     /// Channels, height and width of the latent.
     shape: [usize; 3],
     texts: [Option<Text>; 2],
     modulations: Modulations,
-    positions: Positions,
+    pub positions: Positions,
+}
+
+impl Session {
+    /// Rows and columns of tokens.
+    pub fn grid(&self, config: &denoiser::Config) -> [usize; 2] {
+        [self.shape[1] / config.patch, self.shape[2] / config.patch]
+    }
+}
+
+/// One branch of one step of a session.
+pub(super) struct Moment<'a> {
+    pub session: &'a Session,
+    pub text: &'a Text,
+    pub modulations: Modulations,
 }
 
 /// Runs the parts of a picture model for sessions, which `K` names. Everything that goes in may come from a hostile peer.
 pub struct Painter<K> {
-    opened: Opened,
+    pub(super) opened: Opened,
     folder: Folder,
     encoder: TextEncoder,
-    denoiser: Denoiser,
+    pub(super) denoiser: Denoiser,
     autoencoder: Option<Autoencoder>,
     sessions: BTreeMap<K, Session>,
 }
@@ -259,35 +273,49 @@ impl<K: Ord + Clone> Painter<K> {
         side: Side,
         input: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let Session { layers, shape, texts, modulations, positions } = self.session(session)?;
-        let (layers, [channels, height, width]) = (*layers, *shape);
+        let (x, at) = (self.enter(session, input)?, self.moment(session, step, side)?);
+        let Session { layers, positions, .. } = at.session;
+        let out = self.denoiser.forward(*layers, x, at.text, &at.modulations, positions);
+        if layers.end < self.denoiser.config().depth {
+            return finite(out).await;
+        }
+        finite(self.leave(at.session, out)).await
+    }
+
+    /// What the blocks of a session start from.
+    pub(super) fn enter(&self, session: &K, input: &[u8]) -> Result<Tensor<3>, Error> {
+        let Session { layers, shape, positions, .. } = self.session(session)?;
+        let (config, device, [channels, height, width]) = (self.denoiser.config(), &self.opened.device, *shape);
+        if layers.start == 0 {
+            let values = from_bytes(input, channels * height * width)?;
+            let latent = Tensor::from_data(TensorData::new(values, [1, channels, height, width]), device);
+            return Ok(denoiser::patches(latent, config.patch));
+        }
+        let values = from_bytes(input, positions.tokens() * config.width)?;
+        Ok(Tensor::from_data(TensorData::new(values, [1, positions.tokens(), config.width]), device))
+    }
+
+    /// Rows of whole patches as they lie in the picture.
+    pub(super) fn leave(&self, session: &Session, out: Tensor<3>) -> Tensor<4> {
+        let (patch, columns) = (self.denoiser.config().patch, session.grid(self.denoiser.config())[1]);
+        let rows = out.dims()[1] / columns;
+        denoiser::picture(out, [rows, columns], patch)
+    }
+
+    pub(super) fn moment(&self, session: &K, step: usize, side: Side) -> Result<Moment<'_>, Error> {
+        let session = self.session(session)?;
         let text = match side {
-            Side::With => &texts[0],
-            Side::Without => &texts[1],
+            Side::With => &session.texts[0],
+            Side::Without => &session.texts[1],
         };
         let Some(text) = text else {
             return Err(Error::Picture(format!("the session has no text {side:?}")));
         };
-        if step >= modulations.times() {
-            let steps = modulations.times();
+        if step >= session.modulations.times() {
+            let steps = session.modulations.times();
             return Err(Error::Picture(format!("step {step} of {steps}")));
         }
-        let (config, device) = (self.denoiser.config(), &self.opened.device);
-        let x: Tensor<3> = if layers.start == 0 {
-            let values = from_bytes(input, channels * height * width)?;
-            let latent = Tensor::from_data(TensorData::new(values, [1, channels, height, width]), device);
-            denoiser::patches(latent, config.patch)
-        } else {
-            let values = from_bytes(input, positions.tokens() * config.width)?;
-            let shape = [1, positions.tokens(), config.width];
-            Tensor::from_data(TensorData::new(values, shape), device)
-        };
-        let out = self.denoiser.forward(layers, x, text, &modulations.at(step), positions);
-        if layers.end < config.depth {
-            return finite(out).await;
-        }
-        let grid = [height / config.patch, width / config.patch];
-        finite(denoiser::picture(out, grid, config.patch)).await
+        Ok(Moment { session, text, modulations: session.modulations.at(step) })
     }
 
     /// Decodes a latent, or a tile of one: channels × height × width little-endian f32 as the denoiser leaves it, to 3 × height
@@ -325,14 +353,14 @@ impl<K: Ord + Clone> Painter<K> {
         Ok(pixels::to_rgb(&from_bytes(&decoded, decoded.len() / 4)?))
     }
 
-    fn session(&self, session: &K) -> Result<&Session, Error> {
+    pub(super) fn session(&self, session: &K) -> Result<&Session, Error> {
         let found = self.sessions.get(session);
         found.ok_or_else(|| Error::Picture("there is no such session: open it first".into()))
     }
 }
 
 /// The bytes of what was computed, all of which have to be numbers.
-async fn finite<const D: usize>(x: Tensor<D>) -> Result<Vec<u8>, Error> {
+pub(super) async fn finite<const D: usize>(x: Tensor<D>) -> Result<Vec<u8>, Error> {
     let values = read_back(x).await?;
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(Error::Device(format!(

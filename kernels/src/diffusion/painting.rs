@@ -97,6 +97,29 @@ impl Painting {
         Ok(())
     }
 
+    /// Takes one step by what was said of its bands, from the top: each is channels × some of the rows × width, guidance
+    /// included.
+    ///
+    /// # Errors
+    /// As [`Painting::advance`].
+    pub fn advance_by_bands(&mut self, bands: &[&[u8]]) -> Result<(), Error> {
+        let [channels, _, width] = self.shape;
+        let row = channels * width * 4;
+        if let Some(band) = bands.iter().find(|band| !band.len().is_multiple_of(row)) {
+            let found = band.len();
+            return Err(Error::Picture(format!("a band of {found} bytes, where a row has {row}")));
+        }
+        let planes = (0..channels).flat_map(|channel| {
+            bands.iter().flat_map(move |band| {
+                let plane = band.len() / channels;
+                &band[channel * plane..][..plane]
+            })
+        });
+        let whole: Vec<u8> = planes.copied().collect();
+        // Between two that are equal guidance does nothing.
+        self.advance(&whole, self.is_guided().then_some(&whole))
+    }
+
     /// Step (little-endian u32), then the latent: what [`Painting::restore`] goes on from.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {

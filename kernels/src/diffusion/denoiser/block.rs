@@ -11,6 +11,17 @@ use burn::tensor::{Device, Tensor};
 /// Under the roots of all norms here.
 pub(super) const EPSILON: f64 = 1e-6;
 
+/// Keys and values of tokens, `[batch, tokens, width]` each.
+pub(in crate::diffusion) type Keys = [Tensor<3>; 2];
+
+/// What a band of a picture is told of the rest of it in one block: the tokens before it, and those after it. Nothing for a
+/// whole picture.
+#[derive(Debug, Clone, Default)]
+pub(in crate::diffusion) struct Around {
+    pub before: Option<Keys>,
+    pub after: Option<Keys>,
+}
+
 /// ```text
 /// x = x + gate₁ ∘ attention(norm(x)·(1 + scale₁) + shift₁, text)
 /// x = x + gate₂ ∘ feed(norm(x)·(1 + scale₂) + shift₂)
@@ -67,6 +78,8 @@ impl Block {
         [keys.reshape(shape), kv.narrow(2, self.heads, self.heads).reshape(shape)]
     }
 
+    /// Runs the block, and tells the keys and values of `x`.
+    ///
     /// # Shapes
     /// - `x` and the result: `[batch, tokens, width]`
     /// - `text`: keys and values, `[batch, text tokens, width]`
@@ -75,38 +88,54 @@ impl Block {
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
-        text: &[Tensor<3>; 2],
+        text: &Keys,
+        around: &Around,
         mask: Option<Tensor<4>>,
         modulation: &Tensor<3>,
         positions: &Positions,
-    ) -> Tensor<3> {
+    ) -> (Tensor<3>, Keys) {
         let width = x.dims()[2];
         let part = |number: usize| modulation.clone().narrow(2, number * width, width);
         let normed = modulated(x.clone(), part(0), part(1), EPSILON);
-        let x = x + self.attention(normed, text, mask, positions) * part(2);
+        let [queries, own @ ..] = self.project(normed, positions);
+        let x = x + self.attention(queries, [text, &own], around, mask) * part(2);
         let normed = modulated(x.clone(), part(3), part(4), EPSILON);
-        x + self.feed.forward(normed) * part(5)
+        (x + self.feed.forward(normed) * part(5), own)
     }
 
+    /// Queries, keys and values of the picture's tokens.
+    ///
     /// # Shapes
-    /// As [`Block::forward`].
-    fn attention(
-        &self,
-        x: Tensor<3>,
-        text: &[Tensor<3>; 2],
-        mask: Option<Tensor<4>>,
-        positions: &Positions,
-    ) -> Tensor<3> {
+    /// - `x` and the results: `[batch, tokens, width]`
+    fn project(&self, x: Tensor<3>, positions: &Positions) -> [Tensor<3>; 3] {
         let whole @ [batch, tokens, width] = x.dims();
         let (heads, head_dim) = (self.heads, width / self.heads);
         let qkv = self.qkv.forward(x).reshape([batch, tokens, 3 * heads, head_dim]);
         let part = |number: usize| qkv.clone().narrow(2, number * heads, heads);
-        let queries = positions.turn(self.query_norm.forward(part(0))).reshape(whole);
-        let keys = positions.turn(self.key_norm.forward(part(1))).reshape(whole);
-        let [text_keys, text_values] = text.clone();
-        let keys = Tensor::cat(vec![text_keys, keys], 1);
-        let values = Tensor::cat(vec![text_values, part(2).reshape(whole)], 1);
+        [
+            positions.turn(self.query_norm.forward(part(0))).reshape(whole),
+            positions.turn(self.key_norm.forward(part(1))).reshape(whole),
+            part(2).reshape(whole),
+        ]
+    }
+
+    /// Attention to the text and the whole picture, in the order of its tokens.
+    ///
+    /// # Shapes
+    /// As [`Block::forward`].
+    fn attention(
+        &self,
+        queries: Tensor<3>,
+        [text, own]: [&Keys; 2],
+        around: &Around,
+        mask: Option<Tensor<4>>,
+    ) -> Tensor<3> {
+        let head_dim = queries.dims()[2] / self.heads;
+        let all = [Some(text), around.before.as_ref(), Some(own), around.after.as_ref()];
+        let [keys, values] =
+            [0, 1].map(|which| Tensor::cat(all.iter().flatten().map(|keys| keys[which].clone()).collect(), 1));
         let scale = (head_dim as f32).powf(-0.5);
+        let heads = self.heads;
         let shape = Shape { heads, kv_heads: heads, head_dim, scale, soft_cap: None, window: None };
         self.output.forward(attend(queries, keys, values, mask, &shape))
     }

@@ -19,6 +19,7 @@ mod patches;
 mod positions;
 
 pub use block::Block;
+pub(super) use block::{Around, Keys};
 pub use condition::{Embedder, Modulations, Text};
 pub(crate) use config::CLASS;
 pub use config::Config;
@@ -238,6 +239,20 @@ impl Denoiser {
         modulations: &Modulations,
         positions: &Positions,
     ) -> Tensor<3> {
+        self.run(layers, x, text, modulations, positions, &[]).0
+    }
+
+    /// [`Denoiser::forward`] for a band of a picture, which is told in each block what is `around` it, or for a whole one where
+    /// that is empty. Tells the keys and values of `x` in each block, too.
+    pub(super) fn run(
+        &self,
+        layers: Layers,
+        mut x: Tensor<3>,
+        text: &Text,
+        modulations: &Modulations,
+        positions: &Positions,
+        around: &[Around],
+    ) -> (Tensor<3>, Vec<Keys>) {
         assert!(text.layers == layers && modulations.layers() == layers, "of blocks {layers}");
         if layers.start == 0 {
             assert!(!self.patch_in.is_empty(), "block 0 is loaded");
@@ -248,18 +263,22 @@ impl Denoiser {
             let seen = Tensor::zeros([batch, 1, 1, tokens], &x.device());
             Tensor::cat(vec![mask, seen], 3)
         });
+        let mut own = Vec::with_capacity(layers.range().len());
         for (number, layer) in layers.range().enumerate() {
-            let modulation = &modulations.blocks[number];
-            let text = &text.blocks[number];
-            x = self.block(layer).forward(x, text, mask.clone(), modulation, positions);
+            let (modulation, text) = (&modulations.blocks[number], &text.blocks[number]);
+            let around = around.get(number).unwrap_or(const { &Around { before: None, after: None } });
+            let keys;
+            (x, keys) = self.block(layer).forward(x, text, around, mask.clone(), modulation, positions);
+            own.push(keys);
         }
-        match (&self.last, &modulations.last) {
+        let out = match (&self.last, &modulations.last) {
             (Some(last), Some(modulation)) if layers.end == self.config.depth => {
                 let part = |number: usize| modulation.clone().narrow(2, number * width, width);
                 last.forward(modulated(x, part(0), part(1), block::EPSILON))
             }
             _ => x,
-        }
+        };
+        (out, own)
     }
 
     fn block(&self, layer: usize) -> &Block {

@@ -2,6 +2,7 @@
 
 use super::Config;
 use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::Range;
 
 /// How far each token's heads turn, made once per size of picture and shared by all blocks.
 ///
@@ -51,6 +52,12 @@ impl Positions {
         let pairs = x.reshape([batch, tokens, heads, head_dim / 2, 2]);
         let turned = pairs.clone() * self.cos.clone() + pairs.flip([4]) * self.sin.clone();
         turned.reshape(shape)
+    }
+
+    /// Those of some rows of a grid with so many columns.
+    pub(in crate::diffusion) fn rows(&self, rows: Range<usize>, columns: usize) -> Self {
+        let (from, count) = (rows.start * columns, rows.len() * columns);
+        Self { cos: self.cos.clone().narrow(1, from, count), sin: self.sin.clone().narrow(1, from, count) }
     }
 
     /// Tokens of the grid.
