@@ -36,6 +36,8 @@ struct Work {
     seen: Option<Lease>,
     /// By unit.
     attempts: BTreeMap<u16, Attempt>,
+    /// Who made the newest latent of each picture, as far as it came to this peer.
+    makers: BTreeMap<u16, PeerId>,
     suspect: Option<PeerId>,
     /// Leases broken one after the other without anything new, whatever broke them.
     breaks: u32,
@@ -185,9 +187,22 @@ impl Owner {
             return Err("it is no stage of the job".into());
         }
         let reason = format!("{}: {}", cx.members.name(from), fault.reason);
-        let cause = if fault.suspect == Some(from) { Cause::Fault } else { Cause::Loss };
-        self.broken(fault.job, unit, Break { cause, suspect: fault.suspect, reason }, cx);
+        // Work that is no good is somebody's fault, and a job is not to try the same again for ever.
+        let own = fault.suspect == Some(from) || fault.refused.is_some();
+        let cause = if own { Cause::Fault } else { Cause::Loss };
+        let suspect = self.unmask(unit, &fault, cx);
+        self.broken(fault.job, unit, Break { cause, suspect, reason }, cx);
         Ok(())
+    }
+
+    /// Whose fault it is. A latent that no device can work with is forgotten; it is to blame on whoever made it, and not on
+    /// this peer, which only kept it.
+    fn unmask(&mut self, unit: u16, fault: &Fault, cx: &mut Context<'_>) -> Option<PeerId> {
+        let refused = fault.refused.is_some_and(|number| cx.book.forget_latent(fault.job, unit, number));
+        if !refused || fault.suspect != Some(cx.members.me()) {
+            return fault.suspect;
+        }
+        self.works.get_mut(&fault.job).and_then(|work| work.makers.remove(&unit))
     }
 
     /// Stages that went, and leases that stall.

@@ -6,41 +6,144 @@
 //!   halves:  Encode -+-> Half 0 with -----+-> Join 0 -> Half 1 with ----+-> …   at the first member
 //!                    |                    x                             x      velocities cross, both join
 //!                    +-> Half 0 without --+-> Join 0 -> Half 1 without -+-> …   at the second
+//!   blocks:  Encode -> Blocks 0 with | Blocks 0 without |                Join 0 -> …   at the first stage: layers 0..4
+//!                       `-> hidden -> Blocks 0 with | Blocks 0 without     ^            at the last: layers 4..8
+//!                                       `--- velocity ------`--- velocity -`
 //! ```
 //!
 //! A piece depends on its inputs alone, so a lost peer costs at most the steps since the last latent that the keeper
-//! has. The halves give the same latent as both branches at one peer, and a tile the same pixels wherever it is decoded.
+//! has. The halves give the same latent as both branches at one peer, so do block ranges, and a tile the same pixels
+//! wherever it is decoded. Through block ranges the two branches of guidance follow each other, so that a stage works
+//! at one while its neighbour has the other.
 //!
 //! Every output has a number: the encoding is 0, the latent after `n` steps is `4n + 1`, the velocities of step `n` are
-//! `4n + 2` with the prompt and `4n + 3` without; tiles start at [`TILES`].
+//! `4n + 2` with the prompt and `4n + 3` without; tiles start at [`TILES`], hidden states at [`HIDDEN`].
 
-use crate::io::{Piece, Shape};
+use crate::io::{Piece, Shape, Stage};
 use crate::limits;
 
 /// The number of the encoding.
 pub const ENCODING: u32 = 0;
 /// The number of the first tile. Source: above every step's numbers, see [`limits::PICTURE_STEPS`].
 pub const TILES: u32 = 1 << 16;
+/// The number of the first hidden states. Source: above every tile's.
+pub const HIDDEN: u32 = 1 << 17;
+
+/// How a crew shares one picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Every member holds the whole model; the first two run the halves of guidance, all decode.
+    Whole {
+        /// How many.
+        members: usize,
+    },
+    /// Each member holds some of the layers; the first steers and encodes, the last decodes.
+    Blocks {
+        /// How many.
+        stages: usize,
+    },
+}
 
 /// One piece at one member of the crew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Op {
     /// What to run.
     pub piece: Piece,
-    /// The number of its output.
-    pub number: u32,
     /// The numbers of its inputs, in the order that [`Piece`] gives.
     pub inputs: Vec<u32>,
-    /// Members that need the output, by their place in the crew.
+    /// Its outputs, in the order that [`Piece`] gives; never none.
+    pub made: Vec<Made>,
+}
+
+/// One output of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its number.
+    pub number: u32,
+    /// Members that need it, by their place in the crew.
     pub to: Vec<usize>,
     /// Whether the keeper gets it too.
     pub keeper: bool,
+}
+
+impl Split {
+    /// How the members on these stages share a picture.
+    ///
+    /// # Errors
+    /// If they hold neither all the same layers nor layers that follow each other. Whether those are all of the model is
+    /// for whoever knows the model.
+    pub fn of(stages: &[Stage]) -> Result<Self, String> {
+        let whole = stages.first().map(|stage| stage.layers).filter(|all| all.start == 0 && !all.is_empty());
+        let whole = whole.ok_or("a picture's session without the first layer")?;
+        if stages.iter().all(|stage| stage.layers == whole) {
+            return Ok(Self::Whole { members: stages.len() });
+        }
+        let follows =
+            |pair: &[Stage]| pair[0].layers.end == pair[1].layers.start && !pair[1].layers.is_empty();
+        if stages.windows(2).all(follows) {
+            return Ok(Self::Blocks { stages: stages.len() });
+        }
+        Err("a picture's session whose members hold neither the same layers nor layers without gaps".into())
+    }
+
+    /// The place of the member that decodes a tile.
+    #[must_use]
+    pub const fn decodes(self, tile: u16) -> usize {
+        match self {
+            Self::Whole { members } => tile as usize % members,
+            Self::Blocks { stages } => stages - 1,
+        }
+    }
+
+    /// How many members, the first ones, a step is the work of.
+    #[must_use]
+    pub fn steppers(self, shape: Shape) -> usize {
+        match self {
+            Self::Whole { members } if shape.guided => members.min(2),
+            Self::Whole { .. } => 1,
+            Self::Blocks { stages } => stages,
+        }
+    }
+}
+
+impl Op {
+    /// The number of the piece, which is its first output's.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.made[0].number
+    }
+
+    fn new(piece: Piece, inputs: impl IntoIterator<Item = u32>, made: Made) -> Self {
+        Self { piece, inputs: inputs.into_iter().collect(), made: vec![made] }
+    }
+}
+
+impl Made {
+    fn new(number: u32, to: impl IntoIterator<Item = usize>) -> Self {
+        Self { number, to: to.into_iter().collect(), keeper: false }
+    }
+
+    fn kept(self, keeper: bool) -> Self {
+        Self { keeper, ..self }
+    }
 }
 
 /// The number of the latent after `steps` steps.
 #[must_use]
 pub const fn latent(steps: u16) -> u32 {
     4 * steps as u32 + 1
+}
+
+/// The number of a step's velocity with the prompt, or without.
+#[must_use]
+pub const fn velocity(step: u16, prompted: bool) -> u32 {
+    latent(step) + if prompted { 1 } else { 2 }
+}
+
+/// The number of the hidden states of one branch of a step after the stage at this place.
+#[must_use]
+pub const fn hidden(step: u16, prompted: bool, stage: usize) -> u32 {
+    HIDDEN + (2 * step as u32 + !prompted as u32) * limits::STAGES as u32 + stage as u32
 }
 
 /// What a number that a keeper may get stands for.
@@ -62,72 +165,93 @@ pub fn got(number: u32, shape: Shape) -> Option<Got> {
     (number % 4 == 1 && (1..=shape.steps).contains(&steps)).then_some(Got::Latent(steps))
 }
 
-/// What member `me` of a crew of `members` runs, in order, when `done` steps and the tiles in the bits of `tiles` are
+/// What the member at place `me` of a crew runs, in order, when `done` steps and the tiles in the bits of `tiles` are
 /// there already.
 #[must_use]
-pub fn program(shape: Shape, members: usize, me: usize, done: u16, tiles: u64) -> Vec<Op> {
-    let halves = shape.guided && members > 1;
+pub fn program(shape: Shape, split: Split, me: usize, done: u16, tiles: u64) -> Vec<Op> {
     let mut ops = Vec::new();
     if done < shape.steps {
-        if me == 0 {
-            let to = if halves { vec![1] } else { vec![] };
-            ops.push(Op { piece: Piece::Encode, number: ENCODING, inputs: vec![], to, keeper: false });
-        }
-        match (halves, me) {
-            (false, 0) => steps(shape, members, done, &mut ops),
-            (true, 0 | 1) => half_steps(shape, members, me, done, &mut ops),
-            _ => {}
+        match split {
+            Split::Whole { members } if shape.guided && members > 1 && me < 2 => {
+                half_steps(shape, members, me, done, &mut ops);
+            }
+            Split::Whole { members } if me == 0 => steps(shape, members, done, &mut ops),
+            Split::Whole { .. } => {}
+            Split::Blocks { stages } => block_steps(shape, stages, me, done, &mut ops),
         }
     }
     let open = (0..shape.tiles).filter(|&tile| tiles & (1 << (tile % 64)) == 0);
-    ops.extend(open.filter(|&tile| usize::from(tile) % members == me).map(|tile| Op {
-        piece: Piece::Decode { tile },
-        number: TILES + u32::from(tile),
-        inputs: vec![latent(shape.steps)],
-        to: vec![],
-        keeper: true,
+    ops.extend(open.filter(|&tile| split.decodes(tile) == me).map(|tile| {
+        let pixels = Made::new(TILES + u32::from(tile), []).kept(true);
+        Op::new(Piece::Decode { tile }, [latent(shape.steps)], pixels)
     }));
     ops
 }
 
+fn encode(to: impl IntoIterator<Item = usize>) -> Op {
+    Op::new(Piece::Encode, [], Made::new(ENCODING, to))
+}
+
 /// Both branches at the first member, a few steps at a time.
 fn steps(shape: Shape, members: usize, done: u16, ops: &mut Vec<Op>) {
+    ops.push(encode([]));
     let mut from = done;
     while from < shape.steps {
         let to = (from + limits::CHECKPOINT_STEPS).min(shape.steps);
-        ops.push(Op {
-            piece: Piece::Steps { from, to },
-            number: latent(to),
-            inputs: [Some(ENCODING), before(from)].into_iter().flatten().collect(),
-            to: if to == shape.steps { (1..members).collect() } else { vec![] },
-            keeper: true,
-        });
+        let others = if to == shape.steps { 1..members } else { 0..0 };
+        let inputs = [Some(ENCODING), before(from)].into_iter().flatten();
+        ops.push(Op::new(Piece::Steps { from, to }, inputs, Made::new(latent(to), others).kept(true)));
         from = to;
     }
 }
 
 /// One branch at each of the first two members.
 fn half_steps(shape: Shape, members: usize, me: usize, done: u16, ops: &mut Vec<Op>) {
+    ops.extend((me == 0).then(|| encode([1])));
     for step in done..shape.steps {
-        let velocity = |prompted: bool| latent(step) + if prompted { 1 } else { 2 };
         let prompted = me == 0;
-        ops.push(Op {
-            piece: Piece::Half { step, prompted },
-            number: velocity(prompted),
-            inputs: [Some(ENCODING), before(step)].into_iter().flatten().collect(),
-            to: vec![1 - me],
-            keeper: false,
-        });
+        let inputs = [Some(ENCODING), before(step)].into_iter().flatten();
+        let half = Made::new(velocity(step, prompted), [1 - me]);
+        ops.push(Op::new(Piece::Half { step, prompted }, inputs, half));
         let last = step + 1 == shape.steps;
-        let checkpoint = (step + 1 - done).is_multiple_of(limits::CHECKPOINT_STEPS);
-        ops.push(Op {
-            piece: Piece::Join { step },
-            number: latent(step + 1),
-            inputs: before(step).into_iter().chain([velocity(true), velocity(false)]).collect(),
-            to: if last && me == 0 { (2..members).collect() } else { vec![] },
-            keeper: me == 0 && (last || checkpoint),
-        });
+        let others = if last && me == 0 { 2..members } else { 0..0 };
+        ops.push(join(shape, step, done, others, me == 0));
     }
+}
+
+/// The layers of one stage, in both branches one after the other; the first stage joins.
+fn block_steps(shape: Shape, stages: usize, me: usize, done: u16, ops: &mut Vec<Op>) {
+    let last = stages - 1;
+    ops.extend((me == 0).then(|| encode(1..stages)));
+    for step in done..shape.steps {
+        for prompted in branches(shape) {
+            let from = if me == 0 { before(step) } else { Some(hidden(step, prompted, me - 1)) };
+            let made = if me == last {
+                Made::new(velocity(step, prompted), [0])
+            } else {
+                Made::new(hidden(step, prompted, me), [me + 1])
+            };
+            let inputs = [Some(ENCODING), from].into_iter().flatten();
+            ops.push(Op::new(Piece::Blocks { step, prompted }, inputs, made));
+        }
+        if me == 0 {
+            let others = if step + 1 == shape.steps { last..stages } else { 0..0 };
+            ops.push(join(shape, step, done, others, true));
+        }
+    }
+}
+
+/// The end of a step; the keeper gets the last latent, and one every few steps, if it is to have any from here.
+fn join(shape: Shape, step: u16, done: u16, to: impl IntoIterator<Item = usize>, keeper: bool) -> Op {
+    let inputs = before(step).into_iter().chain(branches(shape).map(|prompted| velocity(step, prompted)));
+    let checkpoint = (step + 1 - done).is_multiple_of(limits::CHECKPOINT_STEPS);
+    let kept = keeper && (checkpoint || step + 1 == shape.steps);
+    Op::new(Piece::Join { step }, inputs, Made::new(latent(step + 1), to).kept(kept))
+}
+
+/// With the prompt; and without, if there is guidance.
+fn branches(shape: Shape) -> impl Iterator<Item = bool> {
+    [true, false].into_iter().take(1 + usize::from(shape.guided))
 }
 
 /// The latent that a step starts from; the first starts from noise.
@@ -138,10 +262,17 @@ fn before(step: u16) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Layers, PeerId};
     use std::collections::BTreeSet;
 
     fn shape(steps: u16, guided: bool, tiles: u16) -> Shape {
         Shape { count: 1, steps, guided, tiles }
+    }
+
+    /// Every way in which so many members may share a picture.
+    fn splits(members: usize) -> Vec<Split> {
+        let blocks = (members > 1).then_some(Split::Blocks { stages: members });
+        [Split::Whole { members }].into_iter().chain(blocks).collect()
     }
 
     /// Every input is there in time: made before at the same member, or sent by another, or given by the keeper.
@@ -151,30 +282,83 @@ mod tests {
             for (guided, tiles, members, done) in (0..64)
                 .map(|n| (n & 1 == 1, 1 + (n >> 1) % 4, 1 + usize::from(n >> 3) % 5, (n % 6).min(steps)))
             {
-                let shape = shape(steps, guided, tiles);
-                let programs: Vec<_> = (0..members).map(|me| program(shape, members, me, done, 0)).collect();
-                let mut have: Vec<BTreeSet<u32>> = vec![before(done).into_iter().collect(); members];
-                let mut at = vec![0; members];
-                let mut kept = BTreeSet::new();
-                loop {
-                    let ready = (0..members).find(|&m| {
-                        programs[m].get(at[m]).is_some_and(|op| op.inputs.iter().all(|i| have[m].contains(i)))
-                    });
-                    let Some(member) = ready else { break };
-                    let op = &programs[member][at[member]];
-                    at[member] += 1;
-                    have[member].insert(op.number);
-                    op.to.iter().for_each(|&to| {
-                        have[to].insert(op.number);
-                    });
-                    kept.extend(op.keeper.then_some(op.number));
-                }
-                let all = (0..members).all(|m| at[m] == programs[m].len());
-                assert!(all, "{shape:?} on {members} from step {done} gets stuck");
-                assert!((0..tiles).all(|tile| kept.contains(&(TILES + u32::from(tile)))), "all tiles");
-                assert!(done == steps || kept.contains(&latent(steps)), "the last latent");
+                splits(members).into_iter().for_each(|split| {
+                    finishes(shape(steps, guided, tiles), split, members, done);
+                });
             }
         }
+    }
+
+    fn finishes(shape: Shape, split: Split, members: usize, done: u16) {
+        let programs: Vec<_> = (0..members).map(|me| program(shape, split, me, done, 0)).collect();
+        let mut have: Vec<BTreeSet<u32>> = vec![before(done).into_iter().collect(); members];
+        let mut at = vec![0; members];
+        let mut kept = BTreeSet::new();
+        loop {
+            let ready = (0..members).find(|&m| {
+                programs[m].get(at[m]).is_some_and(|op| op.inputs.iter().all(|i| have[m].contains(i)))
+            });
+            let Some(member) = ready else { break };
+            let op = &programs[member][at[member]];
+            at[member] += 1;
+            for made in &op.made {
+                assert!(have[member].insert(made.number), "{split:?}: {} is made twice", made.number);
+                for &to in &made.to {
+                    // A member may have no tile to decode; it gets the last latent all the same.
+                    let wanted = programs[to].iter().any(|op| op.inputs.contains(&made.number));
+                    assert!(
+                        wanted || made.number == latent(shape.steps),
+                        "{split:?}: {} is sent to {to}, which does not need it",
+                        made.number
+                    );
+                    have[to].insert(made.number);
+                }
+                kept.extend(made.keeper.then_some(made.number));
+            }
+        }
+        let all = (0..members).all(|m| at[m] == programs[m].len());
+        assert!(all, "{shape:?} on {split:?} from step {done} gets stuck");
+        let tiles = 0..u32::from(shape.tiles);
+        assert!(tiles.into_iter().all(|tile| kept.contains(&(TILES + tile))), "all tiles");
+        let checkpoints: Vec<u16> = (done + 1..=shape.steps).filter(|&n| kept.contains(&latent(n))).collect();
+        let mut before = done;
+        for &checkpoint in &checkpoints {
+            assert!(checkpoint - before <= limits::CHECKPOINT_STEPS, "{split:?}: {checkpoints:?}");
+            before = checkpoint;
+        }
+        assert!(done == shape.steps || checkpoints.last() == Some(&shape.steps), "the last latent");
+    }
+
+    #[test]
+    fn a_crew_is_the_same_layers_or_all_in_their_order() {
+        let rows: [(&[(u16, u16)], Option<Split>, &str); 8] = [
+            (&[(0, 8)], Some(Split::Whole { members: 1 }), "alone"),
+            (&[(0, 8), (0, 8)], Some(Split::Whole { members: 2 }), "two with everything"),
+            (&[(0, 3), (3, 8)], Some(Split::Blocks { stages: 2 }), "one after the other"),
+            (&[(0, 3), (4, 8)], None, "a gap"),
+            (&[(0, 3), (2, 8)], None, "an overlap"),
+            (&[(0, 8), (0, 4)], None, "all, and a half"),
+            (&[(2, 8)], None, "without the first"),
+            (&[(0, 3), (3, 3), (3, 8)], None, "a stage with nothing to do"),
+        ];
+        for (layers, want, why) in rows {
+            let stage = |&(start, end): &(u16, u16)| Stage { peer: PeerId(1), layers: Layers { start, end } };
+            let stages: Vec<Stage> = layers.iter().map(stage).collect();
+            assert_eq!(Split::of(&stages).ok(), want, "{why}");
+        }
+        assert!(Split::of(&[]).is_err(), "nobody");
+    }
+
+    #[test]
+    fn no_two_outputs_have_the_same_number() {
+        let shape = Shape { count: 1, steps: limits::PICTURE_STEPS, guided: true, tiles: limits::TILES };
+        let split = Split::Blocks { stages: limits::STAGES };
+        let made = (0..limits::STAGES).flat_map(|me| program(shape, split, me, 0, 0)).flat_map(|op| op.made);
+        let mut numbers: Vec<u32> = made.map(|made| made.number).collect();
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), count);
     }
 
     #[test]
@@ -197,7 +381,8 @@ mod tests {
     #[test]
     fn what_is_there_is_not_made_again() {
         let pieces = |done, tiles| -> Vec<Piece> {
-            program(shape(8, false, 2), 1, 0, done, tiles).into_iter().map(|op| op.piece).collect()
+            let alone = Split::Whole { members: 1 };
+            program(shape(8, false, 2), alone, 0, done, tiles).into_iter().map(|op| op.piece).collect()
         };
         assert_eq!(pieces(8, 0b01), [Piece::Decode { tile: 1 }], "one tile is missing");
         assert_eq!(pieces(4, 0b11), [Piece::Encode, Piece::Steps { from: 4, to: 8 }]);

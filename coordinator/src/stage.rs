@@ -44,8 +44,23 @@ pub struct StageSizes {
     pub window: usize,
 }
 
-/// Why a session that is asked for cannot be, and whose fault that is.
-pub type Obstacle = (String, Option<PeerId>);
+/// Why a session cannot be, or not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In plain words.
+    pub reason: String,
+    /// Whose fault it is, if that is known.
+    pub suspect: Option<PeerId>,
+    /// The input that the compute worker refused, if that is why.
+    pub refused: Option<u32>,
+}
+
+impl Failure {
+    /// Not for what any input was like.
+    pub fn new(reason: impl Into<String>, suspect: Option<PeerId>) -> Self {
+        Self { reason: reason.into(), suspect, refused: None }
+    }
+}
 
 impl Stages {
     /// No sessions.
@@ -68,7 +83,7 @@ impl Stages {
         now: Millis,
         owner: PeerId,
         open: Open,
-        obstacle: Option<Obstacle>,
+        obstacle: Option<Failure>,
         out: &mut Outbox,
     ) -> Result<(), String> {
         let key = (open.job, open.lease);
@@ -93,8 +108,8 @@ impl Stages {
         self.drop_if(out, |old| {
             !picture && old.head.owner == owner && old.head.job == key.0 && old.head.lease < key.1
         });
-        if let Some((reason, suspect)) = obstacle.or_else(|| self.busy(owner)) {
-            out.send(owner, session.head.fault(&reason, suspect));
+        if let Some(failure) = obstacle.or_else(|| self.busy(owner)) {
+            out.send(owner, session.head.fault(&failure));
             return Ok(());
         }
         if picture || !session.head.is_first() {
@@ -184,23 +199,22 @@ impl Stages {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if let Err(reason) = session.ran(now, number, result, out) {
-            let me = self.me;
-            self.fail(out, &reason, Some(me), |session| session.head.key() == key);
+        if let Err(failure) = session.ran(now, number, result, out) {
+            self.fail(out, &failure, |session| session.head.key() == key);
         }
     }
 
     /// The layers of all sessions are gone.
     pub fn lost(&mut self, reason: &str, out: &mut Outbox) {
-        let me = self.me;
-        self.fail(out, reason, Some(me), |_| true);
+        let failure = Failure::new(reason, Some(self.me));
+        self.fail(out, &failure, |_| true);
     }
 
     /// The link to a peer closed: its own sessions end, those that need it as a neighbour fail.
     pub fn down(&mut self, peer: PeerId, name: &str, out: &mut Outbox) {
         self.drop_if(out, |session| session.head.owner == peer);
-        let reason = format!("lost its link to {name}");
-        self.fail(out, &reason, Some(peer), |session| session.neighbours().contains(&peer));
+        let failure = Failure::new(format!("lost its link to {name}"), Some(peer));
+        self.fail(out, &failure, |session| session.neighbours().contains(&peer));
     }
 
     /// Gives up sessions of which a neighbour has fallen silent.
@@ -210,8 +224,8 @@ impl Stages {
         };
         let lost: BTreeSet<PeerId> = self.sessions.values().filter_map(silent).collect();
         for peer in lost {
-            let reason = format!("hears nothing of {}", members.name(peer));
-            self.fail(out, &reason, Some(peer), |session| session.neighbours().contains(&peer));
+            let failure = Failure::new(format!("hears nothing of {}", members.name(peer)), Some(peer));
+            self.fail(out, &failure, |session| session.neighbours().contains(&peer));
         }
     }
 
@@ -242,10 +256,10 @@ impl Stages {
         }
     }
 
-    fn busy(&self, owner: PeerId) -> Option<Obstacle> {
+    fn busy(&self, owner: PeerId) -> Option<Failure> {
         let theirs = self.sessions.values().filter(|session| session.head.owner == owner).count();
         let full = self.sessions.len() >= limits::SESSIONS || theirs >= limits::SESSIONS_PER_PEER;
-        full.then(|| (format!("has {} sessions open already", self.sessions.len()), None))
+        full.then(|| Failure::new(format!("has {} sessions open already", self.sessions.len()), None))
     }
 
     fn session(&mut self, key: (JobId, Lease)) -> Result<&mut Session, String> {
@@ -269,15 +283,9 @@ impl Stages {
         }
     }
 
-    fn fail(
-        &mut self,
-        out: &mut Outbox,
-        reason: &str,
-        suspect: Option<PeerId>,
-        which: impl Fn(&Session) -> bool,
-    ) {
+    fn fail(&mut self, out: &mut Outbox, failure: &Failure, which: impl Fn(&Session) -> bool) {
         for session in self.sessions.values().filter(|session| which(session)) {
-            out.send(session.head.owner, session.head.fault(reason, suspect));
+            out.send(session.head.owner, session.head.fault(failure));
         }
         self.drop_if(out, which);
     }

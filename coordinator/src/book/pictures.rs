@@ -6,6 +6,7 @@ use crate::io::{End, Event, PictureWork, Progress, Work};
 use crate::limits;
 use crate::membership::Members;
 use crate::outbox::Outbox;
+use crate::pieces;
 use crate::wire::{Message, Picture};
 use std::collections::BTreeMap;
 
@@ -130,6 +131,18 @@ impl Book {
         out.event(Event::Picture { job, unit, progress });
         out.broadcast(members.known(), &Message::Picture(Picture { job, unit, progress: told }));
         Ok(true)
+    }
+
+    /// Forgets the latent of this number, which is no good: the picture begins again. False if it is not the one kept here.
+    pub fn forget_latent(&mut self, job: JobId, unit: u16, number: u32) -> bool {
+        let canvas = self.records.get_mut(&job).and_then(|record| record.pictures.get_mut(&unit));
+        let Some(canvas) =
+            canvas.filter(|canvas| canvas.checkpoint() > 0 && number == pieces::latent(canvas.done))
+        else {
+            return false;
+        };
+        (canvas.done, canvas.latent) = (0, Vec::new());
+        true
     }
 
     /// A watcher hears how a picture gets on.

@@ -46,7 +46,7 @@ impl Coordinator {
 
     pub(super) fn ran(&mut self, job: JobId, lease: Lease, number: u32, result: Result<ChunkOutput, String>) {
         if let Some((given, work, model)) = self.given.remove(&(job, lease, number))
-            && result.is_ok()
+            && !matches!(result, Err(_) | Ok(ChunkOutput::Refused { .. }))
         {
             self.meter.ran(self.now, given, work);
             if work.rows == 1 {

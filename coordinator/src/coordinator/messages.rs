@@ -7,8 +7,8 @@ use crate::leader::Leader;
 use crate::limits;
 use crate::membership::Greeting;
 use crate::mutation::{self, Mutation};
-use crate::stage::Obstacle;
-use crate::wire::{self, Blob, Choice, Message, Open, OpenPart, Pulse, Report, RoomPlan};
+use crate::stage::Failure;
+use crate::wire::{self, Blob, Choice, Message, Open, Pulse, Report, RoomPlan};
 
 impl Coordinator {
     pub(super) fn received(&mut self, from: PeerId, bytes: &[u8]) {
@@ -278,21 +278,21 @@ impl Coordinator {
     }
 
     /// Why a session on these stages cannot be, and whose fault that is.
-    fn obstacle(&self, open: &Open) -> Option<Obstacle> {
+    fn obstacle(&self, open: &Open) -> Option<Failure> {
         let stages: &[Stage] = &open.stages;
         let own = stages.iter().find(|stage| stage.peer == self.me)?;
         if !self.ranges.is_ready(Part { model: open.model, layers: own.layers }) {
             // Nobody's fault: the plan changed between the grant and this.
-            return Some((format!("layers {} are not loaded", own.layers), None));
+            return Some(Failure::new(format!("layers {} are not loaded", own.layers), None));
         }
         let last = stages.last().map(|stage| stage.layers.end);
         let model = self.members.own.offers.iter().map(|offer| &offer.model).find(|m| m.id == open.model);
-        let text = matches!(open.part, OpenPart::Text(_));
-        if text && last != model.map(|model| model.layers) {
-            return Some(("the layers do not cover its model".into(), Some(self.me)));
+        if last != model.map(|model| model.layers) {
+            return Some(Failure::new("the layers do not cover its model", Some(self.me)));
         }
         let unseen = stages.iter().find(|stage| !self.members.is_live(stage.peer))?;
-        Some((format!("it has no link to {}", self.members.name(unseen.peer)), Some(unseen.peer)))
+        let reason = format!("it has no link to {}", self.members.name(unseen.peer));
+        Some(Failure::new(reason, Some(unseen.peer)))
     }
 
     fn token(&mut self, from: PeerId, token: wire::Token) -> Result<(), String> {

@@ -170,7 +170,15 @@ pub enum Piece {
         /// With the prompt (true) or without.
         prompted: bool,
     },
-    /// The end of a step \[latent unless `step` is 0, velocity with the prompt, velocity without\] -> latent.
+    /// One branch of one step through the layers of the chunk, where no member holds them all \[encoding, and at the
+    /// first stage the latent unless `step` is 0, at the others the hidden states\] -> hidden states, or velocity at the last.
+    Blocks {
+        /// The step.
+        step: u16,
+        /// With the prompt (true) or without.
+        prompted: bool,
+    },
+    /// The end of a step \[latent unless `step` is 0, velocity with the prompt, velocity without if guided\] -> latent.
     Join {
         /// The step.
         step: u16,
@@ -218,4 +226,12 @@ pub enum ChunkOutput {
     Nothing,
     /// What a [`Task::Piece`] made.
     Piece(Vec<u8>),
+    /// Nothing, because an input is no good: numbers that are none, or of the wrong size. Whoever made that input is to
+    /// blame, and not this device; what goes wrong here is an error.
+    Refused {
+        /// Its place in [`Task::Piece::inputs`]; 0 for hidden states.
+        input: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
 }

@@ -5,7 +5,7 @@ use crate::book::Record;
 use crate::ids::{JobId, Lease, PeerId};
 use crate::io::{JobState, PictureWork, TextWork, Work as Kind};
 use crate::limits;
-use crate::pieces;
+use crate::pieces::{self, Split};
 use crate::wire::{Blob, Message, Open, OpenPart, OpenPicture, OpenText, Running};
 use std::collections::BTreeSet;
 
@@ -94,9 +94,9 @@ impl Owner {
 fn starts_from_latent(record: &Record, attempt: &Attempt, member: PeerId, done: u16) -> bool {
     let (Kind::Picture(work), stages) = (&record.job.work, &attempt.running.stages) else { return false };
     let Some(at) = stages.iter().position(|stage| stage.peer == member) else { return false };
-    let ops = pieces::program(work.shape, stages.len(), at, done, 0);
-    let made_here = ops.iter().any(|op| op.number == pieces::latent(done));
-    !made_here && ops.iter().any(|op| op.inputs.contains(&pieces::latent(done)))
+    let Ok(split) = Split::of(stages) else { return false };
+    let ops = pieces::program(work.shape, split, at, done, 0);
+    ops.iter().any(|op| op.inputs.contains(&pieces::latent(done)))
 }
 
 fn open_message(record: &Record, running: &Running, peer: PeerId) -> Message {

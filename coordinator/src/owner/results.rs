@@ -5,7 +5,7 @@ use crate::credit;
 use crate::ids::{JobId, PeerId};
 use crate::io::{End, Event, Progress, Stage, Work as Kind};
 use crate::mutation::{self, Mutation};
-use crate::pieces::{self, Got};
+use crate::pieces::{self, Got, Split};
 use crate::wire::{Blob, Token};
 
 impl Owner {
@@ -78,23 +78,27 @@ impl Owner {
             return Err("a part of a picture for a job without pictures".into());
         };
         let (shape, model) = (picture.shape, record.job.model);
+        let split = Split::of(&stages)?;
         let before = record.pictures.get(&unit).map_or(0, |canvas| canvas.done);
         let (progress, passes) = match pieces::got(blob.number, shape) {
             Some(Got::Latent(done)) if place == 0 => {
                 let passes = u64::from(done.saturating_sub(before)) * (1 + u64::from(shape.guided));
                 (Progress::Step { done, latent: blob.bytes }, passes)
             }
-            Some(Got::Tile(tile)) if usize::from(tile) % stages.len() == place => {
+            Some(Got::Tile(tile)) if split.decodes(tile) == place => {
                 (Progress::Tile { tile, pixels: blob.bytes }, 1)
             }
             _ => return Err("a part of a picture that is not its to make".into()),
         };
-        let halves = if shape.guided { stages.len().min(2) } else { 1 };
         let steps = matches!(progress, Progress::Step { .. });
         if cx.book.advance(blob.job, unit, progress, cx.members, cx.out)? {
-            let payees = if steps { &stages[..halves] } else { &stages[place..=place] };
-            let share = if steps { halves as u64 } else { 1 };
+            let payees = if steps { &stages[..split.steppers(shape)] } else { &stages[place..=place] };
+            // Stages run every pass through their own layers; others share the passes.
+            let share = if matches!(split, Split::Blocks { .. }) { 1 } else { payees.len() as u64 };
             pay(cx, payees, |stage| passes * u64::from(stage.layers.len()) / share, model);
+            if steps && let Some(work) = self.works.get_mut(&blob.job) {
+                work.makers.insert(unit, from);
+            }
             self.progressed(blob.job, unit, cx);
         }
         Ok(())

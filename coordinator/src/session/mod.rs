@@ -6,6 +6,7 @@ use crate::ids::{JobId, Layers, Lease, Millis, ModelId, PeerId};
 use crate::io::{Chunk, ChunkOutput, Output, Part, Stage, Task};
 use crate::limits;
 use crate::outbox::Outbox;
+use crate::stage::Failure;
 use crate::wire::{self, Blob, Fault, Hidden, Message, Open, OpenPart, Token};
 use std::collections::BTreeSet;
 
@@ -135,7 +136,7 @@ impl Session {
         number: u32,
         result: Result<ChunkOutput, String>,
         out: &mut Outbox,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         self.head.touched = now;
         match &mut self.body {
             Body::Text(text) => text.ran(&self.head, number, result, out),
@@ -185,6 +186,7 @@ impl Session {
 }
 
 const WRONG_KIND: &str = "a message for another kind of work";
+const WRONG_ANSWER: &str = "its compute worker gave the wrong kind of answer";
 
 impl Head {
     /// Job and lease.
@@ -207,10 +209,26 @@ impl Head {
         self.at == 0
     }
 
-    /// Its fault, as a message.
-    pub fn fault(&self, reason: &str, suspect: Option<PeerId>) -> Message {
-        let reason = wire::clip(reason, limits::REASON_BYTES);
-        Message::Fault(Fault { job: self.job, lease: self.lease, reason, suspect })
+    /// Why it cannot go on, as a message.
+    pub fn fault(&self, why: &Failure) -> Message {
+        let reason = wire::clip(&why.reason, limits::REASON_BYTES);
+        let (suspect, refused) = (why.suspect, why.refused);
+        Message::Fault(Fault { job: self.job, lease: self.lease, reason, suspect, refused })
+    }
+
+    /// Something went wrong at this peer itself.
+    fn own_failure(&self, reason: impl Into<String>) -> Failure {
+        Failure { reason: reason.into(), suspect: Some(self.me()), refused: None }
+    }
+
+    /// The compute worker refused the input `number`, which came from `maker`.
+    fn refusal(&self, maker: PeerId, number: u32, reason: &str) -> Failure {
+        let reason = format!("cannot work with what it was given: {reason}");
+        Failure { reason, suspect: Some(maker), refused: Some(number) }
+    }
+
+    fn me(&self) -> PeerId {
+        self.stages[self.at].peer
     }
 
     /// Gives the compute worker a chunk.

@@ -5,12 +5,13 @@
 //! promise, so its caches, and the tokens that follow, are the same. At most `WINDOW` chunks are between a stage and its successor: given to the compute worker,
 //! or sent on and not acknowledged. The bulk lane may reorder; a stage runs chunks in the order of their positions.
 
-use super::Head;
+use super::{Head, WRONG_ANSWER};
 use crate::ids::PeerId;
 use crate::io::{ChunkOutput, Rows, Sample, Task};
 use crate::limits;
 use crate::mutation::{self, Mutation};
 use crate::outbox::Outbox;
+use crate::stage::Failure;
 use crate::wire::{Hidden, Message, OpenText, Token};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -146,12 +147,12 @@ impl TextSession {
         position: u32,
         result: Result<ChunkOutput, String>,
         out: &mut Outbox,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         let Some((_, rows)) = self.running.pop_front_if(|(expected, _)| *expected == position) else {
             return Ok(());
         };
         let samples = self.samples(head, position + rows);
-        match (result?, head.following()) {
+        match (result.map_err(|reason| head.own_failure(reason))?, head.following()) {
             (ChunkOutput::Hidden(bytes), Some(next)) => {
                 self.unacked.push_back((position, rows));
                 let (job, lease) = head.key();
@@ -166,7 +167,12 @@ impl TextSession {
                 announce(head, Token { job, lease, position: position + rows, token, end, note }, out);
             }
             (ChunkOutput::Nothing, None) if !samples => {}
-            _ => return Err("its compute worker gave the wrong kind of answer".into()),
+            // A prompt is not another's work, so the first stage refuses nothing.
+            (ChunkOutput::Refused { reason, .. }, _) if !head.is_first() => {
+                let maker = head.previous().unwrap_or(head.owner);
+                return Err(head.refusal(maker, position, &reason));
+            }
+            _ => return Err(head.own_failure(WRONG_ANSWER)),
         }
         if let Some(previous) = head.previous() {
             out.send(previous, Message::Ack(head.job, head.lease, position));

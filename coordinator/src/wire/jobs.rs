@@ -230,4 +230,6 @@ pub struct Fault {
     pub reason: String,
     /// Whose fault it is, if the sender knows.
     pub suspect: Option<PeerId>,
+    /// The number of the input that the sender's compute worker refused, if that is why: a piece's, or a position.
+    pub refused: Option<u32>,
 }

@@ -1,6 +1,7 @@
 //! A compute worker in virtual time: loads ranges, runs chunks one after the other.
 
-use crate::toy::{self, Cache};
+use crate::toy::picture::{self, Painter, Sitting};
+use crate::toy::{Cache, Failed, NONSENSE};
 use coordinator::io::{Chunk, ChunkOutput, Part, Piece, Rows, Task};
 use coordinator::{JobId, Layers, Lease};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,6 +15,8 @@ pub struct Device {
     pub layer_micros: u64,
     /// Until when it answers nothing, in virtual milliseconds.
     pub hangs_until: u64,
+    /// Until when what it makes are no numbers, in virtual milliseconds.
+    pub nonsense_until: u64,
     /// Milliseconds for which it has computed.
     pub busy_ms: u64,
     /// Counts restarts; what an older one began never ends.
@@ -38,6 +41,7 @@ impl Device {
             model_layers,
             layer_micros,
             hangs_until: 0,
+            nonsense_until: 0,
             busy_ms: 0,
             generation: 0,
             working: true,
@@ -97,7 +101,12 @@ impl Device {
         let micros = match &chunk.task {
             Task::Pass { input: Rows::Tokens(tokens), .. } => pass_micros(row_micros, tokens.len() as u64),
             Task::Pass { input: Rows::Hidden(bytes), .. } => pass_micros(row_micros, bytes.len() as u64 / 8),
-            Task::Piece { piece, settings, .. } => self.step_micros * quarters(*piece, settings) / 4,
+            Task::Piece { piece, settings, .. } => {
+                let blocks = matches!(piece, Piece::Blocks { .. });
+                let layers = if blocks { chunk.layers.len() } else { picture::LAYERS };
+                self.step_micros * quarters(*piece, settings) * u64::from(layers)
+                    / u64::from(4 * picture::LAYERS)
+            }
         };
         self.current = Some(chunk);
         let ms = micros.div_ceil(1_000);
@@ -109,9 +118,10 @@ impl Device {
     pub fn finish(&mut self) -> Option<(Chunk, Result<ChunkOutput, String>)> {
         let chunk = self.current.take()?;
         if let Task::Piece { piece, unit, settings, inputs } = &chunk.task {
-            let output = toy::picture::run(*piece, *unit, settings, inputs).map(ChunkOutput::Piece);
+            let painter = Painter { layers: chunk.layers };
+            let ran = painter.run(*piece, Sitting { unit: *unit, settings }, inputs);
             self.forget_current = false;
-            return Some((chunk, output));
+            return Some((chunk, ran.map(ChunkOutput::Piece).or_else(Failed::answer)));
         }
         let last = chunk.layers.end == self.model_layers;
         let key = (chunk.job, chunk.lease, chunk.layers);
@@ -119,7 +129,7 @@ impl Device {
         if std::mem::take(&mut self.forget_current) {
             self.caches.remove(&key);
         }
-        Some((chunk, result))
+        Some((chunk, result.or_else(Failed::answer)))
     }
 
     /// Chunks that wait or run.
@@ -132,6 +142,21 @@ impl Device {
     #[must_use]
     pub fn caches(&self) -> usize {
         self.caches.len()
+    }
+}
+
+/// What a device that is out of order makes: numbers that are none. What comes of those at the end of a model, a token or
+/// pixels, its own worker sees for itself.
+///
+/// # Errors
+/// Says so.
+pub fn spoil(chunk: &Chunk, output: ChunkOutput) -> Result<ChunkOutput, String> {
+    let pixels = matches!(chunk.task, Task::Piece { piece: Piece::Decode { .. }, .. });
+    match output {
+        ChunkOutput::Hidden(bytes) => Ok(ChunkOutput::Hidden(vec![u8::MAX; bytes.len()])),
+        ChunkOutput::Piece(_) if !pixels => Ok(ChunkOutput::Piece(NONSENSE.to_be_bytes().to_vec())),
+        ChunkOutput::Piece(_) | ChunkOutput::Token { .. } => Err("what came of it is no number".into()),
+        other => Ok(other),
     }
 }
 
@@ -149,7 +174,7 @@ fn quarters(piece: Piece, settings: &[u8]) -> u64 {
     match piece {
         Piece::Steps { from, to } => u64::from(to - from) * if settings.first() == Some(&1) { 8 } else { 4 },
         Piece::Join { .. } => 0,
-        Piece::Encode | Piece::Half { .. } => 4,
+        Piece::Encode | Piece::Half { .. } | Piece::Blocks { .. } => 4,
         Piece::Decode { .. } => 1,
     }
 }

@@ -85,7 +85,7 @@ pub fn run_seed(seed: u64, trace: bool) -> Result<Stats, Failure> {
 
 fn phases(world: &mut World, dice: &mut Dice, stats: &mut Stats) -> Result<(), String> {
     trouble::trouble(world, dice, stats);
-    let flaky = world.weather.chunk_failures > 0;
+    let flaky = world.weather.chunk_failures > 0 || stats.faults.contains_key(&Fault::Nonsense);
     world.heal();
     // A room may have been left without anybody, or without enough memory: somebody opens the link again.
     world.join(Spec::TAB);

@@ -10,6 +10,36 @@ use coordinator::{Layers, ModelId, limits};
 
 pub mod picture;
 
+/// Eight bytes that are no number, like a real device's NaN.
+pub const NONSENSE: u64 = u64::MAX;
+
+/// Why a chunk came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// An input is no good.
+    Input {
+        /// Its place.
+        input: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It was not to be run here, or not now.
+    Own(String),
+}
+
+impl Failed {
+    /// As a compute worker says it.
+    ///
+    /// # Errors
+    /// If it is the worker's own fault.
+    pub fn answer(self) -> Result<ChunkOutput, String> {
+        match self {
+            Self::Input { input, reason } => Ok(ChunkOutput::Refused { input, reason }),
+            Self::Own(reason) => Err(reason),
+        }
+    }
+}
+
 /// Token ids are below this.
 pub const VOCABULARY: u64 = 1000;
 
@@ -30,13 +60,13 @@ impl Cache {
     /// Runs one chunk; `last` is true at the model's last layers.
     ///
     /// # Errors
-    /// If its position is not the next one, or its input is not whole rows.
-    pub fn run(&mut self, chunk: &Chunk, last: bool) -> Result<ChunkOutput, String> {
+    /// If its position is not the next one, or its input is not whole rows of numbers.
+    pub fn run(&mut self, chunk: &Chunk, last: bool) -> Result<ChunkOutput, Failed> {
         let Task::Pass { position, input, sample: settings } = &chunk.task else {
-            return Err("a piece of a picture for a text model".into());
+            return Err(Failed::Own("a piece of a picture for a text model".into()));
         };
         if *position != self.position {
-            return Err(format!("position {position} where {} was due", self.position));
+            return Err(Failed::Own(format!("position {position} where {} was due", self.position)));
         }
         let mut rows: Vec<u64> = match input {
             Rows::Tokens(tokens) => tokens.iter().map(|&token| mix(u64::from(token) + 1)).collect(),
@@ -44,8 +74,11 @@ impl Cache {
                 .chunks_exact(8)
                 .map(|row| row.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
                 .collect(),
-            Rows::Hidden(_) => return Err("hidden states that are not whole rows".into()),
+            Rows::Hidden(_) => return Err(refused("hidden states that are not whole rows")),
         };
+        if rows.contains(&NONSENSE) {
+            return Err(refused("a row that is no number"));
+        }
         for (layer, cache) in (u64::from(chunk.layers.start)..).zip(&mut self.layers) {
             for row in &mut rows {
                 *cache = mix(*cache ^ *row ^ layer << 32);
@@ -59,6 +92,10 @@ impl Cache {
             (_, false) => ChunkOutput::Hidden(rows.iter().flat_map(|row| row.to_be_bytes()).collect()),
         })
     }
+}
+
+fn refused(reason: &str) -> Failed {
+    Failed::Input { input: 0, reason: reason.into() }
 }
 
 /// The counter-based sampler: keyed by the job's seed and the position, and touchy about every token before it.

@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::dice::Dice;
 use crate::invariants::{self, late_results::Closed, no_storm::Traffic, one_lease::Leases};
 use crate::network::{Distance, Network};
+use crate::toy;
 use crate::witness::Witness;
 use coordinator::io::{Kind, ModelSpec};
 use coordinator::{Command, Config, Coordinator, Event, Input, ModelId, Output, PeerId};
@@ -39,6 +40,8 @@ pub struct World {
     pub broken: Option<String>,
     /// Prints everything that happens.
     pub trace: bool,
+    /// Some device has made numbers that are none.
+    nonsense: bool,
     /// A leader that lives, and takes no ask.
     useless: Option<PeerId>,
     traffic: Traffic,
@@ -64,11 +67,12 @@ impl World {
             now: 0,
             peers: BTreeMap::new(),
             model: spec(7, Kind::Text, layers),
-            painter: spec(9, Kind::Picture, 2),
+            painter: spec(9, Kind::Picture, toy::picture::LAYERS),
             weather: Weather::default(),
             dice: Dice::new(seed),
             broken: None,
             trace: false,
+            nonsense: false,
             useless: None,
             traffic: Traffic::default(),
             network: Network::new(Distance::World),

@@ -7,7 +7,7 @@ use crate::io::{Event, Job, Output, PictureWork, Shape, TextWork};
 use crate::membership::Members;
 use crate::outbox::Outbox;
 use crate::testing::{BO, CY, LEASE, ME, job, model, painter, room, sent};
-use crate::wire::{Message, Report, Running};
+use crate::wire::{Fault, Message, Report, Running};
 
 /// A peer without any part in it.
 const EVE: PeerId = PeerId(9);
@@ -67,6 +67,12 @@ impl Desk {
     fn blob(&mut self, from: PeerId, lease: Lease, number: u32) -> Result<(), String> {
         let blob = Blob { job: job(ME), lease, number, bytes: vec![number as u8; 9] };
         self.with(|owner, cx| owner.blob(from, blob, cx))
+    }
+
+    fn fault(&mut self, from: PeerId, lease: Lease, suspect: PeerId, refused: Option<u32>) {
+        let (reason, suspect) = ("it is not finite".into(), Some(suspect));
+        let fault = Fault { job: job(ME), lease, reason, suspect, refused };
+        self.with(|owner, cx| owner.fault(from, fault, cx)).expect("it works for the job");
     }
 
     fn token(&mut self, from: PeerId, lease: Lease, position: u32, end: bool) -> Result<(), String> {
@@ -229,4 +235,48 @@ fn how_a_text_ends() {
         assert_eq!((record.end.clone(), record.tokens.len()), (Some(want), tokens), "{why}");
         assert_eq!(desk.owner.len(), 0, "{why}");
     }
+}
+
+#[test]
+fn a_latent_that_no_device_can_work_with_is_forgotten() {
+    let (four, encoding) = (pieces::latent(4), pieces::ENCODING);
+    type Row = (PeerId, Option<u32>, u16, PeerId, &'static str);
+    let rows: [Row; 5] = [
+        (ME, Some(four), 0, BO, "the keeper has it from Bo"),
+        (BO, Some(four), 0, BO, "Bo's own worker refuses what it made"),
+        (BO, Some(encoding), 4, BO, "another part: the latent is good"),
+        (ME, Some(pieces::latent(8)), 4, ME, "one that is not kept here"),
+        (CY, None, 4, CY, "nothing was refused"),
+    ];
+    for (suspect, refused, kept, blamed, why) in rows {
+        let mut desk = Desk::new(picture(true, 2));
+        desk.blob(BO, LEASE, four).expect("a checkpoint");
+        sent(&mut desk.out);
+        desk.fault(CY, LEASE, suspect, refused);
+        let record = desk.book.record(job(ME)).expect("it goes on");
+        assert_eq!(record.pictures[&0].checkpoint(), kept, "{why}");
+        let asked = sent(&mut desk.out).into_iter().find_map(|(_, message)| match message {
+            Message::Ask(ask) => Some(ask.suspect),
+            _ => None,
+        });
+        assert_eq!(asked, Some(Some(blamed)), "{why}");
+    }
+}
+
+#[test]
+fn what_is_refused_again_and_again_ends_the_job() {
+    let mut desk = Desk::new(picture(true, 2));
+    let layers = model(crate::io::Kind::Picture).whole();
+    for serial in 1..=crate::limits::ATTEMPTS {
+        let lease = Lease { serial, ..LEASE };
+        if serial > LEASE.serial {
+            let stages = [BO, CY].map(|peer| Stage { peer, layers }).into();
+            desk.with(|owner, cx| owner.grant(job(ME), Running { lease, unit: 0, stages }, cx))
+                .expect("newer");
+        }
+        assert_eq!(desk.owner.len(), 1, "it is tried once more");
+        desk.fault(CY, lease, BO, Some(pieces::ENCODING));
+    }
+    let end = desk.book.record(job(ME)).and_then(|record| record.end.clone());
+    assert!(matches!(&end, Some(End::Failed(why)) if why.contains("not finite")), "{end:?}");
 }

@@ -21,6 +21,15 @@ fn session(me: PeerId, crew: &[PeerId], shape: Shape, done: u16) -> (Session, Ou
     (session, Outbox::new(me))
 }
 
+/// The same where each holds an equal part of the layers.
+fn split(me: PeerId, crew: &[PeerId], shape: Shape, done: u16) -> (Session, Outbox) {
+    let mut open = open(crew, shape, done);
+    for (at, stage) in (0..).zip(&mut open.stages) {
+        stage.layers = Layers { start: 2 * at, end: 2 * at + 2 };
+    }
+    (Session::new(me, Millis(0), OWNER, open).expect("a sane crew"), Outbox::new(me))
+}
+
 fn blob(number: u32) -> Blob {
     Blob { job: job(OWNER), lease: LEASE, number, bytes: vec![number as u8] }
 }
@@ -165,7 +174,7 @@ fn a_crew_is_checked_before_it_opens() {
     };
     type Change = fn(&mut Open);
     let rows: [(Change, &str, &str); 4] = [
-        (|open| open.stages[1].layers.end = 4, "same layers", "half of the model paints nothing"),
+        (|open| open.stages[1].layers.end = 4, "same layers", "half of the model beside the whole"),
         (|open| open.stages[1].peer = ME, "twice", "the same peer for both halves"),
         (|open| open.stages.truncate(0), "without this peer", "nobody"),
         (
@@ -181,4 +190,71 @@ fn a_crew_is_checked_before_it_opens() {
         let said = change(&wrong);
         assert!(said.contains(reason), "{why}: {said}");
     }
+}
+
+#[test]
+fn whoever_made_what_the_worker_refuses_is_named() {
+    let shape = Shape { count: 1, steps: 8, guided: true, tiles: 1 };
+    let (with, without) = (pieces::velocity(4, true), pieces::velocity(4, false));
+    // In the halves of this peer and Bo, from the keeper's latent: which piece, which input, who is to blame.
+    type Row = (u32, u32, PeerId, Option<u32>, &'static str);
+    let rows: [Row; 6] = [
+        (with, 0, ME, Some(pieces::ENCODING), "its own encoding"),
+        (with, 1, OWNER, Some(pieces::latent(4)), "the keeper's latent"),
+        (pieces::latent(5), 1, ME, Some(with), "its own velocity"),
+        (pieces::latent(5), 2, BO, Some(without), "Bo's"),
+        (pieces::latent(5), 3, ME, None, "there is no such input"),
+        (pieces::latent(5), u32::MAX, ME, None, "nor that"),
+    ];
+    for (number, input, maker, refused, why) in rows {
+        let (mut session, mut out) = session(ME, &[ME, BO], shape, 4);
+        session.pump(&mut out);
+        session.blob(Millis(0), OWNER, blob(pieces::latent(4)), &mut out).expect("the keeper's");
+        session.blob(Millis(0), BO, blob(without), &mut out).expect("Bo's");
+        for earlier in [pieces::ENCODING, with].into_iter().take_while(|earlier| *earlier != number) {
+            finish(&mut session, earlier, &mut out);
+        }
+        let answer = ChunkOutput::Refused { input, reason: "number 7 is not finite".into() };
+        let failure = session.ran(Millis(1), number, Ok(answer), &mut out).expect_err("it cannot go on");
+        assert_eq!((failure.suspect, failure.refused), (Some(maker), refused), "{why}");
+    }
+}
+
+#[test]
+fn branches_follow_each_other_through_the_stages() {
+    let shape = Shape { count: 1, steps: 1, guided: true, tiles: 1 };
+    let crew = [ME, BO, CY];
+    let blocks = |prompted| Piece::Blocks { step: 0, prompted };
+    let hidden = |prompted, stage| pieces::hidden(0, prompted, stage);
+    let velocity = |prompted| pieces::velocity(0, prompted);
+    let bytes = |numbers: &[u32]| -> Vec<u8> { numbers.iter().map(|number| *number as u8).collect() };
+
+    let (mut first, mut out) = split(ME, &crew, shape, 0);
+    first.pump(&mut out);
+    assert_eq!(given(&mut out).map(|(piece, ..)| piece), Some(Piece::Encode));
+    assert_eq!(finish(&mut first, 0, &mut out), [(BO, 0), (CY, 0)], "all stages need the encoding");
+    for prompted in [true, false] {
+        let number = hidden(prompted, 0);
+        assert_eq!(given(&mut out), Some((blocks(prompted), number, bytes(&[0]))), "from noise");
+        assert_eq!(finish(&mut first, number, &mut out), [(BO, number)], "straight to the next stage");
+    }
+    assert_eq!(given(&mut out), None, "the velocities are on their way");
+    first.blob(Millis(0), CY, blob(velocity(false)), &mut out).expect("the last stage's");
+    first.blob(Millis(0), CY, blob(velocity(true)), &mut out).expect("and the other");
+    let inputs = bytes(&[velocity(true), velocity(false)]);
+    assert_eq!(given(&mut out), Some((Piece::Join { step: 0 }, pieces::latent(1), inputs)));
+    let last = finish(&mut first, pieces::latent(1), &mut out);
+    assert_eq!(last, [(CY, pieces::latent(1)), (OWNER, pieces::latent(1))], "it has the decoder");
+
+    let (mut middle, mut out) = split(BO, &crew, shape, 0);
+    middle.blob(Millis(0), ME, blob(hidden(true, 0)), &mut out).expect("hidden states, before the encoding");
+    assert_eq!(given(&mut out), None);
+    middle.blob(Millis(0), ME, blob(0), &mut out).expect("here it is");
+    let inputs = bytes(&[0, hidden(true, 0)]);
+    assert_eq!(given(&mut out), Some((blocks(true), hidden(true, 1), inputs)));
+    middle.blob(Millis(0), ME, blob(hidden(false, 0)), &mut out).expect("the other branch, meanwhile");
+    assert_eq!(finish(&mut middle, hidden(true, 1), &mut out), [(CY, hidden(true, 1))]);
+    assert_eq!(given(&mut out).map(|(piece, ..)| piece), Some(blocks(false)));
+    finish(&mut middle, hidden(false, 1), &mut out);
+    assert_eq!((given(&mut out), middle.waiting()), (None, 0), "done, and nothing is kept");
 }

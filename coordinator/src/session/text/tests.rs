@@ -136,3 +136,22 @@ fn a_wrong_answer_of_the_worker_ends_the_session() {
         assert!(session.ran(Millis(0), 0, Ok(answer), &mut out).is_err(), "{why}");
     }
 }
+
+#[test]
+fn whoever_made_what_the_worker_refuses_is_named() {
+    let rows = [
+        (2, Some(PeerId(1)), Some(0), "hidden states are the stage's before"),
+        (3, Some(PeerId(2)), Some(0), "at the last stage too"),
+        (1, Some(PeerId(1)), None, "a prompt is nobody else's work"),
+    ];
+    for (me, suspect, refused, why) in rows {
+        let (mut session, mut out) = session(me, 100);
+        match me {
+            1 => session.pump(&mut out),
+            _ => session.hidden(Millis(0), PeerId(me - 1), hidden(0, 64), &mut out).expect("it is due"),
+        }
+        let answer = ChunkOutput::Refused { input: 0, reason: "row 3 is not finite".into() };
+        let failure = session.ran(Millis(0), 0, Ok(answer), &mut out).expect_err("it cannot go on");
+        assert_eq!((failure.suspect, failure.refused), (suspect, refused), "{why}");
+    }
+}

@@ -378,7 +378,8 @@ impl Dice {
             19 => Message::Blob(Blob { job, lease, number: self.piece(), bytes }),
             20 => {
                 let suspect = self.maybe(Self::peer);
-                Message::Fault(Fault { job, lease, reason: "it burns".into(), suspect })
+                let refused = self.maybe(Self::number);
+                Message::Fault(Fault { job, lease, reason: "it burns".into(), suspect, refused })
             }
             _ => Message::Choose(self.choice()),
         }

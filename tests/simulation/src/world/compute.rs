@@ -2,9 +2,9 @@
 
 use super::World;
 use super::agenda::Happening;
-use crate::device::ROWS_AT_ONCE;
+use crate::device::{ROWS_AT_ONCE, spoil};
 use crate::invariants::credit::worth;
-use coordinator::io::{Capability, Chunk, Device as Kind, Offer, Part, Piece, Speed, Task};
+use coordinator::io::{Capability, Chunk, ChunkOutput, Device as Kind, Offer, Part, Piece, Speed, Task};
 use coordinator::{Input, PeerId};
 
 /// How often a chunk reads the weights of its layers, as receipts count it.
@@ -53,8 +53,14 @@ impl World {
             peer.done += worth(model.layer_bytes * u64::from(chunk.layers.len()) * passes(&chunk.task));
         }
         let flaky = self.dice.range(0, 10_000) < self.weather.chunk_failures;
+        let spoilt = peer.device.nonsense_until > self.now;
         let result = match result {
             Ok(_) if flaky => Err("out of memory".to_owned()),
+            Ok(ChunkOutput::Refused { input, reason }) if !self.nonsense => {
+                self.breaks(id, format!("{:?}: input {input} was refused: {reason}", chunk.job));
+                Ok(ChunkOutput::Refused { input, reason })
+            }
+            Ok(output) if spoilt => spoil(&chunk, output),
             Ok(output) => Ok(output),
             Err(error) => {
                 self.breaks(id, format!("{:?}: {error}", chunk.job));

@@ -22,8 +22,11 @@ fn studio(peers: &[PeerId]) -> World {
 
 /// Asks for guided pictures of 30 steps and 4 tiles.
 pub fn paint(world: &mut World, author: PeerId, count: u16) -> JobId {
-    let shape = Shape { count, steps: STEPS, guided: true, tiles: 4 };
-    let work = Work::Picture(PictureWork { shape, settings: vec![1, 7] });
+    ask_for(world, author, Shape { count, steps: STEPS, guided: true, tiles: 4 })
+}
+
+fn ask_for(world: &mut World, author: PeerId, shape: Shape) -> JobId {
+    let work = Work::Picture(PictureWork { shape, settings: vec![u8::from(shape.guided), 7] });
     world.command(author, Command::Submit { model: None, text: "A ship".into(), work });
     let jobs = &world.peers[&author].witness.jobs;
     *jobs.keys().rfind(|job| job.requester == author).expect("the job appears at once")
@@ -106,4 +109,34 @@ fn a_worker_lost_in_mid_picture_costs_no_more_than_its_checkpoint() {
 #[test]
 fn a_coordinator_lost_in_mid_picture_costs_no_more_than_its_checkpoint() {
     lost_in_mid_picture(ADA);
+}
+
+/// Whoever makes numbers that are none is found by whoever gets them, and the picture is painted without it.
+#[test]
+fn a_painter_of_nonsense_is_left_out() {
+    let rows = [
+        (BO, true, 0, "the second half, from the start"),
+        (BO, true, 2_000, "the second half, after some checkpoints"),
+        (ADA, true, 0, "the first, that encodes"),
+        (ADA, true, 2_000, "the first, that joins"),
+        (ADA, false, 1_000, "the only one: its latents are the keeper's by then, and no good to anybody"),
+    ];
+    for (spoilt, guided, after_ms, why) in rows {
+        let mut world = World::new(1, LAYERS).in_one_house(2);
+        for (peer, spec) in [(ADA, PAINTER), (BO, PAINTER), (CY, Spec { step_micros: 0, ..PAINTER })] {
+            world.join_as(peer, spec);
+            world.run_for(6_000);
+        }
+        world.run_for(6_000);
+        let job = ask_for(&mut world, CY, Shape { count: 1, steps: STEPS, guided, tiles: 4 });
+        world.run_for(after_ms);
+        world.spoil_device(spoilt, 60_000);
+        let before = world.peers[&spoilt].device.busy_ms;
+        let ms = wait(&mut world, CY, job);
+        assert!(ms < 12_000, "{why}: hardly longer than one peer alone, 6.2 s: {ms} ms");
+        let wasted = world.peers[&spoilt].device.busy_ms - before;
+        assert!(wasted < 2_500, "{why}: it is asked again now and then, not all the time: {wasted} ms");
+        world.heal();
+        must_come_to_rest(&mut world);
+    }
 }

@@ -1,4 +1,4 @@
-//! Devices that are lost, hang, get slow, or never have the same speed for long.
+//! Devices that are lost, hang, get slow, never have the same speed for long, or compute nonsense.
 
 use super::super::agenda::Happening;
 use super::{Sequel, World};
@@ -21,6 +21,13 @@ impl World {
     pub fn hang_device(&mut self, peer: PeerId, ms: u64) {
         let until = self.now + ms;
         self.peers.entry(peer).and_modify(|peer| peer.device.hangs_until = until);
+    }
+
+    /// A device makes numbers that are none for `ms` milliseconds.
+    pub fn spoil_device(&mut self, peer: PeerId, ms: u64) {
+        let until = self.now + ms;
+        self.nonsense = true;
+        self.peers.entry(peer).and_modify(|peer| peer.device.nonsense_until = until);
     }
 
     pub(super) fn slow_down(&mut self, peer: PeerId) {

@@ -49,7 +49,7 @@ fn forged(from: PeerId, dice: &mut Dice) -> Vec<u8> {
         6 => Message::Token(Token { job, lease, position, token: 1, end: false, note: Vec::new() }),
         7 => Message::Hidden(Hidden { job, lease, position, rows: 1, bytes: vec![0; 8] }),
         9 => Message::Blob(Blob { job, lease, number: position, bytes: vec![0; 8] }),
-        8 => Message::Fault(Failure { job, lease, reason: "no".into(), suspect: None }),
+        8 => Message::Fault(Failure { job, lease, reason: "no".into(), suspect: None, refused: None }),
         _ => return (0..dice.range(0, 200)).map(|_| dice.next() as u8).collect(),
     };
     wire::encode(&message)

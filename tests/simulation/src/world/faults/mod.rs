@@ -69,6 +69,8 @@ pub enum Fault {
     SlowDown,
     /// A device's speed changes all the time, for a while.
     Drift,
+    /// A device makes numbers that are none, for a while.
+    Nonsense,
     /// A story is stopped by its owner.
     Stop,
     /// A peer computes no longer.
@@ -102,7 +104,7 @@ pub(super) enum Sequel {
 }
 
 /// How often each is drawn. A long sleep and a flood cost more time than all others together.
-const WEIGHTS: [(u64, Fault); 22] = [
+const WEIGHTS: [(u64, Fault); 23] = [
     (20, Fault::Leave),
     (20, Fault::Crash),
     (20, Fault::Join),
@@ -119,6 +121,7 @@ const WEIGHTS: [(u64, Fault); 22] = [
     (10, Fault::Hang),
     (10, Fault::SlowDown),
     (8, Fault::Drift),
+    (8, Fault::Nonsense),
     (10, Fault::Stop),
     (10, Fault::Unshare),
     (10, Fault::Hide),
@@ -192,6 +195,10 @@ impl World {
             }
             Fault::SlowDown => self.slow_down(peer),
             Fault::Drift => self.drift(peer),
+            Fault::Nonsense => {
+                let ms = self.dice.range(1_000, 15_000);
+                self.spoil_device(peer, ms);
+            }
             Fault::Stop => self.stop_a_story(peer),
             Fault::Unshare => self.command(peer, Command::Share(false)),
             Fault::Hide => self.command(peer, Command::Vitals(Vitals { hidden: true, ..Vitals::default() })),
@@ -235,7 +242,10 @@ impl World {
             self.sleep(peer, false);
             self.command(peer, Command::Share(true));
             self.command(peer, Command::Vitals(Vitals::default()));
-            self.peers.entry(peer).and_modify(|peer| peer.device.layer_micros = peer.spec.layer_micros);
+            self.peers.entry(peer).and_modify(|peer| {
+                peer.device.layer_micros = peer.spec.layer_micros;
+                peer.device.nonsense_until = 0;
+            });
         }
         for (at, &a) in alive.iter().enumerate() {
             for &b in &alive[at + 1..] {
