@@ -1,5 +1,6 @@
 //! Pictures in words, and the room's gallery as data.
 
+use super::paint_settings::hindrance;
 use super::status::{name, whose};
 use super::words;
 use crate::compute::Image;
@@ -130,6 +131,20 @@ pub fn alt(prompt: &str, picture: &PictureView, steps: u16) -> String {
 #[must_use]
 pub fn step(picture: &PictureView, steps: u16) -> String {
     format!("step {} of {steps}", picture.done.min(steps))
+}
+
+/// Why these pictures are not seen on this device; None if they are, or will be.
+#[must_use]
+pub fn unseen(view: &View, card: &Card) -> Option<&'static str> {
+    let painting = card.painting.as_ref()?;
+    if painting.pictures.iter().any(|picture| picture.image.is_some()) {
+        return None;
+    }
+    match (card.foreign, hindrance(view)) {
+        (true, _) => Some("Another model than this device’s paints this; it cannot be shown here."),
+        (false, Some(_)) => Some("This device has no model that paints, so it cannot show this."),
+        (false, None) => None,
+    }
 }
 
 /// Whether it goes no further without being whole.
@@ -270,6 +285,27 @@ mod tests {
         ];
         for (card, expected, why) in rows {
             assert_eq!(said_at_end(&card).as_deref(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_explained() {
+        let (view, seen) = (duo(), picture_card(1, "Teal Owl", 1));
+        let mut blank = seen.clone();
+        blank.painting.as_mut().unwrap().pictures[0].image = None;
+        let foreign = Card { foreign: true, ..blank.clone() };
+        let without = View { painter: None, ..view.clone() };
+        let rows = [
+            (&view, &seen, None, "it is there"),
+            (&without, &seen, None, "it was made before the painter went"),
+            (&view, &blank, None, "it comes"),
+            (&view, &foreign, Some("Another model"), "others see it"),
+            (&without, &blank, Some("no model that paints"), "nobody makes an image of it here"),
+        ];
+        for (view, card, expected, why) in rows {
+            let found = unseen(view, card);
+            assert_eq!(found.is_some(), expected.is_some(), "{why}: {found:?}");
+            assert!(found.is_none_or(|said| said.contains(expected.unwrap_or_default())), "{why}: {found:?}");
         }
     }
 
