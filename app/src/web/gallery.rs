@@ -183,7 +183,7 @@ fn Large(picture: Painted, close: impl Fn() + Copy + 'static) -> impl IntoView {
                 <div class="actions" on:click=move |_| close()>
                     <Download address prompt=request.prompt seed label="Download" />
                     <Once taken=picture />
-                    <button type="button" class="quiet">"Close"</button>
+                    <button type="button" class="quiet" autofocus>"Close"</button>
                 </div>
             </figcaption>
         </figure>
