@@ -1,5 +1,7 @@
 //! Journeys of people in real Chromium windows, against the real signaling binary and the built app.
 
+mod pictures;
+
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use tests::browser::{Driver, Tier, Window};

@@ -14,6 +14,13 @@ use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, WebDriver};
 /// Nothing in these tests may take longer; it is a bound, not a measure.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
+/// Pixels on both sides of the pictures of these tests: more than the shipped painter was trained for, so that a step is
+/// worth sending half of it to another.
+pub const PICTURE: u32 = 96;
+
+/// Steps of these pictures: enough for a middle.
+pub const STEPS: u32 = 12;
+
 /// Headless, several peers on one machine, without calls home.
 const FLAGS: [&str; 14] = [
     "--headless=new",
@@ -87,7 +94,11 @@ impl Driver {
         let origin = link.split("/#").next().unwrap_or(link);
         window.driver.goto(format!("{origin}/api/health")).await?;
         let settings = json!({ "length": tier.tokens(), "temperature": 0.8, "top_p": 0.95, "seed": "7" });
-        window.script(&format!("localStorage.setItem('manyhands.settings', '{settings}')")).await?;
+        let painting =
+            json!({ "shape": "Custom", "width": PICTURE, "height": PICTURE, "steps": STEPS, "seed": "7" });
+        for (key, value) in [("settings", settings), ("painting", painting)] {
+            window.script(&format!("localStorage.setItem('manyhands.{key}', '{value}')")).await?;
+        }
         window.driver.goto(link).await?;
         Ok(window)
     }
@@ -215,6 +226,28 @@ impl Window {
         let input = self.command("Runtime.evaluate", found).await?;
         let parameters = json!({ "files": files, "objectId": input["result"]["objectId"] });
         self.command("DOM.setFileInputFiles", parameters).await.map(drop)
+    }
+
+    /// Clicks the link that this selector finds and saves what it leads to in `folder`; returns the file.
+    pub async fn save(&self, selector: &str, folder: &Path) -> Result<PathBuf> {
+        std::fs::create_dir_all(folder)?;
+        let allowed = json!({ "behavior": "allow", "downloadPath": folder });
+        self.command("Browser.setDownloadBehavior", allowed).await?;
+        self.script(&format!("document.querySelector({selector:?}).click()")).await?;
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let files =
+                std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+            // Until it is whole, it has another name.
+            let saved = |file: &&PathBuf| file.extension().is_some_and(|kind| kind == "png");
+            if let Some(file) = files.iter().find(saved) {
+                return Ok(file.clone());
+            }
+            if Instant::now() > deadline {
+                bail!("nothing was saved in {}; there is {files:?}", folder.display());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn call(&self, object: &str, function: &str) -> Result<Value> {

@@ -58,6 +58,11 @@ pub fn Composer() -> impl IntoView {
             Err(why) => error.set(Some(why)),
         }
     };
+    // What was wrong with a text is not wrong with a picture.
+    Effect::new(move |_| {
+        draft.paints.get();
+        error.set(None);
+    });
     let press = move || match open.get_untracked() {
         Some(job) => room.ask(Ask::Stop(job)),
         None => send(),

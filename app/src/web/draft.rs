@@ -87,7 +87,8 @@ impl Draft {
         }
     }
 
-    fn focus(self) {
+    /// Puts the cursor into the textbox.
+    pub fn focus(self) {
         if let Some(field) = self.field.get_untracked() {
             let _ = field.focus();
         }

@@ -19,13 +19,15 @@ pub fn GalleryButton() -> impl IntoView {
     let count = room.memo(painted::count);
     let there = room.memo(|view| view.painter.is_some() || painted::count(view) > 0);
     // What was inside is gone, and the focus with it.
+    let take_focus = move || {
+        if document().active_element().is_none_or(|element| element.tag_name() == "BODY") {
+            opener.get_untracked().into_iter().for_each(|opener| drop(opener.focus()));
+        }
+    };
     Effect::new(move |was: Option<bool>| {
         let open = room.gallery.get();
-        if was == Some(true)
-            && !open
-            && document().active_element().is_none_or(|element| element.tag_name() == "BODY")
-        {
-            opener.get_untracked().into_iter().for_each(|opener| drop(opener.focus()));
+        if was == Some(true) && !open {
+            request_animation_frame(take_focus);
         }
         open
     });
@@ -115,6 +117,8 @@ fn Once(taken: Painted) -> impl IntoView {
         let easel = room.view.with_untracked(|view| view.painter.as_ref().map(|painter| painter.easel));
         draft.painting.set(PaintSettings::of(&taken.request, taken.unit, easel));
         draft.begin(Mode::Picture, &taken.request.prompt);
+        // An open dialog keeps the focus until it is closed.
+        request_animation_frame(move || draft.focus());
         room.say.set("Its prompt and settings are in the composer.".to_owned());
     };
     view! {
@@ -183,7 +187,7 @@ fn Large(picture: Painted, close: impl Fn() + Copy + 'static) -> impl IntoView {
                 <div class="actions" on:click=move |_| close()>
                     <Download address prompt=request.prompt seed label="Download" />
                     <Once taken=picture />
-                    <button type="button" class="quiet">"Close"</button>
+                    <button type="button" class="quiet" autofocus>"Close"</button>
                 </div>
             </figcaption>
         </figure>

@@ -1,12 +1,14 @@
 //! Pictures in words, and the room's gallery as data.
 
+use super::paint_settings::hindrance;
 use super::status::{name, whose};
 use super::words;
 use crate::compute::Image;
 use crate::node::view::{Card, PaintingView, PictureView, View};
 use crate::painting::PaintRequest;
-use coordinator::io::{End, JobState};
+use coordinator::io::{End, JobState, PeerView};
 use coordinator::{JobId, PeerId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Pictures up to so many pixels on their longer side are shown larger than they are. Source: guess; an icon.
@@ -132,6 +134,33 @@ pub fn step(picture: &PictureView, steps: u16) -> String {
     format!("step {} of {steps}", picture.done.min(steps))
 }
 
+/// What a peer has in memory of the model that paints here, as it follows what else it holds; empty for nothing.
+#[must_use]
+pub fn held(view: &View, peer: &PeerView) -> &'static str {
+    let Some(painter) = &view.painter else { return "" };
+    let parts = peer.ready.iter().filter(|part| part.model == painter.id).map(|part| part.layers);
+    let blocks: BTreeSet<u16> = parts.flat_map(|part| part.start..part.end.min(painter.layers)).collect();
+    match blocks.len() {
+        0 => "",
+        all if all == usize::from(painter.layers) => " · holds the painter",
+        _ => " · holds a part of the painter",
+    }
+}
+
+/// Why these pictures are not seen on this device; None if they are, or will be.
+#[must_use]
+pub fn unseen(view: &View, card: &Card) -> Option<&'static str> {
+    let painting = card.painting.as_ref()?;
+    if painting.pictures.iter().any(|picture| picture.image.is_some()) {
+        return None;
+    }
+    match (card.foreign, hindrance(view)) {
+        (true, _) => Some("Another model than this device’s paints this; it cannot be shown here."),
+        (false, Some(_)) => Some("This device has no model that paints, so it cannot show this."),
+        (false, None) => None,
+    }
+}
+
 /// Whether it goes no further without being whole.
 #[must_use]
 pub fn given_up(card: &Card) -> bool {
@@ -192,6 +221,8 @@ pub fn shown_width(request: &PaintRequest) -> u32 {
 mod tests {
     use super::super::example::{picture_card, ready_view, stage};
     use super::*;
+    use coordinator::Layers;
+    use coordinator::io::Part;
 
     fn duo() -> View {
         ready_view(&[(1, "Teal Owl", 0, 8), (2, "Rose Fox", 0, 8)])
@@ -270,6 +301,45 @@ mod tests {
         ];
         for (card, expected, why) in rows {
             assert_eq!(said_at_end(&card).as_deref(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_of_the_painter_is_said() {
+        let view = duo();
+        let model = view.painter.as_ref().unwrap().id;
+        let rows: [(&[(u16, u16)], &str, &str); 4] = [
+            (&[], "", "only a part of the other model"),
+            (&[(0, 3)], " · holds a part of the painter", "half"),
+            (&[(0, 3), (2, 6)], " · holds the painter", "two parts that overlap"),
+            (&[(0, u16::MAX)], " · holds the painter", "more than there is"),
+        ];
+        for (parts, expected, why) in rows {
+            let mut peer = view.peers.peers[0].clone();
+            let part = |&(start, end): &(u16, u16)| Part { model, layers: Layers { start, end } };
+            peer.ready.extend(parts.iter().map(part));
+            assert_eq!(held(&view, &peer), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_explained() {
+        let (view, seen) = (duo(), picture_card(1, "Teal Owl", 1));
+        let mut blank = seen.clone();
+        blank.painting.as_mut().unwrap().pictures[0].image = None;
+        let foreign = Card { foreign: true, ..blank.clone() };
+        let without = View { painter: None, ..view.clone() };
+        let rows = [
+            (&view, &seen, None, "it is there"),
+            (&without, &seen, None, "it was made before the painter went"),
+            (&view, &blank, None, "it comes"),
+            (&view, &foreign, Some("Another model"), "others see it"),
+            (&without, &blank, Some("no model that paints"), "nobody makes an image of it here"),
+        ];
+        for (view, card, expected, why) in rows {
+            let found = unseen(view, card);
+            assert_eq!(found.is_some(), expected.is_some(), "{why}: {found:?}");
+            assert!(found.is_none_or(|said| said.contains(expected.unwrap_or_default())), "{why}: {found:?}");
         }
     }
 

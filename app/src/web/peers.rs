@@ -2,7 +2,7 @@
 
 use super::context::Room;
 use super::place::keep_name;
-use super::words;
+use super::{painted, words};
 use crate::names;
 use crate::node::view::{Ask, View};
 use coordinator::io::PeerView;
@@ -37,6 +37,7 @@ struct Shown {
     layers: u16,
     runs: Vec<Layers>,
     ready: Vec<Layers>,
+    painter: &'static str,
 }
 
 fn shown(view: &View, id: PeerId) -> Option<Shown> {
@@ -48,6 +49,7 @@ fn shown(view: &View, id: PeerId) -> Option<Shown> {
         layers: view.model.as_ref().map_or(0, |model| model.layers),
         runs: stages.filter(|stage| stage.peer == id).map(|stage| stage.layers).collect(),
         ready: view.ready(&peer).collect(),
+        painter: painted::held(view, &peer),
         peer,
     })
 }
@@ -64,7 +66,7 @@ fn Peer(id: PeerId) -> impl IntoView {
         move |flag: fn(&Shown) -> bool| Memo::new(move |_| now.with(|now| now.as_ref().is_some_and(flag)));
     let (me, leads) = (flag(|now| now.me), flag(|now| now.leads));
     let device = part(|now| words::device(now.peer.capability.as_ref(), now.peer.layer_micros));
-    let held = part(|now| words::share(&now.runs, &now.ready, now.layers));
+    let held = part(|now| words::share(&now.runs, &now.ready, now.layers) + now.painter);
     let held_data = part(|now| now.ready.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
     let more = part(|now| asides(&now.peer));
     let health = part(|now| now.peer.health.to_owned());

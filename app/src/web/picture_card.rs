@@ -16,7 +16,9 @@ pub fn PictureCard(id: JobId) -> impl IntoView {
     let card = room.memo(move |view| view.cards.iter().find(|card| card.id == id).cloned());
     let request = Memo::new(move |_| card.with(|card| request(card.as_ref())));
     let open = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.state.is_some())));
-    let foreign = move || card.with(|card| card.as_ref().is_some_and(|card| card.foreign));
+    let unseen = room.memo(move |view| {
+        view.cards.iter().find(|card| card.id == id).and_then(|card| painted::unseen(view, card))
+    });
     let region = room.memo(move |view| region_name(&view.cards, id));
     let units = Memo::new(move |_| card.with(|card| count(card.as_ref())));
     let layout = move || {
@@ -35,9 +37,7 @@ pub fn PictureCard(id: JobId) -> impl IntoView {
                     <Picture card request unit />
                 </For>
             </section>
-            {move || foreign().then(|| view! {
-                <p class="outcome">"Another model than this device’s paints this; it cannot be shown here."</p>
-            })}
+            {move || unseen.get().map(|why| view! { <p class="outcome">{why}</p> })}
             <Outcome card />
             <Foot id card request />
         </article>
