@@ -130,7 +130,13 @@ fn halves_blocks_and_checkpoints_give_the_picture_of_one_painter() {
 }
 
 /// What two bands say of a step that starts from `latent`, told of one another what `contexts` holds.
-fn in_bands(painter: &Painter<u32>, step: usize, latent: &[u8], of: usize, contexts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn in_bands(
+    painter: &Painter<u32>,
+    step: usize,
+    latent: &[u8],
+    of: usize,
+    contexts: &[Vec<u8>],
+) -> Vec<Vec<u8>> {
     let others = |part: usize| -> Vec<&[u8]> {
         let others = contexts.iter().enumerate().filter(|(other, _)| *other != part);
         others.map(|(_, context)| context.as_slice()).collect()

@@ -1,7 +1,7 @@
 //! A native peer inside the test, whose view the test can read.
 
 use anyhow::{Context, Result, bail};
-use app::compute::Sources;
+use app::compute::Means;
 use app::compute::native::NativeCompute;
 use app::link::RoomLink;
 use app::node::view::{Ask, Card, View, WriteRequest};
@@ -18,6 +18,13 @@ use tokio::sync::watch;
 /// Nothing in these tests may take longer; it is a bound, not a measure.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// The files of a request's pictures.
+#[must_use]
+pub fn files(card: &Card) -> Vec<Vec<u8>> {
+    let pictures = card.painting.iter().flat_map(|painting| &painting.pictures);
+    pictures.filter_map(|picture| picture.image.as_ref()).map(|image| image.png.clone()).collect()
+}
+
 /// A node on a thread of its own.
 pub struct Peer {
     /// Its id.
@@ -29,27 +36,42 @@ pub struct Peer {
 impl Peer {
     /// A peer without a room.
     pub fn alone(id: u128, model: &Path) -> Self {
-        Self::start(PeerId(id), model, || Alone)
+        Self::start(PeerId(id), model, None, || Alone)
     }
 
     /// A peer that joins the room of `link`.
     pub fn join(id: u128, link: &str, model: &Path) -> Result<Self> {
-        let options =
-            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
-        Ok(Self::start(PeerId(id), model, || WebRtc::join(options).expect("a thread and random numbers")))
+        Self::joining(id, link, model, None)
     }
 
-    fn start<T: Transport>(me: PeerId, model: &Path, transport: impl FnOnce() -> T + Send + 'static) -> Self {
+    /// The same of a peer that holds so many bytes of weights at most.
+    pub fn join_lending(id: u128, link: &str, model: &Path, memory: u64) -> Result<Self> {
+        Self::joining(id, link, model, Some(memory))
+    }
+
+    fn joining(id: u128, link: &str, model: &Path, memory: Option<u64>) -> Result<Self> {
+        let options =
+            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
+        let join = || WebRtc::join(options).expect("a thread and random numbers");
+        Ok(Self::start(PeerId(id), model, memory, join))
+    }
+
+    fn start<T: Transport>(
+        me: PeerId,
+        model: &Path,
+        memory: Option<u64>,
+        transport: impl FnOnce() -> T + Send + 'static,
+    ) -> Self {
         let (asks, incoming) = unbounded();
         let (publish, views) = watch::channel(None);
-        let sources = Sources { chosen: Some(model.to_string_lossy().into_owned()), ..Sources::default() };
+        let means = Means { chosen: Some(model.to_string_lossy().into_owned()), memory, ..Means::default() };
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
                 let setup = Setup { me, name: format!("test {me}"), room: "test".into(), seed: me.0 as u64 };
-                let node = Node::new(setup, transport(), NativeCompute::start(sources, false, 1));
+                let node = Node::new(setup, transport(), NativeCompute::start(means, false, 1));
                 node.run(incoming, |view| {
                     publish.send_replace(Some(view.clone()));
                 })
@@ -88,6 +110,16 @@ impl Peer {
             view.peers.peers.len() == peers && matches!(view.teams(), [team] if split(team))
         })
         .await
+    }
+
+    /// Waits until the newest request's pictures are painted.
+    pub async fn until_painted(&mut self) -> Result<Card> {
+        let whole = |card: &Card| {
+            let painting = card.painting.as_ref();
+            card.end.is_some() && painting.is_some_and(|it| it.pictures.iter().all(|picture| picture.whole))
+        };
+        let view = self.until("the end of the pictures", |view| view.cards.last().is_some_and(whole)).await?;
+        view.cards.last().cloned().context("pictures")
     }
 
     /// Waits until the newest answer has ended.

@@ -19,6 +19,12 @@ pub fn story_model() -> PathBuf {
     root().join("assets/story/story.gguf")
 }
 
+/// The shipped painter.
+#[must_use]
+pub fn painter_model() -> PathBuf {
+    root().join("assets/painter")
+}
+
 /// The same model in half precision, as a folder of the hub's files: what people bring, and what training goes on from.
 #[must_use]
 pub fn story_checkpoint() -> PathBuf {

@@ -13,7 +13,7 @@ fn main() {
 #[cfg(target_arch = "wasm32")]
 mod page {
     use app::clock;
-    use app::compute::Sources;
+    use app::compute::Means;
     use app::compute::web::WebCompute;
     use app::link::RoomLink;
     use app::node::view::Ask;
@@ -73,10 +73,10 @@ mod page {
     }
 
     /// Where the shipped models lie: beside the page.
-    fn shipped() -> Sources {
+    fn shipped() -> Means {
         let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
         let beside = |name: &str| web_sys::Url::new_with_base(name, &page).map(|url| url.href()).ok();
-        Sources { text: beside("story/story.gguf"), pictures: beside("painter/"), chosen: None }
+        Means { text: beside("story/story.gguf"), pictures: beside("painter/"), ..Means::default() }
     }
 
     fn random() -> u64 {

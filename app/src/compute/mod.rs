@@ -34,15 +34,17 @@ use serde::{Deserialize, Serialize};
 /// [`source::own_source`] makes of a person's own files.
 pub type ModelSource = String;
 
-/// Which models a worker opens.
+/// What a worker computes with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sources {
+pub struct Means {
     /// The one that writes.
     pub text: Option<ModelSource>,
     /// The one that paints; the worker does without, and says so, if it cannot be opened.
     pub pictures: Option<ModelSource>,
     /// One that a person chose, in place of whichever of the two it is.
     pub chosen: Option<ModelSource>,
+    /// Bytes of weights to hold at most; None for a quarter of this device's memory.
+    pub memory: Option<u64>,
 }
 
 /// What a person writes, and what it goes on from.
@@ -72,8 +74,8 @@ pub enum Request {
     Boot {
         /// False to stay on the CPU.
         gpu: bool,
-        /// The models.
-        sources: Sources,
+        /// The models, and the memory for them.
+        means: Means,
         /// Why a GPU that was wanted is not tried again, for people.
         notice: Option<String>,
     },

@@ -2,7 +2,7 @@
 
 use super::files::Folder;
 use super::restart::{Next, Restarts};
-use super::{Compute, ModelSource, Report, Request, Sources, worker};
+use super::{Compute, Means, ModelSource, Report, Request, worker};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kernels::ops::threads;
@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// A worker on a thread of its own.
 pub struct NativeCompute {
     /// The models and the device that it started with.
-    first: (Sources, bool),
+    first: (Means, bool),
     threads: usize,
-    sources: Sources,
+    means: Means,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
     reports: UnboundedReceiver<Message>,
@@ -27,17 +27,16 @@ enum Message {
 impl NativeCompute {
     /// Starts a worker on these models; on the CPU, `threads` threads compute.
     #[must_use]
-    pub fn start(sources: Sources, gpu: bool, threads: usize) -> Self {
-        let (requests, reports) = spawn(&sources, gpu, threads, None);
-        let first = (sources.clone(), gpu);
-        Self { first, threads, sources, restarts: Restarts::new(gpu), requests, reports }
+    pub fn start(means: Means, gpu: bool, threads: usize) -> Self {
+        let (requests, reports) = spawn(&means, gpu, threads, None);
+        let first = (means.clone(), gpu);
+        Self { first, threads, means, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
-                (self.requests, self.reports) =
-                    spawn(&self.sources, false, self.threads, Some(notice.clone()));
+                (self.requests, self.reports) = spawn(&self.means, false, self.threads, Some(notice.clone()));
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => Report::Failed(why),
@@ -54,11 +53,11 @@ impl Compute for NativeCompute {
 
     fn open(&mut self, model: Option<ModelSource>) {
         let first = self.first.0.clone();
-        self.sources = Sources { chosen: model.or(first.chosen), ..first };
+        self.means = Means { chosen: model.or(first.chosen), ..first };
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(self.first.1);
         // The old worker ends once nobody asks it any more.
-        (self.requests, self.reports) = spawn(&self.sources, self.first.1, self.threads, None);
+        (self.requests, self.reports) = spawn(&self.means, self.first.1, self.threads, None);
     }
 
     async fn next(&mut self) -> Report {
@@ -71,14 +70,14 @@ impl Compute for NativeCompute {
 }
 
 fn spawn(
-    sources: &Sources,
+    means: &Means,
     gpu: bool,
     threads: usize,
     notice: Option<String>,
 ) -> (UnboundedSender<Request>, UnboundedReceiver<Message>) {
     let (requests, incoming) = unbounded();
     let (outgoing, reports) = unbounded();
-    let _ = requests.unbounded_send(Request::Boot { gpu, sources: sources.clone(), notice });
+    let _ = requests.unbounded_send(Request::Boot { gpu, means: means.clone(), notice });
     let body = move || {
         // Whether there is a GPU turns out later. Beside one, the helpers sleep.
         if let Err(error) = threads::take(threads) {

@@ -6,7 +6,7 @@
 
 use super::restart::{Next, Restarts};
 use super::source::OWN;
-use super::{Compute, ModelSource, Report, Request, Sources, own_files};
+use super::{Compute, Means, ModelSource, Report, Request, own_files};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use js_sys::Uint8Array;
@@ -20,8 +20,8 @@ pub const UP: &str = "up";
 /// The page's end of the worker.
 pub struct WebCompute {
     /// The models and the device that it started with.
-    first: (Sources, bool),
-    sources: Sources,
+    first: (Means, bool),
+    means: Means,
     restarts: Restarts,
     worker: Worker,
     /// Requests made before the worker listens.
@@ -45,12 +45,12 @@ enum Message {
 impl WebCompute {
     /// Starts a worker on these models.
     #[must_use]
-    pub fn start(sources: Sources, gpu: bool) -> Self {
-        let boot = Request::Boot { gpu, sources: sources.clone(), notice: None };
-        let first = (sources.clone(), gpu);
+    pub fn start(means: Means, gpu: bool) -> Self {
+        let boot = Request::Boot { gpu, means: means.clone(), notice: None };
+        let first = (means.clone(), gpu);
         Self {
             first,
-            sources,
+            means,
             restarts: Restarts::new(gpu),
             worker: Worker::spawn(),
             waiting: Some(vec![boot]),
@@ -68,7 +68,7 @@ impl WebCompute {
             Next::OnCpu(notice) => {
                 self.worker = Worker::spawn();
                 let boot =
-                    Request::Boot { gpu: false, sources: self.sources.clone(), notice: Some(notice.clone()) };
+                    Request::Boot { gpu: false, means: self.means.clone(), notice: Some(notice.clone()) };
                 self.waiting = Some(vec![boot]);
                 Report::Lost(notice)
             }
@@ -91,12 +91,12 @@ impl Compute for WebCompute {
 
     fn open(&mut self, model: Option<ModelSource>) {
         let first = self.first.0.clone();
-        self.sources = Sources { chosen: model.or(first.chosen), ..first };
-        let (gpu, sources) = (self.first.1, self.sources.clone());
+        self.means = Means { chosen: model.or(first.chosen), ..first };
+        let (gpu, means) = (self.first.1, self.means.clone());
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(gpu);
         self.worker = Worker::spawn();
-        self.waiting = Some(vec![Request::Boot { gpu, sources, notice: None }]);
+        self.waiting = Some(vec![Request::Boot { gpu, means, notice: None }]);
     }
 
     async fn next(&mut self) -> Report {
@@ -137,7 +137,7 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let boots = matches!(request, Request::Boot { sources, .. } if sources.chosen.as_ref().is_some_and(|source| source.starts_with(OWN)));
+        let boots = matches!(request, Request::Boot { means, .. } if means.chosen.as_ref().is_some_and(|source| source.starts_with(OWN)));
         let posted = postcard::to_stdvec(request).map(|bytes| {
             let bytes = Uint8Array::from(bytes.as_slice());
             if boots {

@@ -11,7 +11,7 @@ mod text;
 
 use super::files::Files;
 use super::source::quantised;
-use super::{Report, Request, Sources};
+use super::{Means, Report, Request};
 use coordinator::io::{Chunk, Part, Task};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -28,13 +28,13 @@ pub async fn run<F: Files>(
     files: impl Fn(&str) -> F,
     report: impl Fn(Report),
 ) -> Option<String> {
-    let (gpu, sources, notice) = loop {
+    let (gpu, means, notice) = loop {
         // Anything else was asked of the worker before this one: whoever asked learns that it is gone and asks again.
-        if let Request::Boot { gpu, sources, notice } = requests.next().await? {
-            break (gpu, sources, notice);
+        if let Request::Boot { gpu, means, notice } = requests.next().await? {
+            break (gpu, means, notice);
         }
     };
-    match boot(gpu, sources, notice, files, &report).await {
+    match boot(gpu, means, notice, files, &report).await {
         Ok(worker) => worker.work(requests, report).await,
         Err(why) => {
             report(Report::Failed(why));
@@ -45,7 +45,7 @@ pub async fn run<F: Files>(
 
 async fn boot<F: Files>(
     gpu: bool,
-    sources: Sources,
+    means: Means,
     notice: Option<String>,
     files: impl Fn(&str) -> F,
     report: &impl Fn(Report),
@@ -56,7 +56,8 @@ async fn boot<F: Files>(
     let (adapter, kind) = (opened.adapter.clone(), opened.kind);
     let mut notices: Vec<String> = notice.or_else(|| opened.notice.clone()).into_iter().collect();
     loading("Reading the models' descriptions");
-    let worker = open(sources, files, opened, &mut notices).await?;
+    let memory = means.memory;
+    let worker = open(means, files, opened, &mut notices).await?;
     loading("Measuring this device");
     let mut offers = Vec::new();
     if let Some(writer) = &worker.writer {
@@ -69,19 +70,19 @@ async fn boot<F: Files>(
     let chat = worker.writer.as_ref().is_some_and(|writer| writer.texts.knows_conversations());
     let easel = worker.painter.as_ref().map(Painter::easel);
     let notice = (!notices.is_empty()).then(|| notices.join(" "));
-    let capability = memory::capability(kind);
+    let capability = memory::capability(kind, memory);
     report(Report::Ready { adapter, notice, capability, offers, chat, easel });
     Ok(worker)
 }
 
 /// The models. Without the one that a person chose there is no worker; the room does without another.
 async fn open<F: Files>(
-    sources: Sources,
+    means: Means,
     files: impl Fn(&str) -> F,
     opened: Opened,
     notices: &mut Vec<String>,
 ) -> Result<Worker<F>, String> {
-    let Sources { mut text, mut pictures, chosen } = sources;
+    let Means { mut text, mut pictures, chosen, .. } = means;
     let files = |source: &str| files(quantised(source).0);
     let mut must_paint = text.is_none();
     if let Some(source) = chosen {

@@ -8,7 +8,7 @@ mod peer;
 mod threads;
 mod tokenize;
 
-use crate::compute::Sources;
+use crate::compute::Means;
 use crate::compute::native::NativeCompute;
 use crate::compute::source::{self, QUANTISATIONS};
 use crate::link::RoomLink;
@@ -77,6 +77,9 @@ pub struct Common {
     /// same.
     #[arg(long, default_value = "f32", value_parser = CACHES)]
     cache: String,
+    /// Megabytes of weights that this device holds at most; by default a quarter of its memory.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    memory: Option<u64>,
     /// Stay on the CPU even if there is a GPU.
     #[arg(long)]
     cpu: bool,
@@ -131,7 +134,7 @@ impl Common {
         transport: T,
         kinds: Kinds,
     ) -> Result<Node<T, NativeCompute>> {
-        let compute = NativeCompute::start(self.sources(kinds)?, !self.cpu, self.threads.count());
+        let compute = NativeCompute::start(self.means(kinds)?, !self.cpu, self.threads.count());
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
@@ -143,7 +146,7 @@ impl Common {
         Ok(WebRtc::join(JoinOptions { link: link.clone(), me, ice })?)
     }
 
-    fn sources(&self, kinds: Kinds) -> Result<Sources> {
+    fn means(&self, kinds: Kinds) -> Result<Means> {
         let with = |path: &Path| {
             source::with(&path.to_string_lossy(), self.quantize.as_deref(), self.cache == "f16")
         };
@@ -154,7 +157,7 @@ impl Common {
             bail!("the shipped models ({}) are not here; name a model with --model", SHIPPED.join(", "));
         }
         let (text, pictures) = (text.as_deref().map(with), pictures.as_deref().map(with));
-        Ok(Sources { text, pictures, chosen: chosen.map(with) })
+        Ok(Means { text, pictures, chosen: chosen.map(with), memory: self.memory.map(|mib| mib << 20) })
     }
 }
 

@@ -4,7 +4,7 @@ use super::Alone;
 use super::board::Board;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
-use crate::compute::{Compute, ModelSource, Report, Request, Sources};
+use crate::compute::{Compute, Means, ModelSource, Report, Request};
 use coordinator::io::{
     Capability, Chunk, ChunkOutput, Device, End, Event, Job, Kind, ModelSpec, Offer, Rows, Speed, Task,
     TextWork, Work,
@@ -125,7 +125,7 @@ fn request(prompt: &str) -> WriteRequest {
 async fn until(toy: Toy, asks: Vec<Ask>, done: impl Fn(&View) -> bool) -> View {
     let setup = Setup { me: PeerId(1), name: "Red fox".into(), room: "r".into(), seed: 1 };
     let mut node = Node::new(setup, Alone, toy);
-    node.compute.ask(Request::Boot { gpu: false, sources: Sources::default(), notice: None });
+    node.compute.ask(Request::Boot { gpu: false, means: Means::default(), notice: None });
     let (sender, incoming) = unbounded();
     let mut asks = Some(asks);
     let mut last = None;

@@ -33,7 +33,10 @@ impl Band {
         if self.part < self.of && self.of <= rows {
             return Ok(());
         }
-        Err(Error::Picture(format!("band {} of {} of a picture of {rows} rows of patches", self.part, self.of)))
+        Err(Error::Picture(format!(
+            "band {} of {} of a picture of {rows} rows of patches",
+            self.part, self.of
+        )))
     }
 }
 
@@ -82,8 +85,7 @@ impl<K: Ord + Clone> Painter<K> {
         let (x, at) = (self.enter(session, latent)?, self.moment(session, step, side)?);
         self.check_whole(&at)?;
         let Moment { session, text, modulations } = at;
-        let (out, blocks) =
-            self.denoiser.run(session.layers, x, text, &modulations, &session.positions, &[]);
+        let (out, blocks) = self.denoiser.run(session.layers, x, text, &modulations, &session.positions, &[]);
         let context = Context { blocks, grid: session.grid(self.denoiser.config()) };
         Ok((finite(self.leave(session, out)).await?, context))
     }
@@ -165,7 +167,9 @@ impl<K: Ord + Clone> Painter<K> {
             let data = TensorData::new(values.to_vec(), [1, tokens, width]);
             Tensor::<3>::from_data(data, &self.opened.device)
         };
-        values.chunks_exact(2 * numbers).map(move |block| [tensor(&block[..numbers]), tensor(&block[numbers..])])
+        values
+            .chunks_exact(2 * numbers)
+            .map(move |block| [tensor(&block[..numbers]), tensor(&block[numbers..])])
     }
 }
 

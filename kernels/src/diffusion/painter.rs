@@ -285,7 +285,8 @@ impl<K: Ord + Clone> Painter<K> {
     /// What the blocks of a session start from.
     pub(super) fn enter(&self, session: &K, input: &[u8]) -> Result<Tensor<3>, Error> {
         let Session { layers, shape, positions, .. } = self.session(session)?;
-        let (config, device, [channels, height, width]) = (self.denoiser.config(), &self.opened.device, *shape);
+        let (config, device, [channels, height, width]) =
+            (self.denoiser.config(), &self.opened.device, *shape);
         if layers.start == 0 {
             let values = from_bytes(input, channels * height * width)?;
             let latent = Tensor::from_data(TensorData::new(values, [1, channels, height, width]), device);

@@ -9,6 +9,7 @@ use coordinator::io::{Chunk, ChunkOutput, Rows, Task};
 use coordinator::{JobId, Lease};
 use kernels::Error;
 use kernels::engine::{Draw, Input, Step, StepOut};
+use kernels::error::StepError;
 use kernels::limits::PASS_ROWS;
 use kernels::llm::Drawn;
 use std::collections::VecDeque;
@@ -58,6 +59,9 @@ pub async fn run<F: Files>(model: &mut Model<F>, chunks: &[Chunk]) -> Result<Vec
     for (chunk, prepared) in chunks.iter().zip(&prepared) {
         let result = match prepared.as_ref().map_err(Clone::clone).map(|_| outputs.next()) {
             Ok(Some(Err(Error::Device(cause)))) => return Err(cause),
+            Ok(Some(Err(Error::Step(error @ (StepError::HiddenSize(..) | StepError::NotFinite(_)))))) => {
+                Ok(ChunkOutput::Refused { input: 0, reason: error.to_string() })
+            }
             Ok(Some(output)) => output.map(to_output).map_err(|error| error.to_string()),
             Ok(None) => Err("the engine gave no answer".into()),
             Err(why) => Err(why),

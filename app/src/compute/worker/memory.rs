@@ -3,13 +3,13 @@
 use coordinator::io::{Capability, Device};
 use kernels::device::Kind;
 
-/// What this device is.
-pub fn capability(kind: Kind) -> Capability {
+/// What this device is; `lent` as in [`Means`](crate::compute::Means).
+pub fn capability(kind: Kind, lent: Option<u64>) -> Capability {
     let device = match kind {
         Kind::Gpu => Device::Gpu,
         Kind::Cpu => Device::Cpu,
     };
-    Capability { device, memory: budget() }
+    Capability { device, memory: lent.unwrap_or_else(budget) }
 }
 
 /// Bytes of weights that this device may hold: a quarter of its memory, so that a person's other tabs live on.

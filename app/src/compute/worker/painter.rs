@@ -169,11 +169,12 @@ impl<F: Files> Painter<F> {
         let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let at =
             Place { session: (chunk.job, chunk.lease), layers: chunk.layers, unit: *unit, request: &request };
-        match self.piece(*piece, &at, &inputs).await {
-            Err(Trouble::Device(cause)) => Err(cause),
-            Err(Trouble::Refused(why)) => Ok(Err(why)),
-            Ok(bytes) => Ok(Ok(ChunkOutput::Piece(bytes))),
-        }
+        Ok(match self.piece(*piece, &at, &inputs).await {
+            Err(Trouble::Device(cause)) => return Err(cause),
+            Err(Trouble::Failed(why)) => Err(why),
+            Err(Trouble::Input(input, reason)) => Ok(ChunkOutput::Refused { input, reason }),
+            Ok(bytes) => Ok(ChunkOutput::Piece(bytes)),
+        })
     }
 
     async fn piece(&mut self, piece: Piece, at: &Place<'_>, inputs: &[&[u8]]) -> Result<Vec<u8>, Trouble> {
@@ -185,20 +186,38 @@ impl<F: Files> Painter<F> {
             }
             (Piece::Half { step, prompted }, [encoding, latent @ ..]) => {
                 self.sit(at, encoding)?;
-                let painting = self.resume(at, step, latent)?;
-                let side = if prompted { Side::With } else { Side::Without };
-                Ok(self.engine.denoise(&at.session, step.into(), side, &painting.latent()).await?)
+                let painting = self.resume(at, step, (1, latent))?;
+                Ok(self.engine.denoise(&at.session, step.into(), side(prompted), &painting.latent()).await?)
             }
-            (Piece::Join { step }, [latent @ .., with, without]) => {
-                let mut painting = self.resume(at, step, latent)?;
-                painting.advance(with, Some(without))?;
+            (Piece::Blocks { step, prompted }, [encoding, input @ ..]) => {
+                self.sit(at, encoding)?;
+                let input = match input {
+                    [hidden] if at.layers.start > 0 => {
+                        let (size, _) = self.painting(at.request, at.unit)?;
+                        numbers(1, hidden, hidden_numbers(self.engine.folder(), size))?;
+                        hidden.to_vec()
+                    }
+                    latent => self.resume(at, step, (1, latent))?.latent(),
+                };
+                Ok(self.engine.denoise(&at.session, step.into(), side(prompted), &input).await?)
+            }
+            (Piece::Join { step }, inputs) => {
+                let (latent, said) = inputs.split_at(inputs.len().min(usize::from(step > 0)));
+                let mut painting = self.resume(at, step, (0, latent))?;
+                let expected = painting.latent().len() / 4;
+                for (place, half) in (latent.len()..).zip(said) {
+                    numbers(place, half, expected)?;
+                }
+                let (with, without) = said.split_first().ok_or_else(|| odd(piece, inputs))?;
+                painting.advance(with, without.first().copied())?;
                 Ok(painting.latent())
             }
             (Piece::Decode { tile }, [latent]) => {
-                let (size, _) = self.painting(at.request, at.unit)?;
+                let (size, painting) = self.painting(at.request, at.unit)?;
+                numbers(0, latent, painting.latent().len() / 4)?;
                 Ok(self.engine.decode_tile(latent, size, tile.into()).await?)
             }
-            _ => Err(format!("{piece:?} with {} inputs", inputs.len()).into()),
+            _ => Err(odd(piece, inputs)),
         }
     }
 
@@ -242,11 +261,19 @@ impl<F: Files> Painter<F> {
     }
 
     /// The picture as it is before a step: from the latent, or from noise before the first.
-    fn resume(&self, at: &Place<'_>, step: u16, latent: &[&[u8]]) -> Result<Painting, Trouble> {
+    fn resume(
+        &self,
+        at: &Place<'_>,
+        step: u16,
+        (place, latent): (usize, &[&[u8]]),
+    ) -> Result<Painting, Trouble> {
         let (_, mut painting) = self.painting(at.request, at.unit)?;
         match (step, latent) {
             (0, []) => {}
-            (1.., [latent]) => painting.restore(&[&u32::from(step).to_le_bytes()[..], latent].concat())?,
+            (1.., [latent]) => {
+                numbers(place, latent, painting.latent().len() / 4)?;
+                painting.restore(&[&u32::from(step).to_le_bytes()[..], latent].concat())?;
+            }
             _ => return Err("a step without the latent before it".to_owned().into()),
         }
         Ok(painting)
@@ -258,7 +285,7 @@ impl<F: Files> Painter<F> {
         steps: std::ops::Range<u16>,
         latent: &[&[u8]],
     ) -> Result<Vec<u8>, Trouble> {
-        let mut painting = self.resume(at, steps.start, latent)?;
+        let mut painting = self.resume(at, steps.start, (1, latent))?;
         for step in steps.map(usize::from) {
             let before = painting.latent();
             let with = self.engine.denoise(&at.session, step, Side::With, &before).await?;
@@ -298,14 +325,16 @@ struct Place<'a> {
 /// Why a piece was not run.
 enum Trouble {
     /// It cannot be run, here or in this form.
-    Refused(String),
+    Failed(String),
+    /// The input at this place is no good.
+    Input(u32, String),
     /// The device failed.
     Device(String),
 }
 
 impl From<String> for Trouble {
     fn from(why: String) -> Self {
-        Self::Refused(why)
+        Self::Failed(why)
     }
 }
 
@@ -313,9 +342,35 @@ impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
             Error::Device(cause) => Self::Device(cause),
-            other => Self::Refused(other.to_string()),
+            other => Self::Failed(other.to_string()),
         }
     }
+}
+
+fn odd(piece: Piece, inputs: &[&[u8]]) -> Trouble {
+    Trouble::Failed(format!("{piece:?} with {} inputs", inputs.len()))
+}
+
+const fn side(prompted: bool) -> Side {
+    if prompted { Side::With } else { Side::Without }
+}
+
+/// An error unless the input at this place has so many numbers, all of which are finite.
+fn numbers(place: usize, bytes: &[u8], expected: usize) -> Result<(), Trouble> {
+    let bad = |why: String| Err(Trouble::Input(place as u32, why));
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if numbers.len() != expected || !rest.is_empty() {
+        return bad(format!("{} bytes where {} are expected", bytes.len(), expected * 4));
+    }
+    match numbers.iter().position(|number| !f32::from_le_bytes(*number).is_finite()) {
+        Some(at) => bad(format!("number {at} is no finite number")),
+        None => Ok(()),
+    }
+}
+
+/// Numbers of the hidden states of a picture of this size.
+fn hidden_numbers(folder: &Folder, size: [usize; 2]) -> usize {
+    size.iter().map(|side| side / folder.unit()).product::<usize>() * folder.denoiser.0.width
 }
 
 type Engine = diffusion::Painter<(JobId, Lease)>;

@@ -132,8 +132,8 @@ impl Block {
     ) -> Tensor<3> {
         let head_dim = queries.dims()[2] / self.heads;
         let all = [Some(text), around.before.as_ref(), Some(own), around.after.as_ref()];
-        let [keys, values] =
-            [0, 1].map(|which| Tensor::cat(all.iter().flatten().map(|keys| keys[which].clone()).collect(), 1));
+        let [keys, values] = [0, 1]
+            .map(|which| Tensor::cat(all.iter().flatten().map(|keys| keys[which].clone()).collect(), 1));
         let scale = (head_dim as f32).powf(-0.5);
         let heads = self.heads;
         let shape = Shape { heads, kv_heads: heads, head_dim, scale, soft_cap: None, window: None };
