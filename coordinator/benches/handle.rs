@@ -33,7 +33,18 @@ fn offer() -> Offer {
     let id = ModelId([7; 32]);
     let (layer_bytes, ends_bytes, context, hidden_bytes) = (1 << 20, 1 << 20, 8_192, 8_192);
     let (name, kind) = ("toy".into(), Kind::Text);
-    let model = ModelSpec { id, name, kind, layers: 32, layer_bytes, ends_bytes, context, hidden_bytes };
+    let model = ModelSpec {
+        id,
+        name,
+        kind,
+        layers: 32,
+        layer_bytes,
+        ends_bytes,
+        context,
+        hidden_bytes,
+        block_bytes: 0,
+        context_bytes: 0,
+    };
     Offer { model, speed: Speed { layer_micros: 500, prefill_micros: 60, ..Speed::default() } }
 }
 

@@ -24,6 +24,8 @@ fn model() -> ModelSpec {
         ends_bytes,
         context: 8_192,
         hidden_bytes,
+        block_bytes: 0,
+        context_bytes: 0,
     }
 }
 

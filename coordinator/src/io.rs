@@ -67,6 +67,12 @@ pub struct ModelSpec {
     pub context: u32,
     /// Bytes of one token's hidden state between two layers, or of one latent.
     pub hidden_bytes: u32,
+    /// Pictures: bytes of the hidden states between two blocks, of one branch of guidance; 0 if its blocks cannot run on
+    /// several devices, and for text.
+    pub block_bytes: u32,
+    /// Pictures: bytes of what patches need to know of a whole picture's others, of all branches; 0 if it cannot be
+    /// painted in patches, and for text.
+    pub context_bytes: u32,
 }
 
 impl ModelSpec {

@@ -5,8 +5,9 @@
 pub const PEERS: usize = 1024;
 /// Bytes of one control message. Source: one SCTP message that every browser accepts, with room to spare.
 pub const CONTROL_BYTES: usize = 64 * 1024;
-/// Bytes of one bulk message (a hidden state of one prefill pass). Source: `PASS_TOKENS` × 8192 channels × 4 bytes.
-pub const BULK_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one bulk message. Source: the hidden states of a picture of 1024 × 1024 pixels between two blocks of PRX-1024,
+/// 4,096 tokens × 1,792 channels × 4 bytes, are 28 MiB; those of one prefill pass of a text are 2 MiB at most.
+pub const BULK_BYTES: usize = 32 * 1024 * 1024;
 /// Tokens of one prefill pass. Source: guess; keeps one pass under a second on a CPU tab.
 pub const PASS_TOKENS: usize = 64;
 /// Tokens of prompt and answer together. Source: 4 bytes at most per token must fit `CONTROL_BYTES` with the text.
@@ -39,6 +40,9 @@ pub const CHECKPOINT_STEPS: u16 = 4;
 pub const BLOBS: usize = 8;
 /// Bytes of one part of a picture. Source: `BULK_BYTES` less the names around it.
 pub const BLOB_BYTES: usize = BULK_BYTES - 1024;
+/// Bytes of parts of pictures that one member holds for all its sessions. Source: as many as one session may hold of the
+/// largest.
+pub const BLOBS_BYTES: usize = BLOBS * BLOB_BYTES;
 /// Bytes of a latent that everyone gets as a preview. Source: guess; two bulk frames.
 pub const PREVIEW_BYTES: usize = 32 * 1024;
 /// Bytes of latents and pixels of all jobs, open ones too; more is refused. Source: guess; a set of the largest pictures.

@@ -31,11 +31,13 @@ pub enum Mutation {
     EchoPulses,
     /// A leader grants some leases, and then no more.
     RunOutOfLeases,
+    /// The last stage of a painter takes the hidden states of one branch of guidance for the other's.
+    SwapBranches,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SkipEpochCheck,
         Self::AcceptLateResult,
         Self::ForgetAgeing,
@@ -49,6 +51,7 @@ impl Mutation {
         Self::CountTwice,
         Self::EchoPulses,
         Self::RunOutOfLeases,
+        Self::SwapBranches,
     ];
 }
 

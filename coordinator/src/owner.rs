@@ -54,6 +54,8 @@ struct Attempt {
     /// Stages that have not said Opened yet; for text, stage 0 aside.
     unopened: BTreeSet<PeerId>,
     last_result: Option<Millis>,
+    /// Milliseconds that a result may take before the job's pace is known.
+    first_ms: u64,
     deadline: Millis,
 }
 

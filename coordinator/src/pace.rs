@@ -4,6 +4,8 @@ use crate::book::Record;
 use crate::io::{Stage, Work};
 use crate::limits;
 use crate::membership::Members;
+use crate::pieces::Split;
+use crate::planner::Link;
 use std::collections::VecDeque;
 
 /// Gaps of which the median is taken.
@@ -39,7 +41,8 @@ impl Pace {
         if self.gaps.len() < GAPS_LEAST { 0 } else { self.median().min(u32::MAX.into()) as u32 }
     }
 
-    /// Milliseconds allowed for opening a lease on `stages` and for what comes before its first result.
+    /// Milliseconds that opening a lease on `stages` and what comes before its first result may take; to be made
+    /// [`patient`](Self::patient).
     pub fn first_result_ms(&self, record: &Record, stages: &[Stage], members: &Members) -> u64 {
         let speed = |stage: &Stage| members.speed(stage.peer, record.job.model);
         let micros: u64 = match &record.job.work {
@@ -52,28 +55,40 @@ impl Pace {
             }
             Work::Picture(work) => {
                 let passes = u64::from(limits::CHECKPOINT_STEPS) * (1 + u64::from(work.shape.guided));
+                let layers = stages.iter().map(|stage| u64::from(stage.layers.end)).max().unwrap_or(0);
                 let member = |stage: &Stage| {
                     speed(stage).map_or(0, |speed| {
-                        passes * u64::from(speed.step_micros)
+                        let pass = u64::from(speed.step_micros) * u64::from(stage.layers.len());
+                        passes * pass / layers.max(1)
                             + u64::from(speed.encode_micros)
                             + u64::from(speed.decode_micros)
                     })
                 };
-                stages.iter().map(member).max().unwrap_or(0)
+                // Members with the whole model work side by side; stages wait for each other, and for what comes over links.
+                match Split::of(stages) {
+                    Ok(Split::Blocks { stages: count }) => {
+                        let bytes = members.model(record.job.model).map_or(0, |model| model.block_bytes);
+                        let links = Link::UNMEASURED.one_way_micros(bytes.into()).saturating_mul(passes);
+                        let stages = stages.iter().map(member).fold(0, u64::saturating_add);
+                        stages.saturating_add(links.saturating_mul(count as u64))
+                    }
+                    _ => stages.iter().map(member).max().unwrap_or(0),
+                }
             }
         };
         let shared = (micros / 1000).saturating_mul(limits::JOBS_RUNNING as u64 * limits::PATIENCE);
-        self.patient(limits::FIRST_TOKEN_MS.saturating_add(shared).min(limits::FIRST_TOKEN_MAX_MS))
+        limits::FIRST_TOKEN_MS.saturating_add(shared).min(limits::FIRST_TOKEN_MAX_MS)
     }
 
-    /// Milliseconds allowed from one result to the next.
-    pub fn next_result_ms(&self) -> u64 {
-        // Until a few gaps are known the next token may well take as long as a first one.
-        let least = if self.gaps.len() < GAPS_LEAST { limits::FIRST_TOKEN_MS } else { limits::STALL_MS };
+    /// Milliseconds allowed from one result to the next, where the first was allowed so many.
+    pub fn next_result_ms(&self, first_ms: u64) -> u64 {
+        // Until a few gaps are known the next result may well take as long as a first one.
+        let least = if self.gaps.len() < GAPS_LEAST { first_ms } else { limits::STALL_MS };
         self.patient(least.max(limits::STALL_GAPS * self.median()))
     }
 
-    fn patient(&self, ms: u64) -> u64 {
+    /// As many milliseconds, or more after stalls.
+    pub fn patient(&self, ms: u64) -> u64 {
         (ms << self.stalls.min(4)).min(limits::FIRST_TOKEN_MAX_MS)
     }
 
@@ -106,7 +121,7 @@ mod tests {
         for (gaps, stalls, want, gap_ms, why) in rows {
             let mut pace = Pace { stalls, ..Pace::default() };
             gaps.iter().for_each(|&gap| pace.result(gap));
-            assert_eq!((pace.next_result_ms(), pace.gap_ms()), (want, gap_ms), "{why}");
+            assert_eq!((pace.next_result_ms(limits::FIRST_TOKEN_MS), pace.gap_ms()), (want, gap_ms), "{why}");
         }
     }
 
@@ -115,7 +130,7 @@ mod tests {
         let mut pace = Pace { stalls: u32::MAX, ..Pace::default() };
         (0..100).for_each(|_| pace.result(u64::MAX / 16));
         assert_eq!(pace.gaps.len(), GAPS, "old gaps are forgotten");
-        assert_eq!(pace.next_result_ms(), limits::FIRST_TOKEN_MAX_MS);
+        assert_eq!(pace.next_result_ms(limits::FIRST_TOKEN_MS), limits::FIRST_TOKEN_MAX_MS);
     }
 
     /// What is allowed for the first result of `work` on this peer and Bo, both of this speed.

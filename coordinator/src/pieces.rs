@@ -21,6 +21,7 @@
 
 use crate::io::{Piece, Shape, Stage};
 use crate::limits;
+use crate::mutation::{self, Mutation};
 
 /// The number of the encoding.
 pub const ENCODING: u32 = 0;
@@ -225,7 +226,8 @@ fn block_steps(shape: Shape, stages: usize, me: usize, done: u16, ops: &mut Vec<
     ops.extend((me == 0).then(|| encode(1..stages)));
     for step in done..shape.steps {
         for prompted in branches(shape) {
-            let from = if me == 0 { before(step) } else { Some(hidden(step, prompted, me - 1)) };
+            let swapped = me == last && shape.guided && mutation::on(Mutation::SwapBranches);
+            let from = if me == 0 { before(step) } else { Some(hidden(step, prompted != swapped, me - 1)) };
             let made = if me == last {
                 Made::new(velocity(step, prompted), [0])
             } else {
@@ -331,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_crew_is_the_same_layers_or_all_in_their_order() {
-        let rows: [(&[(u16, u16)], Option<Split>, &str); 8] = [
+        type Row = (&'static [(u16, u16)], Option<Split>, &'static str);
+        let rows: [Row; 8] = [
             (&[(0, 8)], Some(Split::Whole { members: 1 }), "alone"),
             (&[(0, 8), (0, 8)], Some(Split::Whole { members: 2 }), "two with everything"),
             (&[(0, 3), (3, 8)], Some(Split::Blocks { stages: 2 }), "one after the other"),

@@ -24,7 +24,19 @@ pub const WHOLE_BYTES: u64 = 80;
 pub fn model(kind: Kind) -> ModelSpec {
     let id = ModelId([if kind == Kind::Text { 7 } else { 8 }; 32]);
     let (layer_bytes, ends_bytes, hidden_bytes) = (WHOLE_BYTES / 8, 0, 16);
-    ModelSpec { id, name: "toy".into(), kind, layers: 8, layer_bytes, ends_bytes, context: 64, hidden_bytes }
+    let block_bytes = if kind == Kind::Picture { 64 } else { 0 };
+    ModelSpec {
+        id,
+        name: "toy".into(),
+        kind,
+        layers: 8,
+        layer_bytes,
+        ends_bytes,
+        context: 64,
+        hidden_bytes,
+        block_bytes,
+        context_bytes: 0,
+    }
 }
 
 /// Layers `start..end` of the toy model that writes.

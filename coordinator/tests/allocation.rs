@@ -49,6 +49,8 @@ fn report() -> Report {
         ends_bytes: 1 << 22,
         context: 512,
         hidden_bytes: 8_192,
+        block_bytes: 8_192,
+        context_bytes: 0,
     };
     Report {
         version: 300,

@@ -54,6 +54,8 @@ fn model() -> ModelSpec {
         ends_bytes: 0,
         context: 8_192,
         hidden_bytes: 8_192,
+        block_bytes: 0,
+        context_bytes: 0,
     }
 }
 

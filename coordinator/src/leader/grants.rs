@@ -1,8 +1,8 @@
 //! Which unit runs where.
 
 use super::{Leader, Room, loads};
-use crate::ids::{JobId, ModelId};
-use crate::io::{Kind, Stage};
+use crate::ids::{JobId, ModelId, PeerId};
+use crate::io::{Kind, ModelSpec, Shape, Stage};
 use crate::limits;
 use crate::mutation::{self, Mutation};
 use crate::planner::{self, Links, PictureShape, Worker};
@@ -16,8 +16,15 @@ use std::sync::Arc;
 pub struct Desk {
     workers: Vec<Worker>,
     links: Arc<Links>,
-    /// Teams that serve, with the microseconds of a token on each with one job.
+    /// Teams that serve, with the microseconds of a token on each with one job; for pictures, of a step on a ring.
     teams: Vec<(Team, u64)>,
+}
+
+impl Desk {
+    /// Whether the picture model is held in parts only.
+    fn paints_on_rings(&self) -> bool {
+        self.teams.iter().all(|(team, _)| team.stages.len() > 1)
+    }
 }
 
 impl Leader {
@@ -59,9 +66,12 @@ impl Leader {
         let hidden_bytes = model.hidden_bytes.into();
         let seen = planner::Room { model, workers: &workers, links: &links, hidden_bytes };
         let timed = teams.into_iter().filter_map(|team| {
-            let micros = match model.kind {
-                Kind::Text => planner::predict_text(&seen, &team.stages, 1, 1)?.token_micros,
-                Kind::Picture => 1,
+            let micros = match (model.kind, team.stages.as_slice()) {
+                (Kind::Text, stages) => planner::predict_text(&seen, stages, 1, 1)?.token_micros,
+                (Kind::Picture, [_]) => 1,
+                (Kind::Picture, ring) => {
+                    planner::predict_blocks(&seen, &one_step(model), ring, 1)?.picture_micros
+                }
             };
             Some((team, micros))
         });
@@ -105,30 +115,50 @@ impl Leader {
         desk.teams.iter().map(|(team, _)| load(team)).collect()
     }
 
-    /// Peers that paint nothing at the moment, as many as pay.
-    fn place_picture(&self, next: &Next, shape: crate::io::Shape, desk: &Desk) -> Option<Vec<Stage>> {
+    /// Peers that paint nothing at the moment, as many as pay; or, if no device holds the whole model, a ring of those that
+    /// hold it together.
+    fn place_picture(&self, next: &Next, shape: Shape, desk: &Desk) -> Option<Vec<Stage>> {
         let model = self.models.get(&next.model)?.model();
         let peers = loads(self.queue.running().map(|(_, running)| running));
-        let serves =
-            |id| desk.teams.iter().any(|(team, _)| team.stages.first().is_some_and(|stage| stage.peer == id));
         let sees_asker = |worker: &Worker| worker.id == next.asker || worker.sees.contains(next.asker);
+        if desk.paints_on_rings() {
+            return self.place_on_ring(shape, desk, |peer| {
+                desk.workers.iter().any(|worker| worker.id == peer && sees_asker(worker))
+            });
+        }
+        let serves =
+            |id| desk.teams.iter().any(|(team, _)| matches!(&team.stages[..], [only] if only.peer == id));
         let free: Vec<&Worker> = desk
             .workers
             .iter()
             .filter(|worker| serves(worker.id) && sees_asker(worker) && !peers.contains_key(&worker.id))
             .collect();
-        let shape = PictureShape {
-            steps: shape.steps,
-            guided: shape.guided,
-            tiles: shape.tiles,
-            latent_bytes: model.hidden_bytes.into(),
-        };
         let waiting = self.queue.waiting_by_model(next.model) as usize;
-        let crew = planner::crew(&shape, &free, &desk.links, waiting)?;
+        let crew = planner::crew(&picture_shape(model, shape), &free, &desk.links, waiting)?;
         // The second member of a guided crew runs the other half.
         let members = if shape.guided && crew.half.is_none() { vec![crew.primary] } else { crew.members() };
         let layers = model.whole();
         Some(members.into_iter().take(limits::STAGES).map(|peer| Stage { peer, layers }).collect())
+    }
+
+    /// The ring that would paint it soonest, of those with a place and whose ends, from which latents and pixels come, see
+    /// whoever asks.
+    fn place_on_ring(
+        &self,
+        shape: Shape,
+        desk: &Desk,
+        sees_asker: impl Fn(PeerId) -> bool,
+    ) -> Option<Vec<Stage>> {
+        let loads = self.team_loads(desk);
+        let ring = |at: usize| &desk.teams[at].0.stages;
+        let reaches = |at: usize| {
+            let ends = [ring(at).first(), ring(at).last()];
+            ends.into_iter().flatten().all(|stage| sees_asker(stage.peer))
+        };
+        let has_place = |at: usize| loads[at] < planner::block_jobs(ring(at).len(), shape.guided);
+        let open = (0..desk.teams.len()).filter(|&at| has_place(at) && reaches(at));
+        let best = open.min_by_key(|&at| desk.teams[at].1.saturating_mul(loads[at] as u64 + 1))?;
+        Some(ring(best).clone())
     }
 
     /// Moves running texts to teams on which they would end clearly sooner.
@@ -209,6 +239,9 @@ impl Leader {
         let micros = desk.teams.first()?.1;
         match ask.demand {
             Demand::Text { left, .. } => Some(micros.saturating_mul(left.into()) / 1_000),
+            Demand::Picture(shape) if desk.paints_on_rings() => {
+                Some(micros.saturating_mul(shape.steps.into()) / 1_000)
+            }
             Demand::Picture(shape) => {
                 let worker = desk.workers.iter().filter(|worker| worker.speed.step_micros > 0);
                 let step = worker.map(|worker| worker.speed.step_micros).min()?;
@@ -216,6 +249,16 @@ impl Leader {
             }
         }
     }
+}
+
+fn picture_shape(model: &ModelSpec, shape: Shape) -> PictureShape {
+    let Shape { steps, guided, tiles, .. } = shape;
+    PictureShape { steps, guided, tiles, latent_bytes: model.hidden_bytes.into() }
+}
+
+/// By which rings are compared before a picture is known.
+fn one_step(model: &ModelSpec) -> PictureShape {
+    PictureShape { steps: 1, guided: true, tiles: 1, latent_bytes: model.hidden_bytes.into() }
 }
 
 /// Jobs that a team takes at once: one per stage and one more, which hides the way between them, or between a job's end

@@ -140,15 +140,32 @@ impl Leader {
     }
 
     fn wanted(&self, model: &ModelSpec, workers: &[Worker], links: &Links) -> (Vec<Vec<Stage>>, String) {
-        let room = planner::Room { model, workers, links, hidden_bytes: model.hidden_bytes.into() };
-        let jobs = self.queue.jobs_by_model(model.id).max(1);
         match model.kind {
             Kind::Text => {
+                let room = planner::Room { model, workers, links, hidden_bytes: model.hidden_bytes.into() };
+                let jobs = self.queue.jobs_by_model(model.id).max(1);
                 let teams = planner::teams(&room, jobs, self.choice.spread);
                 let stages: Vec<Vec<Stage>> = teams.teams.into_iter().map(|team| team.stages).collect();
                 (self.steady(&room, stages), teams.why)
             }
-            Kind::Picture => painters(model, workers, self.queue.units_by_model(model.id)),
+            Kind::Picture => {
+                let units = self.queue.units_by_model(model.id);
+                if workers.iter().any(|worker| planner::paints_alone(model, worker)) {
+                    return painters(model, workers, units);
+                }
+                let workers = planner::in_passes(model, workers);
+                let room =
+                    planner::Room { model, workers: &workers, links, hidden_bytes: model.block_bytes.into() };
+                let planner::Blocks { rings, why } = planner::blocks(&room, units);
+                let mut rings = self.steady(&room, rings);
+                let able = rings.len();
+                rings.retain(|ring| units > 0 || is_cheap(model) || is_held(ring, &workers));
+                if able > rings.len() {
+                    let why = format!("{} is loaded when somebody asks for a picture", model.name);
+                    return (rings, why);
+                }
+                (rings, why)
+            }
         }
     }
 
@@ -272,11 +289,11 @@ fn make_room(
 /// devices than there are pictures, and one more.
 fn painters(model: &ModelSpec, workers: &[Worker], units: usize) -> (Vec<Vec<Stage>>, String) {
     let layers = model.whole();
-    let fits = |worker: &&Worker| worker.memory >= stage_bytes(model, layers) && worker.speed.step_micros > 0;
-    let mut painters: Vec<&Worker> = workers.iter().filter(fits).collect();
+    let mut painters: Vec<&Worker> =
+        workers.iter().filter(|worker| planner::paints_alone(model, worker)).collect();
     painters.sort_by_key(|worker| (worker.speed.step_micros, worker.id));
     let able = painters.len();
-    if stage_bytes(model, layers) > planner::CHEAP_BYTES {
+    if !is_cheap(model) {
         let most = if units == 0 { 0 } else { units + 1 };
         let mut place = 0;
         painters.retain(|worker| {
@@ -284,15 +301,24 @@ fn painters(model: &ModelSpec, workers: &[Worker], units: usize) -> (Vec<Vec<Sta
             place <= most || worker.held.contains(&layers)
         });
     }
-    let why = match (able, painters.len()) {
-        (0, _) => format!("no device here can hold {}", model.name),
-        (_, 0) => {
-            format!("{able} devices can paint; {} is loaded when somebody asks for a picture", model.name)
-        }
-        (_, 1) => format!("{} paints", painters[0].name),
-        (_, many) => format!("{many} devices paint: a picture each, or one together"),
+    let why = match painters.as_slice() {
+        [] => format!("{able} devices can paint; {} is loaded when somebody asks for a picture", model.name),
+        [only] => format!("{} paints", only.name),
+        many => format!("{} devices paint: a picture each, or one together", many.len()),
     };
     (painters.into_iter().map(|worker| vec![Stage { peer: worker.id, layers }]).collect(), why)
+}
+
+/// Whether devices hold it, wanted or not.
+fn is_cheap(model: &ModelSpec) -> bool {
+    planner::whole_bytes(model) <= planner::CHEAP_BYTES
+}
+
+/// Whether every stage has its layers already.
+fn is_held(ring: &[Stage], workers: &[Worker]) -> bool {
+    let holds =
+        |stage: &Stage, worker: &Worker| worker.id == stage.peer && worker.held.contains(&stage.layers);
+    ring.iter().all(|stage| workers.iter().any(|worker| holds(stage, worker)))
 }
 
 /// Who could not load its layers, and why.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::health::Share;
-use crate::ids::JobId;
-use crate::io::{Shape, Spread, Stage};
+use crate::ids::{JobId, Layers};
+use crate::io::{Capability, Device, Shape, Spread, Stage};
 use crate::testing::*;
 use crate::wire::Report;
 
@@ -176,8 +176,8 @@ fn what_left_the_plan_must_be_heard_of_again() {
 
 #[test]
 fn a_new_leader_starts_from_the_plan_it_knew() {
-    let stages = [(ME, 0, 4), (BO, 4, 8)]
-        .map(|(peer, start, end)| Stage { peer, layers: crate::ids::Layers { start, end } });
+    let stages =
+        [(ME, 0, 4), (BO, 4, 8)].map(|(peer, start, end)| Stage { peer, layers: Layers { start, end } });
     let team = crate::wire::Team { stages: stages.into(), serves: true };
     let epoch = Epoch { term: 0, leader: BO };
     let models = vec![ModelPlan { model: model(Kind::Text).id, teams: vec![team], why: String::new() }];
@@ -388,6 +388,40 @@ fn a_crowd_of_pictures_goes_a_picture_to_a_peer_and_one_picture_to_a_crowd() {
         let units: Vec<u16> = granted.iter().map(|(_, running)| running.unit).collect();
         assert_eq!(units, (0..want.len() as u16).collect::<Vec<_>>(), "{why}: each a picture of its own");
     }
+}
+
+#[test]
+fn a_painter_that_no_device_holds_is_painted_with_on_a_ring() {
+    // The toy painter has 80 bytes in 8 blocks.
+    let part = |start, end| Part { model: model(Kind::Picture).id, layers: Layers { start, end } };
+    let half = |ready: Part| {
+        let mut report = painter(100_000);
+        report.capability = Some(Capability { device: Device::Gpu, memory: 40 });
+        Report { ready: vec![ready], ..report }
+    };
+    let rows: [(bool, u16, usize, &str); 4] = [
+        (true, 1, 1, "one on the ring"),
+        (true, 3, 1, "two branches of one picture keep two stages busy, and the rest waits"),
+        (false, 1, 1, "without guidance"),
+        (false, 3, 2, "a picture for each stage"),
+    ];
+    for (guided, count, want, why) in rows {
+        let members = room(half(part(0, 4)), &[(BO, half(part(4, 8))), (CY, able(&[], 0))]);
+        let mut office = Office::new(&members, Spread::Measured);
+        let demand = Demand::Picture(Shape { count, steps: 8, guided, tiles: 2 });
+        let (model, waiting) = (model(Kind::Picture).id, (1 << count) - 1);
+        let granted = office.ask(CY, &Ask { model, demand, waiting, ..ask(job(CY)) }, &members);
+        let crews: Vec<Vec<Span>> = granted.iter().map(|(_, running)| spans(&running.stages)).collect();
+        assert_eq!(crews, vec![vec![(ME.0, 0, 4), (BO.0, 4, 8)]; want], "{why}");
+    }
+    // Both ends, from which latents and pixels come, must see whoever asks.
+    let mut blind = half(part(4, 8));
+    blind.sees = vec![ME];
+    let members = room(half(part(0, 4)), &[(BO, blind), (CY, able(&[], 0))]);
+    let mut office = Office::new(&members, Spread::Measured);
+    let demand = Demand::Picture(Shape { count: 1, steps: 8, guided: true, tiles: 2 });
+    let asked = Ask { model: model(Kind::Picture).id, demand, ..ask(job(CY)) };
+    assert!(office.ask(CY, &asked, &members).is_empty(), "Bo has no link to Cy");
 }
 
 /// A report whose device writes with another model than the toy.

@@ -44,10 +44,12 @@ impl Owner {
         for peer in others.into_iter().chain(alone) {
             cx.out.send(peer, open_message(record, &running, peer));
         }
-        let allowed = work.pace.first_result_ms(record, &running.stages, cx.members);
-        let deadline = cx.now.after(allowed);
+        let first_ms = work.pace.first_result_ms(record, &running.stages, cx.members);
+        let deadline = cx.now.after(work.pace.patient(first_ms));
+        // What a text waits for longest is its prompt; a picture's next latent takes as long as the first.
+        let first_ms = if picture { first_ms } else { limits::FIRST_TOKEN_MS };
         let unit = running.unit;
-        work.attempts.insert(unit, Attempt { running, unopened, last_result: None, deadline });
+        work.attempts.insert(unit, Attempt { running, unopened, last_result: None, first_ms, deadline });
         let state = JobState::Running(workers(work));
         cx.book.state(job, state, cx.members, cx.out);
         // The leader hears at once that the grant was taken.

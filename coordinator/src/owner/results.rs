@@ -43,7 +43,7 @@ impl Owner {
             work.pace.result(cx.now.since(last));
         }
         (work.failures, work.breaks) = (0, 0);
-        attempt.deadline = cx.now.after(work.pace.next_result_ms());
+        attempt.deadline = cx.now.after(work.pace.next_result_ms(attempt.first_ms));
         let full = known + 1 >= record.until();
         let (model, stages) = (record.job.model, attempt.running.stages.clone());
         pay(cx, &stages, |stage| u64::from(stage.layers.len()), model);
@@ -111,7 +111,7 @@ impl Owner {
             if let Some(last) = attempt.last_result.replace(cx.now) {
                 work.pace.result(cx.now.since(last));
             }
-            attempt.deadline = cx.now.after(work.pace.next_result_ms());
+            attempt.deadline = cx.now.after(work.pace.next_result_ms(attempt.first_ms));
         }
         let open = cx.book.record(job).map_or(0, |record| record.open_units());
         if open & (1 << (unit % 64)) == 0

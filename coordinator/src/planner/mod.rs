@@ -10,11 +10,13 @@
 //!   none does                    a ring      A 0..20 -> B 20..32 -> (token) -> A
 //!   pictures, more than devices  seeds       [A]  [B]                       a picture each
 //!   pictures, fewer              a crew      A + B: the guidance halves; A, B, C: tiles of the decoding
+//!   no device holds the painter  a ring      A 0..6 -> B 6..16 -> (velocity) -> A
 //! ```
 //!
 //! All arithmetic is on integers of microseconds and bytes and saturates, so every peer computes the same plan from
 //! the same words, and a lying peer can at worst make itself look slow, fast or large.
 
+mod blocks;
 mod everyone;
 mod links;
 mod migrate;
@@ -29,6 +31,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{Blocks, blocks, in_passes, jobs as block_jobs, paints_alone, predict_blocks};
 pub use links::{Link, Links, Sight};
 pub use migrate::migrate;
 pub use picture::{Crew, PicturePrediction, PictureShape, crew, predict_picture};

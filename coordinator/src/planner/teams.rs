@@ -105,7 +105,7 @@ fn choose<'a>(room: &Room<'a>, jobs: usize) -> Choice<'a> {
 }
 
 /// Splits over those that cannot hold the model alone, until `wanted` are found.
-fn small_rings<'a>(
+pub(super) fn small_rings<'a>(
     room: &Room<'a>,
     race: Option<&Ring<'a>>,
     mut best: Option<u64>,
@@ -165,7 +165,7 @@ pub(super) fn team(room: &Room<'_>, seats: &[Seat<'_>]) -> Team {
     Team { stages: stages(seats), prediction: predict(room, seats, PROMPT_TOKENS, 1) }
 }
 
-fn stages(seats: &[Seat<'_>]) -> Vec<Stage> {
+pub(super) fn stages(seats: &[Seat<'_>]) -> Vec<Stage> {
     let mut start = 0;
     let stage = |seat: &Seat<'_>| {
         let layers = Layers { start, end: start + seat.layers };

@@ -1,5 +1,6 @@
 //! Rooms made by hand and by dice, for all tests of the planner.
 
+mod blocks;
 mod everyone;
 mod picture;
 mod predict;
@@ -10,6 +11,7 @@ mod verdict;
 use super::*;
 use crate::ids::ModelId;
 use crate::io::{Kind, Stage};
+use crate::limits;
 use crate::planner;
 use std::collections::BTreeSet;
 
@@ -19,7 +21,18 @@ const BIG: u64 = 1 << 40;
 fn model(layers: u16) -> ModelSpec {
     let id = ModelId([0; 32]);
     let (name, kind, hidden_bytes) = ("m".into(), Kind::Text, HIDDEN_BYTES as u32);
-    ModelSpec { id, name, kind, layers, layer_bytes: 100, ends_bytes: 50, context: 512, hidden_bytes }
+    ModelSpec {
+        id,
+        name,
+        kind,
+        layers,
+        layer_bytes: 100,
+        ends_bytes: 50,
+        context: 512,
+        hidden_bytes,
+        block_bytes: 0,
+        context_bytes: 0,
+    }
 }
 
 /// As [`model`], but of gigabytes: nobody holds it without need.

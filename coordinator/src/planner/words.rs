@@ -83,12 +83,13 @@ fn rings_of_small(choice: &Choice<'_>) -> Option<String> {
 }
 
 /// "20 + 12".
-fn parts(seats: &[Seat<'_>]) -> String {
+pub fn parts(seats: &[Seat<'_>]) -> String {
     let parts: Vec<String> = seats.iter().map(|seat| seat.layers.to_string()).collect();
     parts.join(" + ")
 }
 
-fn too_small(room: &Room<'_>) -> String {
+/// What the room lacks.
+pub fn too_small(room: &Room<'_>) -> String {
     let need = whole_bytes(room.model);
     let have = room.workers.iter().fold(0_u64, |sum, worker| sum.saturating_add(worker.memory));
     if have < need {

@@ -93,7 +93,11 @@ fn without_right() -> Vec<(Message, &'static str, &'static str)> {
         (open(eves, vec![mine(ME), mine(ME)]), "twice", "a session with this peer in it twice"),
         (open(eves, vec![half]), "gaps", "a session that begins in the middle"),
         (open(eves, vec![mine(ME), Stage { peer: EVE, ..half }]), "gaps", "a session whose layers overlap"),
-        (open_picture(eves, vec![half], |_| ()), "same layers", "half a painter"),
+        (
+            open_picture(eves, vec![half], |_| ()),
+            "without the first layer",
+            "a painter that begins in the middle",
+        ),
         (
             open_picture(eves, vec![mine(ME)], |p| p.unit = 1),
             "the picture",

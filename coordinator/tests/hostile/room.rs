@@ -119,7 +119,18 @@ pub fn offer(kind: Kind) -> Offer {
         Kind::Picture => (PAINTER, 0, 1_000),
     };
     let (name, layer_bytes, ends_bytes, hidden_bytes) = ("toy".to_owned(), 10, 10, 16);
-    let model = ModelSpec { id, name, kind, layers: 4, layer_bytes, ends_bytes, context, hidden_bytes };
+    let model = ModelSpec {
+        id,
+        name,
+        kind,
+        layers: 4,
+        layer_bytes,
+        ends_bytes,
+        context,
+        hidden_bytes,
+        block_bytes: 0,
+        context_bytes: 0,
+    };
     let speed = Speed { layer_micros: 100, prefill_micros: 100, step_micros, ..Speed::default() };
     Offer { model, speed }
 }

@@ -62,6 +62,8 @@ impl World {
             ends_bytes: 1 << 20,
             context: 2048,
             hidden_bytes: 8,
+            block_bytes: 8,
+            context_bytes: 0,
         };
         Self {
             now: 0,

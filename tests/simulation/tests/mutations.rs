@@ -11,7 +11,7 @@ const SEEDS: u64 = 2_000;
 const BATCH: u64 = 50;
 
 /// Words of the invariant that is meant to catch each.
-const CAUGHT_BY: [(Mutation, &[&str]); 13] = [
+const CAUGHT_BY: [(Mutation, &[&str]); 14] = [
     (Mutation::SkipEpochCheck, &["went from"]),
     (Mutation::AcceptLateResult, &["late result"]),
     (Mutation::ForgetAgeing, &["overtaken"]),
@@ -25,6 +25,7 @@ const CAUGHT_BY: [(Mutation, &[&str]); 13] = [
     (Mutation::CountTwice, &["differs from the solo run"]),
     (Mutation::EchoPulses, &["a storm"]),
     (Mutation::RunOutOfLeases, &["waits for a story in a healed room"]),
+    (Mutation::SwapBranches, &["differs from solo"]),
 ];
 
 #[test]

@@ -46,7 +46,7 @@ fn check_team(made: &Made, team: &Team) {
     assert_eq!(next, made.model.layers, "complete");
     let members: BTreeSet<PeerId> = team.stages.iter().map(|stage| stage.peer).collect();
     assert_eq!(members.len(), team.stages.len(), "nobody twice in a team");
-    assert!(members.len() <= crate::limits::STAGES);
+    assert!(members.len() <= limits::STAGES);
 }
 
 fn alone(room: &Room<'_>, worker: &Worker) -> Option<u64> {

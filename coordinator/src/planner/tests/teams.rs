@@ -178,7 +178,7 @@ fn the_plan_says_why() {
 
 #[test]
 fn impossible_models_are_refused() {
-    for layers in [0, crate::limits::MODEL_LAYERS + 1] {
+    for layers in [0, limits::MODEL_LAYERS + 1] {
         let (teams, why) = teams_of(&model(layers), &workers(&[(BIG, 1)]), &links(1, 0), 1);
         assert!(teams.is_empty());
         assert_eq!(why, format!("m has {layers} layers, at most 1024 are possible"));
@@ -210,6 +210,11 @@ fn numbers_from_a_liar_do_no_harm() {
             }
         }
         let shape = PictureShape { steps: u16::MAX, guided: true, tiles: u16::MAX, latent_bytes: u64::MAX };
-        assert!(verdict(&room, PeerId(1), usize::MAX, Some(&shape)).picture_ms.is_some());
+        let painter = ModelSpec { kind: Kind::Picture, block_bytes: 1, ..model.clone() };
+        let room = Room { model: &painter, ..room };
+        assert!(!verdict(&room, PeerId(1), usize::MAX, Some(&shape)).text.is_empty());
+        let halves = [Layers { start: 0, end: 512 }, Layers { start: 512, end: 1024 }];
+        let ring = [0, 1].map(|at| Stage { peer: peers[at].id, layers: halves[at] });
+        assert!(predict_blocks(&room, &shape, &ring, usize::MAX).is_some());
     }
 }

@@ -39,17 +39,6 @@ fn the_verdict_is_said_before_any_download() {
 }
 
 #[test]
-fn pictures_are_part_of_it_where_anybody_paints() {
-    let (model, mut peers, links) = (heavy(8), workers(&[(BIG, 10_000)]), Links::default());
-    let shape = PictureShape { steps: 10, guided: true, tiles: 1, latent_bytes: 1 };
-    let painted = |peers: &[Worker]| verdict(&room(&model, peers, &links), PeerId(1), 1, Some(&shape));
-    assert_eq!(painted(&peers).picture_ms, None);
-    (peers[0].speed.step_micros, peers[0].speed.decode_micros) = (500_000, 1_000);
-    assert_eq!(painted(&peers).picture_ms, Some(10_001));
-    assert!(painted(&peers).text.ends_with("A picture takes about 11 s."));
-}
-
-#[test]
 fn only_what_is_missing_is_fetched() {
     let layers = |start, end| Layers { start, end };
     type Row = (Layers, &'static [(u16, u16)], u64, &'static str);

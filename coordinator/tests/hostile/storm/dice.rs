@@ -196,6 +196,7 @@ impl Dice {
             offer.model.id = ModelId([self.roll(16) as u8; 32]);
             (offer.model.layers, offer.model.layer_bytes) = (self.short(), self.long());
             (offer.model.ends_bytes, offer.model.hidden_bytes) = (self.long(), self.number());
+            (offer.model.block_bytes, offer.model.context_bytes) = (self.number(), self.number());
         }
         (offer.speed.layer_micros, offer.speed.step_micros) = (self.number(), self.number());
         (offer.speed.decode_micros, offer.speed.hop_micros) = (self.number(), self.number());

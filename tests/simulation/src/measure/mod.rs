@@ -2,12 +2,14 @@
 //! `cargo xtask simulate --measure KILLS`.
 
 pub mod efficiency;
+pub mod painting;
 pub mod recovery;
 mod spread;
+pub mod traffic;
 
 pub use spread::Spread;
 
-/// All tables, in Markdown: `kills` of each kind by seed, then the rooms of [`efficiency`].
+/// All tables, in Markdown: `kills` of each kind by seed, then the rooms of [`efficiency`] and [`painting`], and [`traffic`].
 ///
 /// # Errors
 /// The first room that did not do what it is measured at.
@@ -15,6 +17,10 @@ pub fn report(kills: u64) -> Result<String, String> {
     let mut table = recovery_table(kills)?;
     table.push('\n');
     table.push_str(&efficiency_table()?);
+    table.push('\n');
+    table.push_str(&painting_table()?);
+    table.push('\n');
+    table.push_str(&traffic_table());
     Ok(table)
 }
 
@@ -41,4 +47,27 @@ fn efficiency_table() -> Result<String, String> {
         ));
     }
     Ok(table)
+}
+
+fn painting_table() -> Result<String, String> {
+    let mut table =
+        String::from("| what is painted | s | s on one device | faster by | goal |\n|---|---|---|---|---|\n");
+    for figure in painting::all()? {
+        let seconds = |ms: u64| ms as f64 / 1e3;
+        let (ms, alone, ratio) = (seconds(figure.ms), seconds(figure.alone_ms), figure.ratio());
+        let painting::Figure { room, goal, .. } = figure;
+        table.push_str(&format!("| {room} | {ms:.1} | {alone:.1} | {ratio:.2} | {goal:.2} |\n"));
+    }
+    Ok(table)
+}
+
+/// Megabytes sent in a step by each member.
+fn traffic_table() -> String {
+    let mut table =
+        String::from("| how a picture is shared | MB that each member sends in a step |\n|---|---|\n");
+    for traffic::Traffic { split, sent } in traffic::all() {
+        let sent: Vec<String> = sent.iter().map(|bytes| format!("{:.2}", *bytes as f64 / 1e6)).collect();
+        table.push_str(&format!("| {split} | {} |\n", sent.join(", ")));
+    }
+    table
 }

@@ -24,7 +24,7 @@ pub fn trouble(world: &mut World, dice: &mut Dice, stats: &mut Stats) {
     world.weather = weather(dice);
     let peers = if dice.chance(10) { dice.range(7, 12) } else { dice.range(1, 6) };
     for _ in 0..=peers {
-        world.join(stranger(dice));
+        world.join(stranger(dice, world.weather.cramped));
         let apart = if dice.chance(50) { 50 } else { 1_500 };
         world.run_for(dice.range(0, apart));
     }
@@ -53,6 +53,7 @@ fn weather(dice: &mut Dice) -> Weather {
         cut_off: sometimes(15, 50),
         garbled: sometimes(15, 50),
         apart: sometimes(15, 25),
+        cramped: sometimes(20, 1) > 0,
         clock_skew_permille: sometimes(40, 100),
     }
 }

@@ -6,6 +6,7 @@ use simulation::invariants::{jobs_end, one_coordinator, tokens_gapless_and_solo}
 use simulation::toy;
 use simulation::world::{Spec, World};
 
+mod blocks;
 mod faults;
 mod links;
 mod pictures;

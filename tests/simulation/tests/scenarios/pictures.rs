@@ -25,7 +25,7 @@ pub fn paint(world: &mut World, author: PeerId, count: u16) -> JobId {
     ask_for(world, author, Shape { count, steps: STEPS, guided: true, tiles: 4 })
 }
 
-fn ask_for(world: &mut World, author: PeerId, shape: Shape) -> JobId {
+pub fn ask_for(world: &mut World, author: PeerId, shape: Shape) -> JobId {
     let work = Work::Picture(PictureWork { shape, settings: vec![u8::from(shape.guided), 7] });
     world.command(author, Command::Submit { model: None, text: "A ship".into(), work });
     let jobs = &world.peers[&author].witness.jobs;

@@ -25,7 +25,7 @@ fn house(specs: &[Spec], spread: Spread) -> World {
 }
 
 /// The room as its planner should see it, from the devices' true times.
-fn workers(specs: &[Spec]) -> Vec<Worker> {
+pub fn workers(specs: &[Spec]) -> Vec<Worker> {
     let micros = |micros: u64| micros as u32;
     let peers = TABLE.iter().zip(specs);
     let worker = |(&id, spec): (&PeerId, &Spec)| Worker {

@@ -28,6 +28,8 @@ pub struct Weather {
     pub cut_off: u64,
     /// Messages in 10,000 of which a copy comes first that has a byte changed.
     pub garbled: u64,
+    /// No device that comes can hold a whole model.
+    pub cramped: bool,
     /// Percent of pairs that find no way to each other.
     pub apart: u64,
     /// How many thousandths a clock may be fast or slow; if any, it also starts anywhere.
@@ -151,14 +153,18 @@ impl Fault {
 
 /// A peer as it may come: any speed and any memory, and not always honest.
 #[must_use]
-pub fn stranger(dice: &mut Dice) -> Spec {
+pub fn stranger(dice: &mut Dice, cramped: bool) -> Spec {
     let layer_micros = match dice.range(0, 4) {
         0 => dice.range(100, 400),
         1 => dice.range(2_000, 8_000),
         _ => 500,
     };
     // From a single layer with the ends to everything.
-    let memory = if dice.chance(30) { dice.range(2, 8) << 20 } else { 1 << 30 };
+    let memory = match dice.chance(30) {
+        _ if cramped => dice.range(2, 6) << 20,
+        true => dice.range(2, 8) << 20,
+        false => 1 << 30,
+    };
     let boast = if dice.chance(4) { 100 } else { 1 };
     let step_micros = if dice.chance(60) { layer_micros * 40 } else { 0 };
     let forges = dice.chance(10);
@@ -174,7 +180,7 @@ impl World {
             Fault::Leave => self.leave(peer, (0, 300)),
             Fault::Crash => self.leave(peer, (5_000, 30_000)),
             Fault::Join => {
-                let spec = stranger(&mut self.dice);
+                let spec = stranger(&mut self.dice, self.weather.cramped);
                 self.join(spec);
             }
             Fault::Exodus => self.exodus(&alive),
