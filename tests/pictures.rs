@@ -181,7 +181,7 @@ fn has_its_settings(file: &Path) -> Result<()> {
     ensure!(texts.get("Description").is_some_and(|text| text == PROMPT), "for people: {texts:?}");
     let settings: Value = serde_json::from_str(texts.get("Manyhands").context("for programs")?)?;
     let told = ["prompt", "width", "steps", "seed"].map(|name| settings[name].clone());
-    let asked = [PROMPT.into(), PICTURE.into(), STEPS.into(), "7".into()];
+    let asked: [Value; 4] = [PROMPT.into(), PICTURE.into(), STEPS.into(), "7".into()];
     ensure!(told == asked, "for programs: {settings}");
     Ok(())
 }
