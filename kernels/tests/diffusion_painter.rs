@@ -142,7 +142,8 @@ fn in_bands(
         others.map(|(_, context)| context.as_slice()).collect()
     };
     let band = |part: usize| {
-        let said = painter.denoise_band(&1, step, Side::With, latent, Band { part, of }, &others(part));
+        let others = others(part);
+        let said = painter.denoise_band(&1, step, Side::With, latent, Band { part, of }, &others);
         block_on(said).unwrap()[0].clone()
     };
     (0..of).map(band).collect()

@@ -104,6 +104,8 @@ fn ready() -> Report {
         ends_bytes: 1,
         context: 64,
         hidden_bytes: 4,
+        block_bytes: 0,
+        context_bytes: 0,
     };
     let capability = Capability { device: Device::Cpu, memory: 1 << 30 };
     let speed = Speed { layer_micros: 1, prefill_micros: 1, ..Speed::default() };

@@ -138,6 +138,8 @@ fn spec<K: Ord + Clone>(
         ends_bytes: all.saturating_sub(layer_bytes * layers as u64),
         context: u32::try_from(config.context).unwrap_or(u32::MAX),
         hidden_bytes: u32::try_from(config.row_bytes()).unwrap_or(u32::MAX),
+        block_bytes: 0,
+        context_bytes: 0,
     })
 }
 

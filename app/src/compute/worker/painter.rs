@@ -403,6 +403,9 @@ fn spec(name: String, engine: &Engine, id: ModelId) -> Result<ModelSpec, String>
     // A block in the middle has no end; a model of two is all ends.
     let layer_bytes =
         if layers < 3 { all / u64::from(layers.max(1)) } else { bytes(Layers { start: 1, end: 2 })? };
+    let size = [folder.side(); 2];
+    let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let hidden = hidden_numbers(folder, size) * 4;
     Ok(ModelSpec {
         id,
         kind: io::Kind::Picture,
@@ -411,7 +414,10 @@ fn spec(name: String, engine: &Engine, id: ModelId) -> Result<ModelSpec, String>
         layer_bytes,
         ends_bytes: all.saturating_sub(layer_bytes * u64::from(layers)),
         context: 0,
-        hidden_bytes: u32::try_from(latent_bytes(folder, [folder.side(); 2])).unwrap_or(u32::MAX),
+        hidden_bytes: number(latent_bytes(folder, size)),
+        block_bytes: number(hidden),
+        // Keys and values in every block, with the prompt and without.
+        context_bytes: number(hidden.saturating_mul(4 * folder.denoiser.0.depth)),
     })
 }
 

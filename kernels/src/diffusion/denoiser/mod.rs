@@ -234,7 +234,7 @@ impl Denoiser {
     pub fn forward(
         &self,
         layers: Layers,
-        mut x: Tensor<3>,
+        x: Tensor<3>,
         text: &Text,
         modulations: &Modulations,
         positions: &Positions,
