@@ -105,13 +105,13 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
 
 /// An engine's memory in a tab grows and never shrinks.
 #[cfg(target_arch = "wasm32")]
-fn peak_bytes() -> Option<u64> {
+pub(super) fn peak_bytes() -> Option<u64> {
     const PAGE: u64 = 1 << 16;
     Some(core::arch::wasm32::memory_size(0) as u64 * PAGE)
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn peak_bytes() -> Option<u64> {
+pub(super) fn peak_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)

@@ -10,6 +10,8 @@
 #[cfg(feature = "compute")]
 pub mod bench;
 #[cfg(feature = "compute")]
+pub mod bench_pictures;
+#[cfg(feature = "compute")]
 pub mod files;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;

@@ -4,6 +4,7 @@ use super::files::{Place, Remote};
 use super::source::quantised;
 use super::web::UP;
 use super::{Report, Request, own_files, worker};
+use crate::painting::PaintRequest;
 use futures::channel::mpsc::unbounded;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
@@ -49,6 +50,27 @@ pub async fn bench(
 ) -> Result<String, String> {
     let wish = super::bench::Wish { prefill, decode, runs, gpu };
     let figures = super::bench::run(&model, Remote::of(quantised(&model).0), wish).await?;
+    serde_json::to_string(&figures).map_err(|error| error.to_string())
+}
+
+/// The same for a model that paints: see [`bench_pictures`](super::bench_pictures).
+///
+/// # Errors
+/// In plain words, as [`bench_pictures::run`](super::bench_pictures::run).
+#[wasm_bindgen]
+pub async fn bench_pictures(
+    model: String,
+    gpu: bool,
+    steps: u16,
+    guidance: f32,
+    side: u32,
+    runs: usize,
+) -> Result<String, String> {
+    let prompt = "a red circle above a blue square".into();
+    let request =
+        PaintRequest { prompt, steps, guidance, width: side, height: side, ..PaintRequest::default() };
+    let wish = super::bench_pictures::Wish { request, runs, gpu };
+    let figures = super::bench_pictures::run(&model, Remote::of(quantised(&model).0), wish).await?;
     serde_json::to_string(&figures).map_err(|error| error.to_string())
 }
 

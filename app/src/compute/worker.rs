@@ -5,7 +5,7 @@ mod image;
 mod language;
 mod memory;
 pub(crate) mod model;
-mod painter;
+pub(crate) mod painter;
 mod reading;
 mod text;
 

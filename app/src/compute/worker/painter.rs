@@ -69,6 +69,11 @@ impl<F: Files> Painter<F> {
         self.spec.id
     }
 
+    /// All blocks.
+    pub const fn layers(&self) -> Layers {
+        self.spec.whole()
+    }
+
     /// The sizes that it paints.
     pub fn easel(&self) -> Easel {
         let number = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
