@@ -80,7 +80,14 @@ fn plans(c: &mut Criterion) {
 }
 
 fn crews(c: &mut Criterion) {
-    let shape = PictureShape { steps: 28, guided: true, tiles: 16, latent_bytes: 1 << 20 };
+    let shape = PictureShape {
+        steps: 28,
+        guided: true,
+        tiles: 16,
+        stale: true,
+        latent_bytes: 1 << 20,
+        context_bytes: 1 << 24,
+    };
     for peers in PEERS {
         let links = links(peers);
         let workers = workers(peers, |_| 8_000_000_000, |_, _| true);

@@ -36,13 +36,20 @@ pub const TILES: u16 = 64;
 /// Steps of a picture between two latents that its keeper gets. Source: 0.5 MB for PRX at 1024 × 1024 every few
 /// seconds of work is under 2 % of a 10 Mb/s link; a lost worker costs at most these steps.
 pub const CHECKPOINT_STEPS: u16 = 4;
-/// Parts of a picture that one member holds at once. Source: encoding, latent and two velocities are needed, twice.
-pub const BLOBS: usize = 8;
+/// Members that share one picture in bands of rows. Source: guess; everybody sends to everybody, so each one more costs
+/// more than the last.
+pub const PATCHES: usize = 4;
+/// Steps of a lease that are whole at every member before the first in bands. Source: contexts are two steps old; and two
+/// of 28 are as large a share as the four of 50 of DistriFusion (Li et al. 2024).
+pub const WARM_STEPS: u16 = 2;
+/// Parts of a picture that one member holds at once. Source: with four bands, the encoding, the latent, the contexts of two
+/// steps of three others and four velocities are twelve; and some that come early.
+pub const BLOBS: usize = 16;
 /// Bytes of one part of a picture. Source: `BULK_BYTES` less the names around it.
 pub const BLOB_BYTES: usize = BULK_BYTES - 1024;
-/// Bytes of parts of pictures that one member holds for all its sessions. Source: as many as one session may hold of the
-/// largest.
-pub const BLOBS_BYTES: usize = BLOBS * BLOB_BYTES;
+/// Bytes of parts of pictures that one member holds for all its sessions. Source: four pictures through its stage, of each
+/// the largest hidden states of both branches.
+pub const BLOBS_BYTES: usize = 8 * BLOB_BYTES;
 /// Bytes of a latent that everyone gets as a preview. Source: guess; two bulk frames.
 pub const PREVIEW_BYTES: usize = 32 * 1024;
 /// Bytes of latents and pixels of all jobs, open ones too; more is refused. Source: guess; a set of the largest pictures.

@@ -171,7 +171,7 @@ mod tests {
             (u32::MAX, true, limits::FIRST_TOKEN_MAX_MS, "whatever a peer claims"),
         ];
         for (micros, guided, want, why) in rows {
-            let shape = Shape { count: 1, steps: 28, guided, tiles: 4 };
+            let shape = Shape { count: 1, steps: 28, guided, tiles: 4, stale: false };
             let work = Work::Picture(PictureWork { shape, settings: vec![] });
             assert_eq!(allowed(work, Kind::Picture, painter(micros)), want, "{why}");
         }

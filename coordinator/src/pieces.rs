@@ -9,6 +9,9 @@
 //!   blocks:  Encode -> Blocks 0 with | Blocks 0 without |                Join 0 -> …   at the first stage: layers 0..4
 //!                       `-> hidden -> Blocks 0 with | Blocks 0 without     ^            at the last: layers 4..8
 //!                                       `--- velocity ------`--- velocity -`
+//!   bands:   Encode -> Warm 0 -> Warm 1 -> Patch 2 upper -> Stitch 2 -> …      at the first member
+//!                   `> Warm 0 -> Warm 1 -> Patch 2 lower -> Stitch 2 -> …      at the second; velocities cross at once,
+//!                                                                              contexts have a step's time
 //! ```
 //!
 //! A piece depends on its inputs alone, so a lost peer costs at most the steps since the last latent that the keeper
@@ -16,8 +19,15 @@
 //! wherever it is decoded. Through block ranges the two branches of guidance follow each other, so that a stage works
 //! at one while its neighbour has the other.
 //!
+//! Bands are lossy, and run only if whoever asked allows it. A band sees its own rows as they are and the others' as they
+//! were two steps before: the context that a patch makes is sent when its step ends, is on its way for the whole of the
+//! next step, and is needed in the one after. It is always that context, never whatever has come, so the same crew paints
+//! the same picture; after a loss the next crew begins with whole steps again. Source: displaced patch parallelism,
+//! DistriFusion (Li et al. 2024), whose neighbours are one step old, since they are sent layer by layer.
+//!
 //! Every output has a number: the encoding is 0, the latent after `n` steps is `4n + 1`, the velocities of step `n` are
-//! `4n + 2` with the prompt and `4n + 3` without; tiles start at [`TILES`], hidden states at [`HIDDEN`].
+//! `4n + 2` with the prompt and `4n + 3` without; tiles start at [`TILES`], hidden states at [`HIDDEN`],
+//! velocities of bands at [`BANDS`], contexts at [`CONTEXTS`].
 
 use crate::io::{Piece, Shape, Stage};
 use crate::limits;
@@ -29,6 +39,14 @@ pub const ENCODING: u32 = 0;
 pub const TILES: u32 = 1 << 16;
 /// The number of the first hidden states. Source: above every tile's.
 pub const HIDDEN: u32 = 1 << 17;
+/// The number of the first band's velocity. Source: above all hidden states'.
+pub const BANDS: u32 = 1 << 18;
+/// The number of the first context. Source: above every band's.
+pub const CONTEXTS: u32 = 1 << 19;
+
+/// Steps by which the others' contexts are older than the step that a band runs.
+const AGE: u16 = 2;
+const _: () = assert!(limits::WARM_STEPS >= AGE, "the first bands need contexts of whole steps");
 
 /// How a crew shares one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +55,13 @@ pub enum Split {
     Whole {
         /// How many.
         members: usize,
+    },
+    /// As `Whole`, but the first members run a band of rows each, with stale neighbours.
+    Bands {
+        /// How many.
+        members: usize,
+        /// How many of them run bands.
+        bands: u8,
     },
     /// Each member holds some of the layers; the first steers and encodes, the last decodes.
     Blocks {
@@ -87,11 +112,26 @@ impl Split {
         Err("a picture's session whose members hold neither the same layers nor layers without gaps".into())
     }
 
+    /// The same in this many bands, where that is not 0.
+    ///
+    /// # Errors
+    /// If that is not allowed, or not possible.
+    pub fn in_bands(self, bands: u8, shape: Shape) -> Result<Self, String> {
+        match self {
+            _ if bands == 0 => Ok(self),
+            _ if !shape.stale => Err("a picture in bands, which nobody allowed".into()),
+            Self::Whole { members } if (2..=limits::PATCHES.min(members)).contains(&bands.into()) => {
+                Ok(Self::Bands { members, bands })
+            }
+            _ => Err("a picture in more or fewer bands than can be".into()),
+        }
+    }
+
     /// The place of the member that decodes a tile.
     #[must_use]
     pub const fn decodes(self, tile: u16) -> usize {
         match self {
-            Self::Whole { members } => tile as usize % members,
+            Self::Whole { members } | Self::Bands { members, .. } => tile as usize % members,
             Self::Blocks { stages } => stages - 1,
         }
     }
@@ -102,6 +142,7 @@ impl Split {
         match self {
             Self::Whole { members } if shape.guided => members.min(2),
             Self::Whole { .. } => 1,
+            Self::Bands { bands, .. } => bands.into(),
             Self::Blocks { stages } => stages,
         }
     }
@@ -147,6 +188,18 @@ pub const fn hidden(step: u16, prompted: bool, stage: usize) -> u32 {
     HIDDEN + (2 * step as u32 + !prompted as u32) * limits::STAGES as u32 + stage as u32
 }
 
+/// The number of the velocity of one band of a step.
+#[must_use]
+pub const fn band(step: u16, part: u8) -> u32 {
+    BANDS + step as u32 * limits::PATCHES as u32 + part as u32
+}
+
+/// The number of the context of one band of a step.
+#[must_use]
+pub const fn context(step: u16, part: u8) -> u32 {
+    CONTEXTS + step as u32 * limits::PATCHES as u32 + part as u32
+}
+
 /// What a number that a keeper may get stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Got {
@@ -178,6 +231,13 @@ pub fn program(shape: Shape, split: Split, me: usize, done: u16, tiles: u64) -> 
             }
             Split::Whole { members } if me == 0 => steps(shape, members, done, &mut ops),
             Split::Whole { .. } => {}
+            Split::Bands { members, bands } => {
+                let of = Bands { shape, members, of: bands, done };
+                u8::try_from(me)
+                    .into_iter()
+                    .filter(|part| *part < bands)
+                    .for_each(|part| of.steps(part, &mut ops));
+            }
             Split::Blocks { stages } => block_steps(shape, stages, me, done, &mut ops),
         }
     }
@@ -243,6 +303,67 @@ fn block_steps(shape: Shape, stages: usize, me: usize, done: u16, ops: &mut Vec<
     }
 }
 
+/// A picture in bands, from a step on.
+struct Bands {
+    shape: Shape,
+    members: usize,
+    of: u8,
+    done: u16,
+}
+
+impl Bands {
+    /// What the member with this band runs.
+    fn steps(&self, part: u8, ops: &mut Vec<Op>) {
+        ops.extend((part == 0).then(|| encode(1..self.of.into())));
+        for step in self.done..self.shape.steps {
+            if step < self.done.saturating_add(limits::WARM_STEPS) {
+                ops.push(self.warm(step, part));
+            } else {
+                ops.extend([self.patch(step, part), self.stitch(step, part)]);
+            }
+        }
+    }
+
+    fn warm(&self, step: u16, part: u8) -> Op {
+        let contexts = self.others(part).map(|other| Made::new(context(step, other), []));
+        Op {
+            piece: Piece::Warm { step, part, of: self.of },
+            inputs: [Some(ENCODING), before(step)].into_iter().flatten().collect(),
+            made: [self.latent_after(step, part)].into_iter().chain(contexts).collect(),
+        }
+    }
+
+    fn patch(&self, step: u16, part: u8) -> Op {
+        let places = || self.others(part).map(usize::from);
+        let old = self.others(part).map(|other| context(step - AGE, other));
+        // What is made in the last steps is nobody's past.
+        let used = step + AGE < self.shape.steps;
+        let context = Made::new(context(step, part), places().filter(|_| used));
+        Op {
+            piece: Piece::Patch { step, part, of: self.of },
+            inputs: [ENCODING, latent(step)].into_iter().chain(old).collect(),
+            made: vec![Made::new(band(step, part), places()), context],
+        }
+    }
+
+    fn stitch(&self, step: u16, part: u8) -> Op {
+        let inputs = [latent(step)].into_iter().chain((0..self.of).map(|part| band(step, part)));
+        Op::new(Piece::Stitch { step, of: self.of }, inputs, self.latent_after(step, part))
+    }
+
+    /// Every member has it by itself; the first tells the keeper, and those that only decode.
+    fn latent_after(&self, step: u16, part: u8) -> Made {
+        let last = step + 1 == self.shape.steps;
+        let checkpoint = (step + 1 - self.done).is_multiple_of(limits::CHECKPOINT_STEPS);
+        let others = if last && part == 0 { usize::from(self.of)..self.members } else { 0..0 };
+        Made::new(latent(step + 1), others).kept(part == 0 && (last || checkpoint))
+    }
+
+    fn others(&self, part: u8) -> impl Iterator<Item = u8> {
+        (0..self.of).filter(move |other| *other != part)
+    }
+}
+
 /// The end of a step; the keeper gets the last latent, and one every few steps, if it is to have any from here.
 fn join(shape: Shape, step: u16, done: u16, to: impl IntoIterator<Item = usize>, keeper: bool) -> Op {
     let inputs = before(step).into_iter().chain(branches(shape).map(|prompted| velocity(step, prompted)));
@@ -268,13 +389,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn shape(steps: u16, guided: bool, tiles: u16) -> Shape {
-        Shape { count: 1, steps, guided, tiles }
+        Shape { count: 1, steps, guided, tiles, stale: true }
     }
 
     /// Every way in which so many members may share a picture.
     fn splits(members: usize) -> Vec<Split> {
         let blocks = (members > 1).then_some(Split::Blocks { stages: members });
-        [Split::Whole { members }].into_iter().chain(blocks).collect()
+        let bands =
+            (2..=members.min(limits::PATCHES)).map(|bands| Split::Bands { members, bands: bands as u8 });
+        [Split::Whole { members }].into_iter().chain(blocks).chain(bands).collect()
     }
 
     /// Every input is there in time: made before at the same member, or sent by another, or given by the keeper.
@@ -354,14 +477,42 @@ mod tests {
 
     #[test]
     fn no_two_outputs_have_the_same_number() {
-        let shape = Shape { count: 1, steps: limits::PICTURE_STEPS, guided: true, tiles: limits::TILES };
-        let split = Split::Blocks { stages: limits::STAGES };
-        let made = (0..limits::STAGES).flat_map(|me| program(shape, split, me, 0, 0)).flat_map(|op| op.made);
-        let mut numbers: Vec<u32> = made.map(|made| made.number).collect();
-        let count = numbers.len();
-        numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len(), count);
+        let shape = shape(limits::PICTURE_STEPS, true, limits::TILES);
+        let made = |split: Split, members: usize| -> Vec<u32> {
+            let ops = (0..members).flat_map(|me| program(shape, split, me, 0, 0));
+            ops.flat_map(|op| op.made).map(|made| made.number).collect()
+        };
+        let mut blocks = made(Split::Blocks { stages: limits::STAGES }, limits::STAGES);
+        let count = blocks.len();
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), count);
+        let bands = made(Split::Bands { members: 4, bands: 4 }, 4);
+        let ranges = [0..TILES, TILES..HIDDEN, HIDDEN..BANDS, BANDS..CONTEXTS, CONTEXTS..u32::MAX];
+        let of = |number: &u32| ranges.iter().position(|range| range.contains(number));
+        let kinds: BTreeSet<Option<usize>> = blocks.iter().map(of).collect();
+        assert_eq!(kinds, [Some(0), Some(1), Some(2)].into(), "latents and velocities, tiles, hidden states");
+        let kinds: BTreeSet<Option<usize>> = bands.iter().map(of).collect();
+        assert_eq!(kinds, [Some(0), Some(1), Some(3), Some(4)].into(), "velocities of bands, contexts");
+    }
+
+    #[test]
+    fn bands_are_two_to_four_and_allowed() {
+        let lossy = shape(8, true, 1);
+        let (three, blocks) = (Split::Whole { members: 3 }, Split::Blocks { stages: 3 });
+        let rows = [
+            (three, 0, Some(three), "none"),
+            (three, 1, None, "one is all of it"),
+            (three, 2, Some(Split::Bands { members: 3, bands: 2 }), "two, and one that only decodes"),
+            (three, 4, None, "more than members"),
+            (Split::Whole { members: 8 }, 5, None, "more than can be"),
+            (blocks, 2, None, "of members that do not hold the whole model"),
+            (blocks, 0, Some(blocks), "none"),
+        ];
+        for (split, bands, want, why) in rows {
+            assert_eq!(split.in_bands(bands, lossy).ok(), want, "{why}");
+        }
+        assert!(three.in_bands(2, Shape { stale: false, ..lossy }).is_err(), "nobody allowed it");
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Stages {
     /// # Errors
     /// Says why it is dropped.
     pub fn blob(&mut self, now: Millis, from: PeerId, blob: Blob, out: &mut Outbox) -> Result<(), String> {
+        let held: usize = self.sessions.values().map(Session::held_bytes).sum();
+        if held.saturating_add(blob.bytes.len()) > limits::BLOBS_BYTES {
+            return Err("more bytes of pictures than this device can hold at once".into());
+        }
         self.session((blob.job, blob.lease))?.blob(now, from, blob, out)
     }
 

@@ -91,7 +91,7 @@ fn ask() -> Ask {
     Ask {
         job: JOB,
         model: MODEL,
-        demand: Demand::Picture(Shape { count: 40, steps: 28, guided: true, tiles: 9 }),
+        demand: Demand::Picture(Shape { count: 40, steps: 28, guided: true, tiles: 9, stale: false }),
         running: vec![running(); 20],
         waiting: u64::MAX,
         seen: Some(LEASE),
@@ -104,7 +104,7 @@ fn stages() -> Vec<Stage> {
 }
 
 fn running() -> Running {
-    Running { lease: LEASE, unit: 3, stages: stages() }
+    Running { lease: LEASE, unit: 3, stages: stages(), bands: 0 }
 }
 
 fn why() -> String {

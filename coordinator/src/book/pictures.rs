@@ -50,6 +50,11 @@ fn bytes_of(record: &Record) -> usize {
 }
 
 impl Record {
+    /// Whether its asker allows bands with stale neighbours.
+    pub fn allows_stale(&self) -> bool {
+        matches!(&self.job.work, Work::Picture(work) if work.shape.stale)
+    }
+
     /// Sends everything painted so far.
     pub(super) fn send_pictures(&self, to: PeerId, out: &mut Outbox) {
         let job = self.job.id;

@@ -65,6 +65,9 @@ pub struct Shape {
     pub guided: bool,
     /// Tiles that a latent is decoded in.
     pub tiles: u16,
+    /// Whether several devices may paint a band of rows each, with what their neighbours knew two steps before. Lossy: the
+    /// picture is a little another one, and which depends on how many share it.
+    pub stale: bool,
 }
 
 impl Work {
@@ -178,6 +181,33 @@ pub enum Piece {
         /// With the prompt (true) or without.
         prompted: bool,
     },
+    /// A whole step, which keeps what patches need of it \[encoding, latent unless `step` is 0\] -> latent after the step, and
+    /// the context of every part but `part`, in their order.
+    Warm {
+        /// The step.
+        step: u16,
+        /// Which band the member here runs, from 0, in the steps after these.
+        part: u8,
+        /// How many there are.
+        of: u8,
+    },
+    /// One band of rows in one step, all branches \[encoding, latent, the context of every part but `part` of the step two
+    /// before, in their order\] -> the band's velocity (the guided one), and its own context.
+    Patch {
+        /// The step.
+        step: u16,
+        /// Which band: rows `part * rows / of` up to `(part + 1) * rows / of` of the model's grid of tokens.
+        part: u8,
+        /// How many there are.
+        of: u8,
+    },
+    /// The end of a step in bands \[latent, the velocity of every band in their order\] -> latent.
+    Stitch {
+        /// The step.
+        step: u16,
+        /// How many bands there are.
+        of: u8,
+    },
     /// The end of a step \[latent unless `step` is 0, velocity with the prompt, velocity without if guided\] -> latent.
     Join {
         /// The step.
@@ -226,6 +256,8 @@ pub enum ChunkOutput {
     Nothing,
     /// What a [`Task::Piece`] made.
     Piece(Vec<u8>),
+    /// What a [`Task::Piece`] with several outputs made, in the order that [`Piece`] gives.
+    Pieces(Vec<Vec<u8>>),
     /// Nothing, because an input is no good: numbers that are none, or of the wrong size. Whoever made that input is to
     /// blame, and not this device; what goes wrong here is an error.
     Refused {

@@ -37,7 +37,7 @@ impl Leader {
         while let Some(next) = self.queue.next(|model| !self.full.contains(model)) {
             let desk = self.desk(next.model, room);
             match desk.and_then(|desk| self.place(&next, &desk)) {
-                Some(stages) => self.give(&next, stages, room),
+                Some((stages, bands)) => self.give(&next, stages, bands, room),
                 None => {
                     self.full.insert(next.model);
                 }
@@ -45,8 +45,8 @@ impl Leader {
         }
     }
 
-    fn give(&mut self, next: &Next, stages: Vec<Stage>, room: &mut Room<'_>) {
-        let running = Running { lease: self.lease(), unit: next.unit, stages };
+    fn give(&mut self, next: &Next, stages: Vec<Stage>, bands: u8, room: &mut Room<'_>) {
+        let running = Running { lease: self.lease(), unit: next.unit, stages, bands };
         self.queue.granted(room.now, next.job, running.clone());
         room.out.send(next.asker, Message::Grant(next.job, running));
     }
@@ -81,9 +81,10 @@ impl Leader {
         Some(desk)
     }
 
-    fn place(&self, next: &Next, desk: &Desk) -> Option<Vec<Stage>> {
+    /// On which stages it runs, and in how many bands.
+    fn place(&self, next: &Next, desk: &Desk) -> Option<(Vec<Stage>, u8)> {
         match self.demands.get(&next.job)?.0 {
-            Demand::Text { .. } => self.place_text(next.model, desk),
+            Demand::Text { .. } => Some((self.place_text(next.model, desk)?, 0)),
             Demand::Picture(shape) => self.place_picture(next, shape, desk),
         }
     }
@@ -117,14 +118,15 @@ impl Leader {
 
     /// Peers that paint nothing at the moment, as many as pay; or, if no device holds the whole model, a ring of those that
     /// hold it together.
-    fn place_picture(&self, next: &Next, shape: Shape, desk: &Desk) -> Option<Vec<Stage>> {
+    fn place_picture(&self, next: &Next, shape: Shape, desk: &Desk) -> Option<(Vec<Stage>, u8)> {
         let model = self.models.get(&next.model)?.model();
         let peers = loads(self.queue.running().map(|(_, running)| running));
         let sees_asker = |worker: &Worker| worker.id == next.asker || worker.sees.contains(next.asker);
         if desk.paints_on_rings() {
-            return self.place_on_ring(shape, desk, |peer| {
+            let ring = self.place_on_ring(shape, desk, |peer| {
                 desk.workers.iter().any(|worker| worker.id == peer && sees_asker(worker))
             });
+            return Some((ring?, 0));
         }
         let serves =
             |id| desk.teams.iter().any(|(team, _)| matches!(&team.stages[..], [only] if only.peer == id));
@@ -135,10 +137,12 @@ impl Leader {
             .collect();
         let waiting = self.queue.waiting_by_model(next.model) as usize;
         let crew = planner::crew(&picture_shape(model, shape), &free, &desk.links, waiting)?;
-        // The second member of a guided crew runs the other half.
-        let members = if shape.guided && crew.half.is_none() { vec![crew.primary] } else { crew.members() };
+        // The second member of a guided crew runs the other half, unless the first ones run bands.
+        let alone = shape.guided && crew.half.is_none() && crew.bands.is_empty();
+        let members = if alone { vec![crew.primary] } else { crew.members() };
         let layers = model.whole();
-        Some(members.into_iter().take(limits::STAGES).map(|peer| Stage { peer, layers }).collect())
+        let stages = members.into_iter().take(limits::STAGES).map(|peer| Stage { peer, layers });
+        Some((stages.collect(), crew.bands.len() as u8))
     }
 
     /// The ring that would paint it soonest, of those with a place and whose ends, from which latents and pixels come, see
@@ -180,7 +184,7 @@ impl Leader {
             let Some(asker) = self.queue.asker(job) else { continue };
             self.queue.release(job, running.lease);
             let next = Next { job, unit: running.unit, asker, model, recovering: true };
-            self.give(&next, stages, room);
+            self.give(&next, stages, 0, room);
             if let Some((_, moved)) = self.demands.get_mut(&job) {
                 *moved = room.now;
             }
@@ -252,13 +256,14 @@ impl Leader {
 }
 
 fn picture_shape(model: &ModelSpec, shape: Shape) -> PictureShape {
-    let Shape { steps, guided, tiles, .. } = shape;
-    PictureShape { steps, guided, tiles, latent_bytes: model.hidden_bytes.into() }
+    let Shape { count: _, steps, guided, tiles, stale } = shape;
+    let (latent_bytes, context_bytes) = (model.hidden_bytes.into(), model.context_bytes.into());
+    PictureShape { steps, guided, tiles, stale, latent_bytes, context_bytes }
 }
 
 /// By which rings are compared before a picture is known.
 fn one_step(model: &ModelSpec) -> PictureShape {
-    PictureShape { steps: 1, guided: true, tiles: 1, latent_bytes: model.hidden_bytes.into() }
+    picture_shape(model, Shape { count: 1, steps: 1, guided: true, tiles: 1, stale: false })
 }
 
 /// Jobs that a team takes at once: one per stage and one more, which hides the way between them, or between a job's end

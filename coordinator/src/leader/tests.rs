@@ -191,7 +191,7 @@ fn a_new_leader_starts_from_the_plan_it_knew() {
     assert!(!teams[0].serves, "but it grants nothing before that");
     assert_eq!(leader.announcement().choice, choice, "what people chose stays");
     let mut out = Outbox::new(ME);
-    let held = Running { lease: Lease { epoch, serial: 5 }, unit: 0, stages: stages.into() };
+    let held = Running { lease: Lease { epoch, serial: 5 }, unit: 0, stages: stages.into(), bands: 0 };
     let mut room = Room { now: Millis(1), members: &members, out: &mut out };
     leader.ask(ME, &ask_running(job(ME), held.clone()), &mut room).expect("its own job");
     leader.review(&mut room);
@@ -379,7 +379,7 @@ fn a_crowd_of_pictures_goes_a_picture_to_a_peer_and_one_picture_to_a_crowd() {
     for (step_micros, guided, tiles, count, want, why) in rows {
         let members = room(painter(step_micros), &[(BO, painter(step_micros)), (CY, painter(step_micros))]);
         let mut office = Office::new(&members, Spread::Measured);
-        let demand = Demand::Picture(Shape { count, steps: 8, guided, tiles });
+        let demand = Demand::Picture(Shape { count, steps: 8, guided, tiles, stale: false });
         let (model, waiting) = (model(Kind::Picture).id, (1 << count) - 1);
         let granted = office.ask(ME, &Ask { model, demand, waiting, ..ask(job(ME)) }, &members);
         let peers = |running: &Running| -> Vec<u128> { running.stages.iter().map(|s| s.peer.0).collect() };
@@ -408,7 +408,7 @@ fn a_painter_that_no_device_holds_is_painted_with_on_a_ring() {
     for (guided, count, want, why) in rows {
         let members = room(half(part(0, 4)), &[(BO, half(part(4, 8))), (CY, able(&[], 0))]);
         let mut office = Office::new(&members, Spread::Measured);
-        let demand = Demand::Picture(Shape { count, steps: 8, guided, tiles: 2 });
+        let demand = Demand::Picture(Shape { count, steps: 8, guided, tiles: 2, stale: false });
         let (model, waiting) = (model(Kind::Picture).id, (1 << count) - 1);
         let granted = office.ask(CY, &Ask { model, demand, waiting, ..ask(job(CY)) }, &members);
         let crews: Vec<Vec<Span>> = granted.iter().map(|(_, running)| spans(&running.stages)).collect();
@@ -419,7 +419,7 @@ fn a_painter_that_no_device_holds_is_painted_with_on_a_ring() {
     blind.sees = vec![ME];
     let members = room(half(part(0, 4)), &[(BO, blind), (CY, able(&[], 0))]);
     let mut office = Office::new(&members, Spread::Measured);
-    let demand = Demand::Picture(Shape { count: 1, steps: 8, guided: true, tiles: 2 });
+    let demand = Demand::Picture(Shape { count: 1, steps: 8, guided: true, tiles: 2, stale: false });
     let asked = Ask { model: model(Kind::Picture).id, demand, ..ask(job(CY)) };
     assert!(office.ask(CY, &asked, &members).is_empty(), "Bo has no link to Cy");
 }

@@ -26,6 +26,9 @@ impl Owner {
         let Some(record) = cx.book.record(job) else {
             return Ok(());
         };
+        if running.bands > 0 && !record.allows_stale() {
+            return Err("it is to be painted in bands, which nobody allowed".into());
+        }
         let open = record.open_units() & (1 << (running.unit % 64)) != 0;
         let lost = running.stages.iter().find(|stage| !cx.members.is_live(stage.peer));
         if let Some(old) = work.attempts.remove(&running.unit) {
@@ -96,7 +99,10 @@ impl Owner {
 fn starts_from_latent(record: &Record, attempt: &Attempt, member: PeerId, done: u16) -> bool {
     let (Kind::Picture(work), stages) = (&record.job.work, &attempt.running.stages) else { return false };
     let Some(at) = stages.iter().position(|stage| stage.peer == member) else { return false };
-    let Ok(split) = Split::of(stages) else { return false };
+    let bands = attempt.running.bands;
+    let Ok(split) = Split::of(stages).and_then(|split| split.in_bands(bands, work.shape)) else {
+        return false;
+    };
     let ops = pieces::program(work.shape, split, at, done, 0);
     ops.iter().any(|op| op.inputs.contains(&pieces::latent(done)))
 }
@@ -104,7 +110,7 @@ fn starts_from_latent(record: &Record, attempt: &Attempt, member: PeerId, done: 
 fn open_message(record: &Record, running: &Running, peer: PeerId) -> Message {
     let part = match &record.job.work {
         Kind::Text(text) => OpenPart::Text(open_text(record, text, running, peer)),
-        Kind::Picture(work) => OpenPart::Picture(open_picture(record, work, running.unit)),
+        Kind::Picture(work) => OpenPart::Picture(open_picture(record, work, running)),
     };
     let (job, model) = (record.job.id, record.job.model);
     let (lease, stages) = (running.lease, running.stages.clone());
@@ -129,10 +135,11 @@ fn open_text(record: &Record, text: &TextWork, running: &Running, peer: PeerId) 
     }
 }
 
-fn open_picture(record: &Record, work: &PictureWork, unit: u16) -> OpenPicture {
-    let canvas = record.pictures.get(&unit);
+fn open_picture(record: &Record, work: &PictureWork, running: &Running) -> OpenPicture {
+    let canvas = record.pictures.get(&running.unit);
     OpenPicture {
-        unit,
+        unit: running.unit,
+        bands: running.bands,
         shape: work.shape,
         done: canvas.map_or(0, |canvas| canvas.checkpoint()),
         tiles: canvas.map_or(0, |canvas| canvas.tile_bits()),

@@ -70,7 +70,7 @@ impl Owner {
         };
         let place = attempt.running.stages.iter().position(|stage| stage.peer == from);
         let place = place.ok_or("a part of a picture from a peer that has no part in it")?;
-        let stages = attempt.running.stages.clone();
+        let (stages, bands) = (attempt.running.stages.clone(), attempt.running.bands);
         let Some(record) = cx.book.record(blob.job) else {
             return Ok(());
         };
@@ -78,7 +78,7 @@ impl Owner {
             return Err("a part of a picture for a job without pictures".into());
         };
         let (shape, model) = (picture.shape, record.job.model);
-        let split = Split::of(&stages)?;
+        let split = Split::of(&stages)?.in_bands(bands, shape)?;
         let before = record.pictures.get(&unit).map_or(0, |canvas| canvas.done);
         let (progress, passes) = match pieces::got(blob.number, shape) {
             Some(Got::Latent(done)) if place == 0 => {

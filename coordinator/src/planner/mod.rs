@@ -34,7 +34,7 @@ mod tests;
 pub use blocks::{Blocks, blocks, in_passes, jobs as block_jobs, paints_alone, predict_blocks};
 pub use links::{Link, Links, Sight};
 pub use migrate::migrate;
-pub use picture::{Crew, PicturePrediction, PictureShape, crew, predict_picture};
+pub use picture::{Crew, PicturePrediction, PictureShape, crew, predict_bands, predict_picture};
 pub use predict::{TextPrediction, predict_text};
 pub use share::{stage_bytes, whole_bytes};
 pub use teams::{CHEAP_BYTES, Spread, Team, Teams, teams};

@@ -5,11 +5,14 @@
 //!   two        encode | step      | step      | ... | decode            max(mine, other's + round trip + latents)
 //!                     | step <----> step <---->
 //!   more                                            | tiles on each     whoever finishes a tile soonest
+//!   bands      encode | warm | warm | part | part | ...                  stale neighbours, where people allow them
+//!                     | warm | warm | part <-> part <-> ...              max(part + velocities, contexts)
 //! ```
 
 use super::share::{Lane, balance};
 use super::{Links, Worker, clearly_faster};
 use crate::ids::PeerId;
+use crate::limits;
 use std::cmp::Reverse;
 
 /// Devices at one picture. Source: guess; with more, the primary's uplink is what tiles wait for.
@@ -29,8 +32,12 @@ pub struct PictureShape {
     pub guided: bool,
     /// Pieces that the decoding may be cut into.
     pub tiles: u16,
+    /// Whether bands with stale neighbours are allowed.
+    pub stale: bool,
     /// Bytes of the latent.
     pub latent_bytes: u64,
+    /// Bytes of the contexts of a whole picture, all branches; 0 if it cannot be painted in bands.
+    pub context_bytes: u64,
 }
 
 /// The devices for one picture.
@@ -40,6 +47,8 @@ pub struct Crew {
     pub primary: PeerId,
     /// Runs the other guidance branch.
     pub half: Option<PeerId>,
+    /// Run a band of rows each, the primary first; empty if nobody does.
+    pub bands: Vec<PeerId>,
     /// How many tiles each decodes; the primary first, nobody with none but it.
     pub tiles: Vec<(PeerId, u16)>,
     /// In plain words.
@@ -53,7 +62,8 @@ impl Crew {
     #[must_use]
     pub fn members(&self) -> Vec<PeerId> {
         let mut members = vec![self.primary];
-        for peer in self.half.into_iter().chain(self.tiles.iter().map(|(peer, _)| *peer)) {
+        let helpers = self.half.iter().chain(&self.bands).chain(self.tiles.iter().map(|(peer, _)| peer));
+        for &peer in helpers {
             if !members.contains(&peer) {
                 members.push(peer);
             }
@@ -104,17 +114,26 @@ pub fn crew(shape: &PictureShape, free: &[&Worker], links: &Links, units_waiting
         others.iter().copied().filter(|worker| worker.is_linked(primary)).collect()
     };
     let half = best_half(shape, primary, &near, links);
-    let decoders = decoders(shape, primary, half, &near, helpers, links);
+    let exact = step_micros(shape, primary, half, links).saturating_mul(shape.steps.into());
+    let bands = best_bands(shape, primary, &near, helpers, links, exact);
+    let half = half.filter(|_| bands.is_empty());
+    let mates: Vec<&Worker> = half.into_iter().chain(bands.iter().skip(1).copied()).collect();
+    let decoders = decoders(shape, primary, &mates, &near, helpers, links);
     let tiles = tiles(shape, &decoders, links);
-    let alone = tiles.len() == 1 && half.is_none();
-    let mut prediction = predict_picture(shape, primary, half, &decoders, links);
+    let alone = tiles.len() == 1 && mates.is_empty();
+    let mut prediction = if bands.is_empty() {
+        predict_picture(shape, primary, half, &decoders, links)
+    } else {
+        predict_bands(shape, &bands, &decoders, links)
+    };
     prediction.between_micros = if alone {
         between_micros(shape, &painters[..units.min(painters.len())])
     } else {
         prediction.picture_micros / (units.min(painters.len()) as u64)
     };
-    let why = words(&painters, helpers, half.is_some(), tiles.len());
-    Some(Crew { primary: primary.id, half: half.map(|worker| worker.id), tiles, why, prediction })
+    let why = words(&painters, helpers, half.is_some(), bands.len(), tiles.len());
+    let bands = bands.iter().map(|worker| worker.id).collect();
+    Some(Crew { primary: primary.id, half: half.map(|worker| worker.id), bands, tiles, why, prediction })
 }
 
 /// What a given crew takes for a picture: `half` runs the other guidance branch, `decoders` (the primary first) share
@@ -127,8 +146,30 @@ pub fn predict_picture(
     decoders: &[&Worker],
     links: &Links,
 ) -> PicturePrediction {
-    let encode = u64::from(primary.speed.encode_micros) + u64::from(primary.speed.hop_micros);
     let steps = step_micros(shape, primary, half, links).saturating_mul(shape.steps.into());
+    with_ends(shape, primary, steps, decoders, links)
+}
+
+/// The same where each of `bands` (the primary first) runs a band of rows with stale neighbours.
+#[must_use]
+pub fn predict_bands(
+    shape: &PictureShape,
+    bands: &[&Worker],
+    decoders: &[&Worker],
+    links: &Links,
+) -> PicturePrediction {
+    let Some(primary) = bands.first() else { return PicturePrediction::default() };
+    with_ends(shape, primary, band_steps_micros(shape, bands, links), decoders, links)
+}
+
+fn with_ends(
+    shape: &PictureShape,
+    primary: &Worker,
+    steps: u64,
+    decoders: &[&Worker],
+    links: &Links,
+) -> PicturePrediction {
+    let encode = u64::from(primary.speed.encode_micros) + u64::from(primary.speed.hop_micros);
     let decode = decode_micros(shape, decoders, links);
     let picture_micros = encode.saturating_add(steps).saturating_add(decode);
     PicturePrediction { picture_micros, between_micros: picture_micros }
@@ -164,21 +205,74 @@ fn best_half<'a>(
     clearly_faster(step(Some(best)), step(None)).then_some(best)
 }
 
-/// The primary, and those whose help makes the decoding clearly faster: `helpers` at most, `half` counted.
+/// The workers, the primary first, among which bands make all steps clearly shorter than `exact` microseconds; none if
+/// nobody allowed them, or there are none.
+fn best_bands<'a>(
+    shape: &PictureShape,
+    primary: &'a Worker,
+    near: &[&'a Worker],
+    helpers: usize,
+    links: &Links,
+    exact: u64,
+) -> Vec<&'a Worker> {
+    let possible = shape.stale && shape.context_bytes > 0 && shape.steps > limits::WARM_STEPS;
+    if !possible {
+        return Vec::new();
+    }
+    // Everybody sends to everybody.
+    let mut all = vec![primary];
+    for worker in near.iter().take(HALVES_TRIED) {
+        if all.len() < limits::PATCHES.min(helpers + 1) && all.iter().all(|other| worker.is_linked(other)) {
+            all.push(worker);
+        }
+    }
+    let fits = |count: &usize| shape.context_bytes / *count as u64 <= limits::BLOB_BYTES as u64;
+    let micros = |count: &usize| band_steps_micros(shape, &all[..*count], links);
+    let best = (2..=all.len()).filter(fits).min_by_key(micros);
+    let best = best.filter(|count| clearly_faster(micros(count), exact));
+    all.truncate(best.unwrap_or(0));
+    all
+}
+
+/// Microseconds for all steps in bands: the first ones are whole at every member, then each waits for the slowest band and
+/// for the velocities; contexts have a step's time.
+fn band_steps_micros(shape: &PictureShape, bands: &[&Worker], links: &Links) -> u64 {
+    let count = bands.len().max(1) as u64;
+    let branches = 1 + u64::from(shape.guided);
+    let slowest = |micros: fn(&Worker) -> u32| bands.iter().map(|worker| micros(worker)).max().unwrap_or(0);
+    let hop = u64::from(slowest(|worker| worker.speed.hop_micros));
+    let pass = u64::from(slowest(|worker| worker.speed.step_micros)).saturating_mul(branches);
+    // A member sends its part to each of the others, over one uplink.
+    let way = |bytes: u64| {
+        let bytes = (bytes / count).saturating_mul(count - 1);
+        let pairs = bands
+            .iter()
+            .enumerate()
+            .flat_map(|(at, one)| bands[at + 1..].iter().map(move |other| (one, other)));
+        pairs.map(|(one, other)| links.between(one.id, other.id).one_way_micros(bytes)).max().unwrap_or(0)
+    };
+    let band = (pass / count).saturating_add(2 * hop).saturating_add(way(shape.latent_bytes));
+    let step = band.max(way(shape.context_bytes));
+    let whole = shape.steps.min(limits::WARM_STEPS);
+    let later = u64::from(shape.steps - whole);
+    pass.saturating_add(hop).saturating_mul(whole.into()).saturating_add(step.saturating_mul(later))
+}
+
+/// The primary, and those whose help makes the decoding clearly faster: `helpers` at most, `mates` counted.
 fn decoders<'a>(
     shape: &PictureShape,
     primary: &'a Worker,
-    half: Option<&'a Worker>,
+    mates: &[&Worker],
     near: &[&'a Worker],
     helpers: usize,
     links: &Links,
 ) -> Vec<&'a Worker> {
     let mut crew = vec![primary];
-    let is_half = |worker: &Worker| half.is_some_and(|half| half.id == worker.id);
-    // The other half is in the crew whether it decodes or not, so it does not take another's place.
+    let is_mate = |worker: &Worker| mates.iter().any(|mate| mate.id == worker.id);
+    // Mates are in the crew whether they decode or not, so they do not take another's place.
     let mut by_tile: Vec<&Worker> = near.to_vec();
     by_tile.sort_by_cached_key(|worker| {
-        (Reverse(is_half(worker)), lane(shape, primary, worker, links).finish(1), worker.id)
+        (Reverse(is_mate(worker)), lane(shape, primary, worker, links).finish(1), worker.id)
     });
     crew.extend(by_tile.into_iter().take(helpers));
     let together = decode_micros(shape, &crew, links);
@@ -233,8 +327,13 @@ fn between_micros(shape: &PictureShape, painters: &[&Worker]) -> u64 {
     SPAN / pictures.max(1)
 }
 
-fn words(painters: &[&Worker], helpers: usize, halves: bool, decoders: usize) -> String {
+fn words(painters: &[&Worker], helpers: usize, halves: bool, bands: usize, decoders: usize) -> String {
     let name = &painters[0].name;
+    if bands > 0 {
+        return format!(
+            "{bands} devices paint a band each, and see of the others what was there two steps before"
+        );
+    }
     match (halves, decoders) {
         (false, 1) if painters.len() == 1 => format!("{name} is the only one free to paint"),
         (false, 1) if helpers == 0 => "there are pictures for all: each device paints its own".into(),

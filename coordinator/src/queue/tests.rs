@@ -17,7 +17,7 @@ fn lease(serial: u32) -> Lease {
 }
 
 fn run(unit: u16, serial: u32) -> Running {
-    Running { lease: lease(serial), unit, stages: vec![] }
+    Running { lease: lease(serial), unit, stages: vec![], bands: 0 }
 }
 
 fn says(job: JobId, waiting: u64, running: &[Running], seen: Option<u32>) -> Ask {

@@ -176,6 +176,14 @@ impl Session {
         }
     }
 
+    /// Bytes of parts of a picture that wait.
+    pub fn held_bytes(&self) -> usize {
+        match &self.body {
+            Body::Text(_) => 0,
+            Body::Picture(picture) => picture.held_bytes(),
+        }
+    }
+
     /// Chunks between this stage and the next.
     pub fn in_flight(&self) -> usize {
         match &self.body {

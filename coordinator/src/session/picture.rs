@@ -43,7 +43,7 @@ impl PictureSession {
     /// # Errors
     /// Says what is wrong with the request.
     pub fn new(head: &Head, open: OpenPicture) -> Result<Self, String> {
-        let split = Split::of(&head.stages)?;
+        let split = Split::of(&head.stages)?.in_bands(open.bands, open.shape)?;
         if open.done > open.shape.steps {
             return Err("a picture's session with more steps done than there are".into());
         }
@@ -88,6 +88,7 @@ impl PictureSession {
         };
         let outputs = match result.map_err(|reason| head.own_failure(reason))? {
             ChunkOutput::Piece(bytes) => vec![bytes],
+            ChunkOutput::Pieces(outputs) => outputs,
             ChunkOutput::Refused { input, reason } => return Err(refusal(head, &ran, input, &reason)),
             _ => return Err(head.own_failure(WRONG_ANSWER)),
         };
@@ -131,6 +132,11 @@ impl PictureSession {
     /// Inputs held.
     pub fn waiting(&self) -> usize {
         self.blobs.len()
+    }
+
+    /// Their bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.blobs.values().map(|held| held.bytes.len()).sum()
     }
 
     fn hand_out(&mut self, head: &Head, made: &Made, bytes: Vec<u8>, out: &mut Outbox) {

@@ -91,10 +91,11 @@ pub struct Running {
     pub lease: Lease,
     /// The unit.
     pub unit: u16,
-    /// The stages, in order. For a picture every one holds the whole model: the first steers, the second runs the
-    /// other half of guidance, all decode.
+    /// The stages, in order. For a picture the first steers; what the others do, see [`crate::pieces::Split`].
     #[serde(deserialize_with = "fields::stages")]
     pub stages: Vec<Stage>,
+    /// Pictures: how many of them, the first ones, run a band of rows each with stale neighbours; 0 for none, and for text.
+    pub bands: u8,
 }
 
 /// Where a job stands.
@@ -165,6 +166,8 @@ pub struct OpenPicture {
     pub done: u16,
     /// One bit per tile that the keeper has already.
     pub tiles: u64,
+    /// As [`Running::bands`].
+    pub bands: u8,
     /// The job's settings.
     #[serde(deserialize_with = "fields::settings", serialize_with = "serde_bytes::serialize")]
     pub settings: Vec<u8>,

@@ -11,7 +11,7 @@ use coordinator::{Input, JobId, Lease, PeerId, limits};
 const EVES: JobId = JobId { requester: EVE, serial: 1 };
 
 fn painting(count: u16, steps: u16, tiles: u16) -> Message {
-    let shape = Shape { count, steps, guided: true, tiles };
+    let shape = Shape { count, steps, guided: true, tiles, stale: false };
     let work = Work::Picture(PictureWork { shape, settings: vec![] });
     let job = Job { id: EVES, model: PAINTER, work, ..bos_job(1) };
     Message::Whole(Box::new(Whole { job, tokens: vec![], end: None, keeper: EVE }))
@@ -23,7 +23,7 @@ fn asking(shape: Shape) -> Message {
 
 #[test]
 fn numbers_that_mean_nothing_are_named() {
-    let shape = Shape { count: 1, steps: 1, guided: false, tiles: 1 };
+    let shape = Shape { count: 1, steps: 1, guided: false, tiles: 1, stale: false };
     let rows = [
         (painting(0, 8, 2), "the picture's size", "no picture at all"),
         (painting(1, 0, 2), "the picture's size", "without a step"),
@@ -53,7 +53,7 @@ fn numbers_that_mean_nothing_are_named() {
 #[test]
 fn lists_are_as_long_as_limits_says_and_no_longer() {
     let stage = Stage { peer: EVE, layers: ALL };
-    let running = |unit, stages| Running { lease: LEASE, unit, stages: vec![stage; stages] };
+    let running = |unit, stages| Running { lease: LEASE, unit, stages: vec![stage; stages], bands: 0 };
     let many = |count: usize| {
         let running = (0..count as u16).map(|unit| running(unit, 1)).collect();
         Message::Ask(Box::new(Ask { running, waiting: 0, ..ask(EVES) }))
@@ -95,9 +95,14 @@ fn an_ask_that_says_everything_runs_is_taken_as_its_word_and_no_more() {
     let nowhere = Stage { peer: PeerId(77), layers: ALL };
     let lease = |serial| Lease { serial, ..LEASE };
     let running = (0..limits::UNITS as u16)
-        .map(|unit| Running { lease: lease(unit.into()), unit, stages: vec![nowhere; limits::STAGES] })
+        .map(|unit| Running {
+            lease: lease(unit.into()),
+            unit,
+            stages: vec![nowhere; limits::STAGES],
+            bands: 0,
+        })
         .collect();
-    let shape = Shape { count: limits::UNITS as u16, steps: 8, guided: true, tiles: 2 };
+    let shape = Shape { count: limits::UNITS as u16, steps: 8, guided: true, tiles: 2, stale: false };
     let asked = Ask { model: PAINTER, demand: Demand::Picture(shape), running, waiting: 0, ..ask(EVES) };
     let outputs = room.receive(EVE, &Message::Ask(Box::new(asked)));
     assert_eq!(dropped(&outputs), None, "nobody can tell whether it is true at once");

@@ -40,8 +40,8 @@ pub fn open(job: JobId, stages: Vec<Stage>) -> Message {
 }
 
 fn open_picture(job: JobId, stages: Vec<Stage>, change: impl Fn(&mut OpenPicture)) -> Message {
-    let shape = Shape { count: 1, steps: 4, guided: true, tiles: 2 };
-    let mut picture = OpenPicture { unit: 0, shape, done: 0, tiles: 0, settings: vec![] };
+    let shape = Shape { count: 1, steps: 4, guided: true, tiles: 2, stale: false };
+    let mut picture = OpenPicture { unit: 0, shape, done: 0, tiles: 0, bands: 0, settings: vec![] };
     change(&mut picture);
     let lease = Lease { epoch: EPOCH, serial: 77 };
     let part = OpenPart::Picture(picture);
@@ -66,8 +66,12 @@ fn without_right() -> Vec<(Message, &'static str, &'static str)> {
     let whole = |job: Job| Message::Whole(Box::new(Whole { job, tokens: vec![], end: None, keeper: EVE }));
     let own = |serial| Job { id: JobId { requester: ME, serial }, ..bos_job(serial) };
     let false_epoch = Epoch { term: 9, leader: EVE };
-    let foreign =
-        Running { lease: Lease { epoch: false_epoch, serial: 1 }, unit: 0, stages: vec![mine(EVE)] };
+    let foreign = Running {
+        lease: Lease { epoch: false_epoch, serial: 1 },
+        unit: 0,
+        stages: vec![mine(EVE)],
+        bands: 0,
+    };
     let stolen = Running { lease: Lease { serial: 99, ..LEASE }, ..foreign.clone() };
     let (choice, models) = (Choice::default(), vec![]);
     let plan = |leader| {

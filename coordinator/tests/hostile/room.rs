@@ -85,7 +85,7 @@ impl Room {
 
     /// This peer's own picture, running on this peer alone.
     pub fn paint(&mut self) -> (JobId, Chunk) {
-        let shape = Shape { count: 1, steps: 8, guided: true, tiles: 2 };
+        let shape = Shape { count: 1, steps: 8, guided: true, tiles: 2, stale: false };
         self.submit(Work::Picture(PictureWork { shape, settings: vec![5] }))
     }
 

@@ -119,7 +119,7 @@ fn own(dice: &mut Dice) -> Input {
             sampling: vec![],
         })
     } else {
-        let shape = Shape { count: 1 + dice.roll(3) as u16, steps: 8, guided: true, tiles: 3 };
+        let shape = Shape { count: 1 + dice.roll(3) as u16, steps: 8, guided: true, tiles: 3, stale: false };
         Work::Picture(PictureWork { shape, settings: vec![] })
     };
     match dice.roll(10) {

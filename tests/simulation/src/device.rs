@@ -104,8 +104,8 @@ impl Device {
             Task::Piece { piece, settings, .. } => {
                 let blocks = matches!(piece, Piece::Blocks { .. });
                 let layers = if blocks { chunk.layers.len() } else { picture::LAYERS };
-                self.step_micros * quarters(*piece, settings) * u64::from(layers)
-                    / u64::from(4 * picture::LAYERS)
+                self.step_micros * twelfths(*piece, settings) * u64::from(layers)
+                    / u64::from(12 * picture::LAYERS)
             }
         };
         self.current = Some(chunk);
@@ -121,7 +121,7 @@ impl Device {
             let painter = Painter { layers: chunk.layers };
             let ran = painter.run(*piece, Sitting { unit: *unit, settings }, inputs);
             self.forget_current = false;
-            return Some((chunk, ran.map(ChunkOutput::Piece).or_else(Failed::answer)));
+            return Some((chunk, ran.map(answer).or_else(Failed::answer)));
         }
         let last = chunk.layers.end == self.model_layers;
         let key = (chunk.job, chunk.lease, chunk.layers);
@@ -155,6 +155,9 @@ pub fn spoil(chunk: &Chunk, output: ChunkOutput) -> Result<ChunkOutput, String> 
     match output {
         ChunkOutput::Hidden(bytes) => Ok(ChunkOutput::Hidden(vec![u8::MAX; bytes.len()])),
         ChunkOutput::Piece(_) if !pixels => Ok(ChunkOutput::Piece(NONSENSE.to_be_bytes().to_vec())),
+        ChunkOutput::Pieces(outputs) => {
+            Ok(ChunkOutput::Pieces(vec![NONSENSE.to_be_bytes().to_vec(); outputs.len()]))
+        }
         ChunkOutput::Piece(_) | ChunkOutput::Token { .. } => Err("what came of it is no number".into()),
         other => Ok(other),
     }
@@ -168,13 +171,24 @@ fn pass_micros(row_micros: u64, rows: u64) -> u64 {
     row_micros + row_micros * rows.saturating_sub(1) / ROWS_AT_ONCE
 }
 
-/// What a piece takes, in quarters of a branch of a step: encoding takes a branch, and so does decoding the four tiles
-/// that a latent mostly has; joining nothing.
-fn quarters(piece: Piece, settings: &[u8]) -> u64 {
+/// As a compute worker says it.
+fn answer(mut outputs: Vec<Vec<u8>>) -> ChunkOutput {
+    match outputs.len() {
+        1 => ChunkOutput::Piece(outputs.remove(0)),
+        _ => ChunkOutput::Pieces(outputs),
+    }
+}
+
+/// What a piece takes, in twelfths of a branch of a step: encoding takes a branch, and so does decoding the four tiles
+/// that a latent mostly has; a band its share of the branches; joining nothing.
+fn twelfths(piece: Piece, settings: &[u8]) -> u64 {
+    let step = if settings.first() == Some(&1) { 24 } else { 12 };
     match piece {
-        Piece::Steps { from, to } => u64::from(to - from) * if settings.first() == Some(&1) { 8 } else { 4 },
-        Piece::Join { .. } => 0,
-        Piece::Encode | Piece::Half { .. } | Piece::Blocks { .. } => 4,
-        Piece::Decode { .. } => 1,
+        Piece::Steps { from, to } => u64::from(to - from) * step,
+        Piece::Warm { .. } => step,
+        Piece::Patch { of, .. } => step / u64::from(of),
+        Piece::Join { .. } | Piece::Stitch { .. } => 0,
+        Piece::Encode | Piece::Half { .. } | Piece::Blocks { .. } => 12,
+        Piece::Decode { .. } => 3,
     }
 }

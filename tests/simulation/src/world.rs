@@ -63,7 +63,7 @@ impl World {
             context: 2048,
             hidden_bytes: 8,
             block_bytes: 8,
-            context_bytes: 0,
+            context_bytes: 64,
         };
         Self {
             now: 0,

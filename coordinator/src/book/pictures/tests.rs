@@ -4,7 +4,7 @@ use crate::testing::{BO, CY, ME, job, model, room, sent};
 use crate::wire::{Report, Story, Whole};
 
 fn pictures(requester: PeerId) -> Job {
-    let shape = Shape { count: 2, steps: 8, guided: false, tiles: 2 };
+    let shape = Shape { count: 2, steps: 8, guided: false, tiles: 2, stale: false };
     let work = Work::Picture(PictureWork { shape, settings: vec![] });
     let (author, text) = (String::new(), String::new());
     Job { id: job(requester), model: model(Kind::Picture).id, author, text, work }

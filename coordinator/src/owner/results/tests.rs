@@ -45,7 +45,7 @@ impl Desk {
         let stages = [BO, CY].map(|peer| Stage { peer, layers }).into();
         desk.with(|owner, cx| {
             owner.adopt(cx);
-            owner.grant(job(ME), Running { lease: LEASE, unit: 0, stages }, cx).expect("a grant");
+            owner.grant(job(ME), Running { lease: LEASE, unit: 0, stages, bands: 0 }, cx).expect("a grant");
         });
         sent(&mut desk.out);
         desk
@@ -88,7 +88,7 @@ impl Desk {
 }
 
 fn picture(guided: bool, tiles: u16) -> Kind {
-    let shape = Shape { count: 1, steps: 8, guided, tiles };
+    let shape = Shape { count: 1, steps: 8, guided, tiles, stale: false };
     Kind::Picture(PictureWork { shape, settings: vec![] })
 }
 
@@ -271,7 +271,7 @@ fn what_is_refused_again_and_again_ends_the_job() {
         let lease = Lease { serial, ..LEASE };
         if serial > LEASE.serial {
             let stages = [BO, CY].map(|peer| Stage { peer, layers }).into();
-            desk.with(|owner, cx| owner.grant(job(ME), Running { lease, unit: 0, stages }, cx))
+            desk.with(|owner, cx| owner.grant(job(ME), Running { lease, unit: 0, stages, bands: 0 }, cx))
                 .expect("newer");
         }
         assert_eq!(desk.owner.len(), 1, "it is tried once more");

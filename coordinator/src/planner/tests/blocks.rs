@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// 10 guided steps, 4 tiles, a latent of 0.1 MB.
+const SHAPE: PictureShape =
+    PictureShape { steps: 10, guided: true, tiles: 4, stale: false, latent_bytes: 100_000, context_bytes: 0 };
+
 /// 8 blocks of 100 MB, hidden states of 1 MB.
 fn painter() -> ModelSpec {
     ModelSpec { kind: Kind::Picture, block_bytes: 1_000_000, ..heavy(8) }
@@ -80,7 +84,7 @@ fn times_add_up() {
         let layers = [Layers { start: 0, end: first }, Layers { start: first, end: 8 }];
         [1, 2].map(PeerId).into_iter().zip(layers).map(|(peer, layers)| Stage { peer, layers })
     };
-    let shape = |guided| PictureShape { steps: 10, guided, tiles: 4, latent_bytes: 100_000 };
+    let shape = |guided| PictureShape { guided, ..SHAPE };
     let ms = |first, guided, units| {
         let ring: Vec<Stage> = ring(first).collect();
         let got = predict_blocks(&room, &shape(guided), &ring, units).unwrap();
@@ -123,7 +127,7 @@ fn as_many_pictures_at_once_as_keep_the_stages_busy() {
 
 #[test]
 fn the_verdict_says_how_it_is_painted() {
-    let shape = PictureShape { steps: 10, guided: true, tiles: 1, latent_bytes: 1 };
+    let shape = PictureShape { tiles: 1, latent_bytes: 1, ..SHAPE };
     type Row<'a> = (&'a [(u64, u32)], bool, Option<u64>, &'a str);
     let rows: [Row<'_>; 5] = [
         (

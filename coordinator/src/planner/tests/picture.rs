@@ -3,7 +3,14 @@
 use super::*;
 
 /// 8 guided steps, 4 tiles, a latent of 32 kB (that takes 32 ms at 1 MB/s).
-const SHAPE: PictureShape = PictureShape { steps: 8, guided: true, tiles: 4, latent_bytes: 32_000 };
+const SHAPE: PictureShape = PictureShape {
+    steps: 8,
+    guided: true,
+    tiles: 4,
+    stale: false,
+    latent_bytes: 32_000,
+    context_bytes: 800_000,
+};
 
 /// Painters with these milliseconds a step; each needs 100 ms to encode and 800 ms to decode.
 fn painters(step_ms: &[u32]) -> Vec<Worker> {
@@ -141,4 +148,46 @@ fn a_crew_says_why() {
         let free: Vec<&Worker> = peers.iter().collect();
         assert_eq!(crew(&SHAPE, &free, &all_linked(2, near), units).unwrap().why, why);
     }
+}
+
+#[test]
+fn bands_are_for_those_who_allow_them_and_pay() {
+    const NEAR: Link = Link { round_trip_ms: 10, bytes_per_ms: 10_000 };
+    const SLOW: Link = Link { round_trip_ms: 10, bytes_per_ms: 100 };
+    let stale = PictureShape { stale: true, ..SHAPE };
+    let plain = PictureShape { guided: false, ..stale };
+    type Row = (PictureShape, usize, usize, Link, usize, &'static str);
+    let rows: [Row; 9] = [
+        (PictureShape { stale: false, ..plain }, 2, 1, NEAR, 0, "nobody allowed it"),
+        (plain, 2, 1, NEAR, 2, "without guidance there are no halves"),
+        (stale, 2, 1, NEAR, 0, "halves are exact, and as fast"),
+        (stale, 4, 1, NEAR, 4, "four bands are faster than two halves"),
+        (plain, 4, 2, NEAR, 2, "the other picture's devices are left to it"),
+        (plain, 2, 1, SLOW, 0, "contexts take longer than the step that they hide behind"),
+        (PictureShape { steps: 2, ..plain }, 2, 1, NEAR, 0, "all steps would be whole"),
+        (PictureShape { context_bytes: 0, ..plain }, 2, 1, NEAR, 0, "a model that knows no bands"),
+        (PictureShape { context_bytes: 1 << 40, ..plain }, 2, 1, NEAR, 0, "more than a message can carry"),
+    ];
+    for (shape, devices, units, link, bands, why) in rows {
+        let peers = painters(&vec![200; devices]);
+        let free: Vec<&Worker> = peers.iter().collect();
+        let crew = crew(&shape, &free, &all_linked(devices, link), units).unwrap();
+        assert_eq!(crew.bands.len(), bands, "{why}");
+        assert!(
+            bands == 0 || crew.half.is_none() && crew.members()[..bands] == crew.bands,
+            "{why}: they come first"
+        );
+    }
+    let peers = painters(&[200, 300]);
+    let both: Vec<&Worker> = peers.iter().collect();
+    let links = all_linked(2, Link { round_trip_ms: 20, bytes_per_ms: 1_000 });
+    let ms = |shape| predict_bands(shape, &both, &both[..1], &links).picture_ms();
+    // Velocities take 16 ms, contexts of 400 kB 400 ms; each has 10 ms of way.
+    assert_eq!(
+        ms(&plain),
+        100 + 2 * 300 + 6 * (10 + 400) + 800,
+        "the slower of two, then contexts are what is waited for"
+    );
+    let small = PictureShape { context_bytes: 80_000, ..plain };
+    assert_eq!(ms(&small), 100 + 2 * 300 + 6 * (150 + 10 + 16) + 800, "half of a step and the velocities");
 }

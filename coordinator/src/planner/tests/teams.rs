@@ -209,7 +209,11 @@ fn numbers_from_a_liar_do_no_harm() {
                 assert!(predict_text(&room, &team.stages, u32::MAX, usize::MAX).is_some());
             }
         }
-        let shape = PictureShape { steps: u16::MAX, guided: true, tiles: u16::MAX, latent_bytes: u64::MAX };
+        let (latent_bytes, context_bytes) = (u64::MAX, u64::MAX);
+        let (steps, tiles, stale) = (u16::MAX, u16::MAX, true);
+        let shape = PictureShape { steps, guided: true, tiles, stale, latent_bytes, context_bytes };
+        let bands = [&peers[0], &peers[1]];
+        assert!(predict_bands(&shape, &bands, &bands, &worst).picture_micros > 0);
         let painter = ModelSpec { kind: Kind::Picture, block_bytes: 1, ..model.clone() };
         let room = Room { model: &painter, ..room };
         assert!(!verdict(&room, PeerId(1), usize::MAX, Some(&shape)).text.is_empty());

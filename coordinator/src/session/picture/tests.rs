@@ -11,7 +11,7 @@ const ALL: Layers = Layers { start: 0, end: 8 };
 
 fn open(crew: &[PeerId], shape: Shape, done: u16) -> Open {
     let stages = crew.iter().map(|&peer| Stage { peer, layers: ALL }).collect();
-    let part = OpenPart::Picture(OpenPicture { unit: 0, shape, done, tiles: 0, settings: vec![5] });
+    let part = OpenPart::Picture(OpenPicture { unit: 0, shape, done, tiles: 0, bands: 0, settings: vec![5] });
     let model = crate::testing::model(crate::io::Kind::Picture).id;
     Open { job: job(OWNER), lease: LEASE, model, stages, part }
 }
@@ -46,8 +46,17 @@ fn given(out: &mut Outbox) -> Option<(Piece, u32, Vec<u8>)> {
 
 /// The worker finishes what it has; then what is sent.
 fn finish(session: &mut Session, number: u32, out: &mut Outbox) -> Vec<(PeerId, u32)> {
-    let made = Ok(ChunkOutput::Piece(vec![number as u8]));
-    session.ran(Millis(1), number, made, out).expect("it was asked for");
+    ran(session, number, ChunkOutput::Piece(vec![number as u8]), out)
+}
+
+/// The same for a piece with several outputs.
+fn finish_all(session: &mut Session, numbers: &[u32], out: &mut Outbox) -> Vec<(PeerId, u32)> {
+    let made = numbers.iter().map(|number| vec![*number as u8]).collect();
+    ran(session, numbers[0], ChunkOutput::Pieces(made), out)
+}
+
+fn ran(session: &mut Session, number: u32, made: ChunkOutput, out: &mut Outbox) -> Vec<(PeerId, u32)> {
+    session.ran(Millis(1), number, Ok(made), out).expect("it was asked for");
     let mut runs: Vec<Output> = out.take();
     let sends = runs.extract_if(.., |output| matches!(output, Output::Send { .. }));
     sends.collect::<Vec<_>>().into_iter().for_each(|output| out.push(output));
@@ -62,7 +71,7 @@ fn finish(session: &mut Session, number: u32, out: &mut Outbox) -> Vec<(PeerId, 
 
 #[test]
 fn one_peer_paints_alone_piece_by_piece() {
-    let shape = Shape { count: 1, steps: 6, guided: true, tiles: 2 };
+    let shape = Shape { count: 1, steps: 6, guided: true, tiles: 2, stale: false };
     let (mut session, mut out) = session(ME, &[ME], shape, 0);
     session.pump(&mut out);
     let tile = |tile: u16| pieces::TILES + u32::from(tile);
@@ -86,7 +95,7 @@ fn one_peer_paints_alone_piece_by_piece() {
 
 #[test]
 fn halves_wait_for_each_other_and_tiles_for_both() {
-    let shape = Shape { count: 1, steps: 1, guided: true, tiles: 3 };
+    let shape = Shape { count: 1, steps: 1, guided: true, tiles: 3, stale: false };
     let crew = [ME, BO, CY];
     let with = pieces::latent(0) + 1;
     let (mut second, mut out) = session(BO, &crew, shape, 0);
@@ -112,7 +121,7 @@ fn halves_wait_for_each_other_and_tiles_for_both() {
 
 #[test]
 fn a_picture_goes_on_from_the_keepers_latent() {
-    let shape = Shape { count: 1, steps: 8, guided: false, tiles: 1 };
+    let shape = Shape { count: 1, steps: 8, guided: false, tiles: 1, stale: false };
     let (mut session, mut out) = session(ME, &[ME], shape, 4);
     session.pump(&mut out);
     assert_eq!(given(&mut out).map(|(piece, ..)| piece), Some(Piece::Encode));
@@ -124,7 +133,7 @@ fn a_picture_goes_on_from_the_keepers_latent() {
 
 #[test]
 fn what_nobody_waits_for_is_dropped() {
-    let shape = Shape { count: 1, steps: 8, guided: true, tiles: 2 };
+    let shape = Shape { count: 1, steps: 8, guided: true, tiles: 2, stale: false };
     let rows = [
         (BO, pieces::latent(0) + 2, true, "the velocity that it waits for"),
         (CY, pieces::latent(0) + 2, false, "from a stranger"),
@@ -147,7 +156,7 @@ fn what_nobody_waits_for_is_dropped() {
 
 #[test]
 fn a_wrong_answer_of_the_worker_ends_the_session() {
-    let shape = Shape { count: 1, steps: 1, guided: false, tiles: 1 };
+    let shape = Shape { count: 1, steps: 1, guided: false, tiles: 1, stale: false };
     let piece = |bytes: usize| Ok(ChunkOutput::Piece(vec![0; bytes]));
     let rows = [
         (piece(limits::BLOB_BYTES), true, "the largest that a message can carry"),
@@ -166,7 +175,7 @@ fn a_wrong_answer_of_the_worker_ends_the_session() {
 
 #[test]
 fn a_crew_is_checked_before_it_opens() {
-    let shape = Shape { count: 1, steps: 4, guided: true, tiles: 1 };
+    let shape = Shape { count: 1, steps: 4, guided: true, tiles: 1, stale: false };
     let change = |change: &dyn Fn(&mut Open)| {
         let mut open = open(&[ME, BO], shape, 0);
         change(&mut open);
@@ -194,7 +203,7 @@ fn a_crew_is_checked_before_it_opens() {
 
 #[test]
 fn whoever_made_what_the_worker_refuses_is_named() {
-    let shape = Shape { count: 1, steps: 8, guided: true, tiles: 1 };
+    let shape = Shape { count: 1, steps: 8, guided: true, tiles: 1, stale: false };
     let (with, without) = (pieces::velocity(4, true), pieces::velocity(4, false));
     // In the halves of this peer and Bo, from the keeper's latent: which piece, which input, who is to blame.
     type Row = (u32, u32, PeerId, Option<u32>, &'static str);
@@ -222,7 +231,7 @@ fn whoever_made_what_the_worker_refuses_is_named() {
 
 #[test]
 fn branches_follow_each_other_through_the_stages() {
-    let shape = Shape { count: 1, steps: 1, guided: true, tiles: 1 };
+    let shape = Shape { count: 1, steps: 1, guided: true, tiles: 1, stale: false };
     let crew = [ME, BO, CY];
     let blocks = |prompted| Piece::Blocks { step: 0, prompted };
     let hidden = |prompted, stage| pieces::hidden(0, prompted, stage);
@@ -257,4 +266,48 @@ fn branches_follow_each_other_through_the_stages() {
     assert_eq!(given(&mut out).map(|(piece, ..)| piece), Some(blocks(false)));
     finish(&mut middle, hidden(false, 1), &mut out);
     assert_eq!((given(&mut out), middle.waiting()), (None, 0), "done, and nothing is kept");
+}
+
+#[test]
+fn a_band_waits_for_velocities_and_for_contexts_of_two_steps_before() {
+    let shape = Shape { count: 1, steps: 5, guided: true, tiles: 1, stale: true };
+    let mut open = open(&[ME, BO], shape, 0);
+    let OpenPart::Picture(picture) = &mut open.part else { panic!("it is a picture") };
+    picture.bands = 2;
+    let mut session = Session::new(ME, Millis(0), OWNER, open).expect("a sane crew");
+    let mut out = Outbox::new(ME);
+    session.pump(&mut out);
+    assert_eq!(given(&mut out).map(|(piece, ..)| piece), Some(Piece::Encode));
+    assert_eq!(finish(&mut session, pieces::ENCODING, &mut out), [(BO, pieces::ENCODING)]);
+    let warm = |step| Piece::Warm { step, part: 0, of: 2 };
+    let patch = |step| Piece::Patch { step, part: 0, of: 2 };
+    let (latent, band, context) = (pieces::latent, pieces::band, pieces::context);
+    let numbers = |numbers: &[u32]| -> Vec<u8> { numbers.iter().map(|number| *number as u8).collect() };
+    for step in [0, 1] {
+        let inputs = if step == 0 { vec![0] } else { numbers(&[0, latent(1)]) };
+        assert_eq!(given(&mut out), Some((warm(step), latent(step + 1), inputs)));
+        let sent = finish_all(&mut session, &[latent(step + 1), context(step, 1)], &mut out);
+        assert_eq!(sent, [], "whole steps cost nobody a byte");
+    }
+    for step in 2..5 {
+        let inputs = numbers(&[0, latent(step), context(step - 2, 1)]);
+        assert_eq!(given(&mut out), Some((patch(step), band(step, 0), inputs)));
+        let sent = finish_all(&mut session, &[band(step, 0), context(step, 0)], &mut out);
+        let both = [(BO, band(step, 0)), (BO, context(step, 0))];
+        assert_eq!(
+            sent,
+            both[..if step == 2 { 2 } else { 1 }],
+            "the velocity first; the last contexts are nobody's"
+        );
+        assert_eq!(given(&mut out), None, "the other's velocity is missing");
+        session.blob(Millis(0), BO, blob(band(step, 1)), &mut out).expect("here it is");
+        let inputs = numbers(&[latent(step), band(step, 0), band(step, 1)]);
+        assert_eq!(given(&mut out), Some((Piece::Stitch { step, of: 2 }, latent(step + 1), inputs)));
+        let sent = finish(&mut session, latent(step + 1), &mut out);
+        assert_eq!(sent.len(), usize::from(step == 3 || step == 4), "a checkpoint, and the last");
+        if step == 3 {
+            assert_eq!(given(&mut out), None, "Bo's context of step 2 is late");
+            session.blob(Millis(0), BO, blob(context(2, 1)), &mut out).expect("it is due");
+        }
+    }
 }

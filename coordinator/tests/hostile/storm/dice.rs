@@ -142,10 +142,15 @@ impl Dice {
         self.list(limits::STAGES, |dice| Stage { peer: dice.peer(), layers: dice.layers() })
     }
 
+    /// Mostly none.
+    fn bands(&mut self) -> u8 {
+        [0, 0, 2, 3, 4, 255][self.roll(6)]
+    }
+
     fn shape(&mut self) -> Shape {
         let (count, steps, tiles) =
             (1 + self.roll(4) as u16, 1 + self.roll(12) as u16, 1 + self.roll(5) as u16);
-        let shape = Shape { count, steps, guided: self.roll(2) == 0, tiles };
+        let shape = Shape { count, steps, guided: self.roll(2) == 0, tiles, stale: self.roll(4) == 0 };
         match self.roll(20) {
             0 => Shape {
                 count: limits::UNITS as u16,
@@ -171,7 +176,8 @@ impl Dice {
     }
 
     fn running(&mut self) -> Running {
-        Running { lease: self.lease(), unit: self.short(), stages: self.stages() }
+        let (lease, unit, stages) = (self.lease(), self.short(), self.stages());
+        Running { lease, unit, stages, bands: self.bands() }
     }
 
     fn choice(&mut self) -> Choice {
@@ -310,6 +316,7 @@ impl Dice {
                 shape,
                 done: self.short(),
                 tiles,
+                bands: self.bands(),
                 settings: vec![],
             })
         };

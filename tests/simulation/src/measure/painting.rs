@@ -13,6 +13,8 @@ pub const PASS_MS: u64 = 500;
 pub const LATENCY_MS: u64 = 20;
 /// Steps of every picture.
 pub const STEPS: u16 = 28;
+/// One picture, with guidance.
+const GUIDED: Shape = Shape { count: 1, steps: STEPS, guided: true, tiles: 4, stale: false };
 /// Virtual milliseconds in which the pictures must come.
 const PAINTED_MS: u64 = 600_000;
 
@@ -42,18 +44,27 @@ impl Figure {
 /// # Errors
 /// The first room that did not paint.
 pub fn all() -> Result<Vec<Figure>, String> {
-    let one = paint(&[whole()], 1, true)?;
+    let one = paint(&[whole()], GUIDED)?;
     let mut figures = Vec::new();
     for count in [2, 4, 8_u16] {
-        let ms = paint(&vec![whole(); count.into()], count, true)?;
+        let ms = paint(&vec![whole(); count.into()], Shape { count, ..GUIDED })?;
         let room = format!("{count} pictures by seed, {count} devices");
         let goal = 0.95 * f64::from(count);
         figures.push(Figure { room, ms, alone_ms: one * u64::from(count), goal });
     }
-    let ms = paint(&[whole(); 2], 1, true)?;
+    let ms = paint(&[whole(); 2], GUIDED)?;
     figures.push(Figure { room: "one by guidance halves, 2 devices".into(), ms, alone_ms: one, goal: 1.8 });
+    let plain = Shape { guided: false, stale: true, ..GUIDED };
+    for (name, shape, bands, goal) in
+        [("plain", plain, 2, 1.6), ("guided", Shape { stale: true, ..GUIDED }, 4, 2.0)]
+    {
+        let alone_ms = paint(&[whole()], shape)?;
+        let ms = paint(&vec![whole(); bands], shape)?;
+        let room = format!("one {name} in bands with stale neighbours, {bands} devices");
+        figures.push(Figure { room, ms, alone_ms, goal });
+    }
     for (stages, count) in [(2, 1), (4, 1), (4, 2_u16)] {
-        let ms = paint(&vec![part(stages); stages as usize], count, true)?;
+        let ms = paint(&vec![part(stages); stages as usize], Shape { count, ..GUIDED })?;
         let room = format!("{count} through block ranges, {stages} devices");
         figures.push(Figure { room, ms, alone_ms: one * u64::from(count), goal: 1.0 });
     }
@@ -71,13 +82,12 @@ const fn part(stages: u64) -> Spec {
     Spec { memory: (blocks + 1) << 20, ..whole() }
 }
 
-/// Milliseconds for `count` pictures, asked for at the first of these devices.
-fn paint(specs: &[Spec], count: u16, guided: bool) -> Result<u64, String> {
+/// Milliseconds for pictures that are asked for at the first of these devices.
+fn paint(specs: &[Spec], shape: Shape) -> Result<u64, String> {
     let mut world = World::new(1, 8).in_one_house(LATENCY_MS);
     let peers: Vec<PeerId> = specs.iter().map(|&spec| world.join(spec)).collect();
     world.run_for(15_000);
-    let shape = Shape { count, steps: STEPS, guided, tiles: 4 };
-    let work = Work::Picture(PictureWork { shape, settings: vec![u8::from(guided), 7] });
+    let work = Work::Picture(PictureWork { shape, settings: vec![u8::from(shape.guided), 7] });
     let asked = world.now;
     world.command(peers[0], Command::Submit { model: None, text: "A ship".into(), work });
     loop {

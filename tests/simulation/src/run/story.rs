@@ -39,12 +39,14 @@ impl Story {
     }
 }
 
-/// Pictures to be asked for: one to six, with or without guidance.
+/// Pictures to be asked for: mostly one, up to six, with or without guidance, and some of them lossy.
 #[must_use]
 pub fn pictures(dice: &mut Dice) -> Command {
     let guided = dice.chance(50);
-    let (count, steps, tiles) = (dice.range(1, 7) as u16, dice.range(1, 30) as u16, dice.range(1, 5) as u16);
+    // Several devices share a picture only if there are more of them than pictures.
+    let count = if dice.chance(60) { 1 } else { dice.range(2, 7) as u16 };
+    let (steps, tiles) = (dice.range(1, 30) as u16, dice.range(1, 5) as u16);
     let settings = [&[u8::from(guided)], dice.next().to_be_bytes().as_slice()].concat();
-    let work = PictureWork { shape: Shape { count, steps, guided, tiles }, settings };
+    let work = PictureWork { shape: Shape { count, steps, guided, tiles, stale: dice.chance(30) }, settings };
     Command::Submit { model: None, text: "A ship at sea".into(), work: Work::Picture(work) }
 }

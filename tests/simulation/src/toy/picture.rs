@@ -35,7 +35,7 @@ impl Painter {
     ///
     /// # Errors
     /// If its inputs are not what the piece takes, or are no numbers.
-    pub fn run(self, piece: Piece, of: Sitting<'_>, inputs: &[Vec<u8>]) -> Result<Vec<u8>, Failed> {
+    pub fn run(self, piece: Piece, of: Sitting<'_>, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Failed> {
         let values = inputs.iter().enumerate().map(|(at, bytes)| number(at, bytes));
         let values = values.collect::<Result<Vec<u64>, Failed>>()?;
         let noise = of.noise();
@@ -61,10 +61,26 @@ impl Painter {
             }
             (Piece::Join { step: 0 }, velocities) => join(noise, velocities),
             (Piece::Join { .. }, [latent, velocities @ ..]) => join(*latent, velocities),
+            (Piece::Warm { step, part, of: parts }, [encoding, latent @ ..]) if whole => {
+                let latent = latent.first().copied().unwrap_or(noise);
+                let others = (0..parts).filter(|other| *other != part);
+                let contexts = others.map(|other| context(*encoding, latent, step, other, &[]));
+                let after = self.steps(*encoding, latent, step, step + 1, of);
+                return Ok([after].into_iter().chain(contexts).map(bytes).collect());
+            }
+            (Piece::Patch { step, part, of: parts }, [encoding, latent, old @ ..])
+                if whole && old.len() + 1 == usize::from(parts) =>
+            {
+                let seen = context(*encoding, *latent, step, part, old);
+                return Ok(vec![bytes(self.band(seen, of)), bytes(seen)]);
+            }
+            (Piece::Stitch { of: parts, .. }, [latent, bands @ ..]) if bands.len() == usize::from(parts) => {
+                join(*latent, bands)
+            }
             (Piece::Decode { tile }, [latent]) if self.layers.end == LAYERS => pixels(*latent, tile),
             _ => return Err(Failed::Own(format!("{piece:?} at {self:?} with {} inputs", inputs.len()))),
         };
-        Ok(output.to_be_bytes().to_vec())
+        Ok(vec![bytes(output)])
     }
 
     fn steps(self, encoding: u64, latent: u64, from: u16, to: u16, of: Sitting<'_>) -> u64 {
@@ -77,6 +93,12 @@ impl Painter {
 
     fn velocity(self, encoding: u64, latent: u64, step: u16, prompted: bool) -> u64 {
         self.blocks(encoding, begin(latent, step, prompted), prompted)
+    }
+
+    /// The velocity of a band that sees this.
+    fn band(self, seen: u64, of: Sitting<'_>) -> u64 {
+        let branch = |prompted: bool| self.velocity(of.encode(), seen, 0, prompted);
+        join(branch(true), &of.guided().then(|| branch(false)).into_iter().collect::<Vec<u64>>())
     }
 
     /// Hidden states through the layers held; after the last they are a velocity.
@@ -93,7 +115,34 @@ impl Painter {
 pub fn solo(work: &PictureWork, unit: u16) -> Vec<Vec<u8>> {
     let of = Sitting { unit, settings: &work.settings };
     let latent = Painter::WHOLE.steps(of.encode(), of.noise(), 0, work.shape.steps, of);
-    (0..work.shape.tiles).map(|tile| pixels(latent, tile).to_be_bytes().to_vec()).collect()
+    (0..work.shape.tiles).map(|tile| bytes(pixels(latent, tile))).collect()
+}
+
+/// The tiles of picture `unit` in `parts` bands with stale neighbours, without a loss on the way: two whole steps, then
+/// every band sees its own rows as they are and the others' as they were two steps before.
+#[must_use]
+pub fn stale(work: &PictureWork, unit: u16, parts: u8) -> Vec<Vec<u8>> {
+    let of = Sitting { unit, settings: &work.settings };
+    let (encoding, mut latent) = (of.encode(), of.noise());
+    // By step, what each band was seen as.
+    let mut seen: Vec<Vec<u64>> = Vec::new();
+    for step in 0..work.shape.steps {
+        let whole = step < 2;
+        let own = |part: u8| {
+            let others = (0..parts).filter(|other| *other != part);
+            let old = |other: u8| seen[usize::from(step) - 2][usize::from(other)];
+            let old: Vec<u64> = if whole { Vec::new() } else { others.map(old).collect() };
+            context(encoding, latent, step, part, &old)
+        };
+        let now: Vec<u64> = (0..parts).map(own).collect();
+        latent = if whole {
+            Painter::WHOLE.steps(encoding, latent, step, step + 1, of)
+        } else {
+            join(latent, &now.iter().map(|seen| Painter::WHOLE.band(*seen, of)).collect::<Vec<u64>>())
+        };
+        seen.push(now);
+    }
+    (0..work.shape.tiles).map(|tile| bytes(pixels(latent, tile))).collect()
 }
 
 impl Sitting<'_> {
@@ -120,6 +169,17 @@ fn number(at: usize, bytes: &[u8]) -> Result<u64, Failed> {
     }
 }
 
+fn bytes(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// What a band of a step is made of, and what its neighbours come to see: the step and its own rows as they are, and the
+/// others' as they were.
+fn context(encoding: u64, latent: u64, step: u16, part: u8, old: &[u64]) -> u64 {
+    let own = mix(latent ^ mix(encoding ^ u64::from(step) << 8 ^ u64::from(part)));
+    old.iter().fold(own, |sum, old| mix(sum ^ old))
+}
+
 /// Hidden states before the first layer.
 fn begin(latent: u64, step: u16, prompted: bool) -> u64 {
     mix(latent ^ mix(u64::from(step) << 1 | u64::from(prompted)))
@@ -143,10 +203,10 @@ mod tests {
 
     /// What members with these layers paint, from the latent of one peer alone after `done` steps; by the numbers of
     /// [`pieces`].
-    fn paint(work: &PictureWork, layers: &[Layers], done: u16) -> BTreeMap<u32, Vec<u8>> {
+    fn paint(work: &PictureWork, layers: &[Layers], bands: u8, done: u16) -> BTreeMap<u32, Vec<u8>> {
         let of = Sitting { unit: 0, settings: &work.settings };
         let stages: Vec<Stage> = layers.iter().map(|&layers| Stage { peer: PeerId(1), layers }).collect();
-        let split = Split::of(&stages).expect("a crew");
+        let split = Split::of(&stages).and_then(|split| split.in_bands(bands, work.shape)).expect("a crew");
         let programs: Vec<_> =
             (0..layers.len()).map(|me| pieces::program(work.shape, split, me, done, 0)).collect();
         let start = Painter::WHOLE.steps(of.encode(), of.noise(), 0, done, of);
@@ -163,7 +223,12 @@ mod tests {
             at[member] += 1;
             let inputs: Vec<Vec<u8>> = op.inputs.iter().map(|input| made[input].clone()).collect();
             let painter = Painter { layers: layers[member] };
-            made.insert(op.number(), painter.run(op.piece, of, &inputs).expect("the right inputs"));
+            let outputs = painter.run(op.piece, of, &inputs).expect("the right inputs");
+            assert_eq!(outputs.len(), op.made.len(), "{:?}", op.piece);
+            for (made_here, output) in op.made.iter().zip(outputs) {
+                let before = made.insert(made_here.number, output.clone());
+                assert!(before.is_none_or(|before| before == output), "all make the same: {:?}", op.piece);
+            }
         }
         made
     }
@@ -188,11 +253,27 @@ mod tests {
             (false, cut(&[1, 2, 3, 4, 5, LAYERS]), 4),
         ];
         for (guided, layers, done) in rows {
-            let shape = Shape { count: 1, steps: 9, guided, tiles: 3 };
+            let shape = Shape { count: 1, steps: 9, guided, tiles: 3, stale: false };
             let work = PictureWork { shape, settings: vec![u8::from(guided), 5] };
-            let made = paint(&work, &layers, done);
+            let made = paint(&work, &layers, 0, done);
             let tiles: Vec<Vec<u8>> = (0..3).map(|tile| made[&(TILES + tile)].clone()).collect();
             assert_eq!(tiles, solo(&work, 0), "guided {guided}, {layers:?}, from {done}");
+        }
+    }
+
+    /// Bands paint what bands are to paint, whoever runs them, and not what one peer alone does.
+    #[test]
+    fn bands_are_as_stale_as_they_should_be() {
+        let all = Layers { start: 0, end: LAYERS };
+        for (guided, members, bands) in
+            [(true, 2, 2), (false, 2, 2), (true, 3, 2), (true, 4, 4), (false, 5, 3)]
+        {
+            let shape = Shape { count: 1, steps: 9, guided, tiles: 3, stale: true };
+            let work = PictureWork { shape, settings: vec![u8::from(guided), 5] };
+            let made = paint(&work, &vec![all; members], bands, 0);
+            let tiles: Vec<Vec<u8>> = (0..3).map(|tile| made[&(TILES + tile)].clone()).collect();
+            assert_eq!(tiles, stale(&work, 0, bands), "guided {guided}, {bands} of {members}");
+            assert_ne!(tiles, solo(&work, 0), "it is lossy");
         }
     }
 

@@ -11,6 +11,7 @@ use coordinator::{Input, PeerId};
 fn passes(task: &Task) -> u64 {
     match task {
         Task::Piece { piece: Piece::Steps { from, to }, .. } => 2 * u64::from(to - from),
+        Task::Piece { piece: Piece::Warm { .. }, .. } => 2,
         Task::Pass { .. } | Task::Piece { .. } => 1,
     }
 }

@@ -3,6 +3,7 @@
 use super::{ADA, BO, CY, LAYERS, leader, must_come_to_rest, running_on};
 use coordinator::io::{End, PictureWork, Shape, Work};
 use coordinator::{Command, JobId, PeerId, limits};
+use simulation::toy;
 use simulation::world::{Spec, World};
 
 const DEE: PeerId = PeerId(4 << 100);
@@ -22,7 +23,7 @@ fn studio(peers: &[PeerId]) -> World {
 
 /// Asks for guided pictures of 30 steps and 4 tiles.
 pub fn paint(world: &mut World, author: PeerId, count: u16) -> JobId {
-    ask_for(world, author, Shape { count, steps: STEPS, guided: true, tiles: 4 })
+    ask_for(world, author, Shape { count, steps: STEPS, guided: true, tiles: 4, stale: false })
 }
 
 pub fn ask_for(world: &mut World, author: PeerId, shape: Shape) -> JobId {
@@ -128,7 +129,7 @@ fn a_painter_of_nonsense_is_left_out() {
             world.run_for(6_000);
         }
         world.run_for(6_000);
-        let job = ask_for(&mut world, CY, Shape { count: 1, steps: STEPS, guided, tiles: 4 });
+        let job = ask_for(&mut world, CY, Shape { count: 1, steps: STEPS, guided, tiles: 4, stale: false });
         world.run_for(after_ms);
         world.spoil_device(spoilt, 60_000);
         let before = world.peers[&spoilt].device.busy_ms;
@@ -139,4 +140,36 @@ fn a_painter_of_nonsense_is_left_out() {
         world.heal();
         must_come_to_rest(&mut world);
     }
+}
+
+/// In bands, two of them without guidance: what bands are to paint, and after a loss the rest alone.
+#[test]
+fn a_picture_in_bands_if_its_asker_allows_it() {
+    let shape = Shape { count: 1, steps: STEPS, guided: false, tiles: 4, stale: true };
+    let tiles = |world: &World, job| -> Vec<Vec<u8>> {
+        world.peers[&ADA].witness.jobs[&job].tiles.values().cloned().collect()
+    };
+    for stale in [true, false] {
+        let mut world = studio(&[ADA, BO]);
+        let job = ask_for(&mut world, ADA, Shape { stale, ..shape });
+        let ms = wait(&mut world, ADA, job);
+        let Work::Picture(work) = world.peers[&ADA].witness.jobs[&job].job.work.clone() else {
+            panic!("it is a picture")
+        };
+        let (want, most_ms) = if stale {
+            (toy::picture::stale(&work, 0, 2), 2_000)
+        } else {
+            (toy::picture::solo(&work, 0), 3_300)
+        };
+        assert_eq!(tiles(&world, job), want, "stale {stale}");
+        assert!(ms < most_ms, "3.2 s alone, and not much more than half in bands: {ms} ms");
+        must_come_to_rest(&mut world);
+    }
+    let mut world = studio(&[ADA, BO]);
+    let job = ask_for(&mut world, ADA, shape);
+    world.run_for(1_000);
+    assert_eq!(running_on(&world, ADA, job).len(), 2);
+    world.leave(BO, (0, 100));
+    wait(&mut world, ADA, job);
+    must_come_to_rest(&mut world);
 }

@@ -136,7 +136,14 @@ fn pictures_come_as_fast_as_predicted() {
         let job = paint(&mut world, ADA, count);
         let ms = wait(&mut world, ADA, job) as f64;
         let latent_bytes = world.painter.hidden_bytes.into();
-        let shape = PictureShape { steps: STEPS, guided: true, tiles: 4, latent_bytes };
+        let shape = PictureShape {
+            steps: STEPS,
+            guided: true,
+            tiles: 4,
+            stale: false,
+            latent_bytes,
+            context_bytes: 0,
+        };
         let (workers, links) = (workers(specs), links());
         let free: Vec<&Worker> = workers.iter().collect();
         let crew = planner::crew(&shape, &free, &links, count.into()).expect("somebody paints");

@@ -166,7 +166,8 @@ pub fn stranger(dice: &mut Dice, cramped: bool) -> Spec {
         false => 1 << 30,
     };
     let boast = if dice.chance(4) { 100 } else { 1 };
-    let step_micros = if dice.chance(60) { layer_micros * 40 } else { 0 };
+    // Whether a picture is shared depends on whether a pass takes longer than the way.
+    let step_micros = if dice.chance(80) { dice.range(4_000, 300_000) } else { 0 };
     let forges = dice.chance(10);
     Spec { layer_micros, memory, step_micros, boast, forges }
 }
