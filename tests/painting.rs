@@ -18,6 +18,7 @@ fn request(count: u16, steps: u16) -> PaintRequest {
         guidance: 3.0,
         seed: 7,
         count,
+        patches: false,
     }
 }
 

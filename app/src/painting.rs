@@ -27,6 +27,9 @@ pub struct PaintRequest {
     pub seed: u64,
     /// How many.
     pub count: u16,
+    /// Several devices may paint a band of rows each, told of their neighbours a little late (DistriFusion). Faster, and not quite
+    /// the same picture.
+    pub patches: bool,
 }
 
 impl Default for PaintRequest {
@@ -41,6 +44,7 @@ impl Default for PaintRequest {
             guidance: 4.0,
             seed: 0,
             count: 1,
+            patches: false,
         }
     }
 }

@@ -85,6 +85,7 @@ fn crews(c: &mut Criterion) {
         guided: true,
         tiles: 16,
         stale: true,
+        everyone: false,
         latent_bytes: 1 << 20,
         context_bytes: 1 << 24,
     };

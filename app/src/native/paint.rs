@@ -36,6 +36,10 @@ pub struct Options {
     /// How many pictures.
     #[arg(long, default_value_t = 1)]
     count: u16,
+    /// Let several devices paint a band of rows each, told of their neighbours a little late: faster over a good network, and not
+    /// quite the same picture.
+    #[arg(long)]
+    patches: bool,
     /// Where to write a picture; of several, each gets its seed into its name.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
@@ -148,6 +152,7 @@ impl Studio<'_> {
             guidance: options.guidance,
             seed: options.seed,
             count: options.count,
+            patches: options.patches,
         }
     }
 

@@ -51,6 +51,13 @@ pub fn PaintDrawer() -> impl IntoView {
             />
         </div>
         <p class="fine">"Guidance makes the prompt count more. At 1 and below nothing is compared, in half the time."</p>
+        <label class="setting">
+            <input
+                type="checkbox" prop:checked=move || settings.with(|s| s.patches)
+                on:change:target=move |event| settings.update(|s| s.patches = event.target().checked())
+            />
+            "Share one picture in patches: sooner with several devices, but not quite the same picture"
+        </label>
         <button type="button" class="quiet" on:click=move |_| settings.set(PaintSettings::default())>
             "Back to defaults"
         </button>

@@ -104,12 +104,16 @@ pub struct PaintSettings {
     pub negative: String,
     /// How many pictures.
     pub count: u16,
+    /// Several devices may share one with stale neighbours.
+    pub patches: bool,
 }
 
 impl Default for PaintSettings {
     fn default() -> Self {
-        let PaintRequest { negative, width, height, steps, guidance, count, .. } = PaintRequest::default();
-        Self { shape: Shape::Square, width, height, steps, guidance, seed: String::new(), negative, count }
+        let PaintRequest { negative, width, height, steps, guidance, count, patches, .. } =
+            PaintRequest::default();
+        let (shape, seed) = (Shape::Square, String::new());
+        Self { shape, width, height, steps, guidance, seed, negative, count, patches }
     }
 }
 
@@ -128,6 +132,7 @@ impl PaintSettings {
             seed: request.seed_of(picture).to_string(),
             negative: request.negative.clone(),
             count: 1,
+            patches: request.patches,
         }
     }
 
@@ -170,6 +175,7 @@ impl PaintSettings {
             guidance: self.guidance.clamp(0.0, GUIDANCE_MAX),
             seed: seed(&self.seed, random)?,
             count: self.count.clamp(1, COUNT),
+            patches: self.patches,
         };
         request.check().map(|()| request)
     }

@@ -5,7 +5,7 @@ use crate::ids::{JobId, ModelId, PeerId};
 use crate::io::{Kind, ModelSpec, Shape, Stage};
 use crate::limits;
 use crate::mutation::{self, Mutation};
-use crate::planner::{self, Links, PictureShape, Worker};
+use crate::planner::{self, Links, PictureShape, Spread, Worker};
 use crate::queue::Next;
 use crate::wire::{self, Ask, Demand, Message, Running, Standing, Team};
 use std::collections::BTreeMap;
@@ -136,7 +136,9 @@ impl Leader {
             .filter(|worker| serves(worker.id) && sees_asker(worker) && !peers.contains_key(&worker.id))
             .collect();
         let waiting = self.queue.waiting_by_model(next.model) as usize;
-        let crew = planner::crew(&picture_shape(model, shape), &free, &desk.links, waiting)?;
+        let everyone = self.choice.spread == Spread::Everyone;
+        let wanted = PictureShape { everyone, ..picture_shape(model, shape) };
+        let crew = planner::crew(&wanted, &free, &desk.links, waiting)?;
         // The second member of a guided crew runs the other half, unless the first ones run bands.
         let alone = shape.guided && crew.half.is_none() && crew.bands.is_empty();
         let members = if alone { vec![crew.primary] } else { crew.members() };
@@ -258,7 +260,7 @@ impl Leader {
 fn picture_shape(model: &ModelSpec, shape: Shape) -> PictureShape {
     let Shape { count: _, steps, guided, tiles, stale } = shape;
     let (latent_bytes, context_bytes) = (model.hidden_bytes.into(), model.context_bytes.into());
-    PictureShape { steps, guided, tiles, stale, latent_bytes, context_bytes }
+    PictureShape { steps, guided, tiles, stale, everyone: false, latent_bytes, context_bytes }
 }
 
 /// By which rings are compared before a picture is known.

@@ -34,6 +34,8 @@ pub struct PictureShape {
     pub tiles: u16,
     /// Whether bands with stale neighbours are allowed.
     pub stale: bool,
+    /// Whether several devices share a picture where they can, faster or not ([`Spread::Everyone`](super::Spread)).
+    pub everyone: bool,
     /// Bytes of the latent.
     pub latent_bytes: u64,
     /// Bytes of the contexts of a whole picture, all branches; 0 if it cannot be painted in bands.
@@ -202,7 +204,7 @@ fn best_half<'a>(
     let step = |half: Option<&Worker>| step_micros(shape, primary, half, links);
     let tried = near.iter().copied().take(HALVES_TRIED);
     let best = tried.min_by_key(|worker| step(Some(worker)))?;
-    clearly_faster(step(Some(best)), step(None)).then_some(best)
+    (shape.everyone && shape.guided || clearly_faster(step(Some(best)), step(None))).then_some(best)
 }
 
 /// The workers, the primary first, among which bands make all steps clearly shorter than `exact` microseconds; none if
@@ -229,7 +231,7 @@ fn best_bands<'a>(
     let fits = |count: &usize| shape.context_bytes / *count as u64 <= limits::BLOB_BYTES as u64;
     let micros = |count: &usize| band_steps_micros(shape, &all[..*count], links);
     let best = (2..=all.len()).filter(fits).min_by_key(micros);
-    let best = best.filter(|count| clearly_faster(micros(count), exact));
+    let best = best.filter(|count| shape.everyone || clearly_faster(micros(count), exact));
     all.truncate(best.unwrap_or(0));
     all
 }

@@ -50,6 +50,7 @@ fn settings(about: &About<'_>) -> String {
         "height": height,
         "steps": steps,
         "guidance": guidance,
+        "patches": about.request.patches,
         // JavaScript's numbers end before a seed does.
         "seed": about.request.seed_of(about.unit).to_string(),
     })

@@ -12,7 +12,7 @@ use coordinator::{JobId, Layers, Lease, ModelId, limits};
 use kernels::Error;
 use kernels::device::Opened;
 use kernels::diffusion::folder::Folder;
-use kernels::diffusion::{self, Order, Painting, Side, Sitting, clean};
+use kernels::diffusion::{self, Band, Order, Painting, Side, Sitting, clean};
 use kernels::tokenizer::Tokenizer;
 use kernels::weights::ByteRange;
 
@@ -104,6 +104,7 @@ impl<F: Files> Painter<F> {
             steps: request.steps,
             guided: request.guided(),
             tiles: tiles as u16,
+            stale: request.patches,
         })
     }
 
@@ -178,11 +179,37 @@ impl<F: Files> Painter<F> {
             Err(Trouble::Device(cause)) => return Err(cause),
             Err(Trouble::Failed(why)) => Err(why),
             Err(Trouble::Input(input, reason)) => Ok(ChunkOutput::Refused { input, reason }),
-            Ok(bytes) => Ok(ChunkOutput::Piece(bytes)),
+            Ok(output) => Ok(output),
         })
     }
 
-    async fn piece(&mut self, piece: Piece, at: &Place<'_>, inputs: &[&[u8]]) -> Result<Vec<u8>, Trouble> {
+    async fn piece(
+        &mut self,
+        piece: Piece,
+        at: &Place<'_>,
+        inputs: &[&[u8]],
+    ) -> Result<ChunkOutput, Trouble> {
+        match (piece, inputs) {
+            (Piece::Warm { step, part, of }, [encoding, latent @ ..]) => {
+                self.sit(at, encoding)?;
+                self.warm(at, step, Band { part: part.into(), of: of.into() }, latent).await
+            }
+            (Piece::Patch { step, part, of }, [encoding, latent, others @ ..]) => {
+                self.sit(at, encoding)?;
+                let band = Band { part: part.into(), of: of.into() };
+                self.patch(at, step, band, latent, others).await
+            }
+            _ => Ok(ChunkOutput::Piece(self.whole_piece(piece, at, inputs).await?)),
+        }
+    }
+
+    /// The pieces that are of the whole picture, and have one output.
+    async fn whole_piece(
+        &mut self,
+        piece: Piece,
+        at: &Place<'_>,
+        inputs: &[&[u8]],
+    ) -> Result<Vec<u8>, Trouble> {
         match (piece, inputs) {
             (Piece::Encode, []) => self.encode(at.request).await,
             (Piece::Steps { from, to }, [encoding, latent @ ..]) => {
@@ -215,6 +242,14 @@ impl<F: Files> Painter<F> {
                 }
                 let (with, without) = said.split_first().ok_or_else(|| odd(piece, inputs))?;
                 painting.advance(with, without.first().copied())?;
+                Ok(painting.latent())
+            }
+            (Piece::Stitch { step, .. }, [latent, bands @ ..]) => {
+                let mut painting = self.resume(at, step, (0, &[latent]))?;
+                for (place, band) in (1..).zip(bands) {
+                    numbers(place, band, band.len() / 4)?;
+                }
+                painting.advance_by_bands(bands)?;
                 Ok(painting.latent())
             }
             (Piece::Decode { tile }, [latent]) => {
@@ -303,6 +338,70 @@ impl<F: Files> Painter<F> {
         Ok(painting.latent())
     }
 
+    /// A whole step that keeps what the band here has to be told of the others: latent, and their contexts from the top.
+    async fn warm(
+        &self,
+        at: &Place<'_>,
+        step: u16,
+        band: Band,
+        latent: &[&[u8]],
+    ) -> Result<ChunkOutput, Trouble> {
+        let mut painting = self.resume(at, step, (1, latent))?;
+        let before = painting.latent();
+        let (mut said, mut contexts) = (Vec::new(), Vec::new());
+        for side in sides(at.request) {
+            let (velocity, context) =
+                self.engine.denoise_keeping(&at.session, step.into(), *side, &before).await?;
+            said.push(velocity);
+            contexts.push(context);
+        }
+        painting.advance(&said[0], said.get(1).map(Vec::as_slice))?;
+        let mut outputs = vec![painting.latent()];
+        for part in (0..band.of).filter(|part| *part != band.part) {
+            let mut both = Vec::new();
+            for context in &contexts {
+                both.push(context.of(Band { part, ..band }).await?);
+            }
+            outputs.push(both.concat());
+        }
+        Ok(ChunkOutput::Pieces(outputs))
+    }
+
+    /// A step of one band, told of the `others`: what is said of it, guidance included, and its own context.
+    async fn patch(
+        &self,
+        at: &Place<'_>,
+        step: u16,
+        band: Band,
+        latent: &[u8],
+        others: &[&[u8]],
+    ) -> Result<ChunkOutput, Trouble> {
+        let before = self.resume(at, step, (1, &[latent]))?.latent();
+        for (place, context) in (2..).zip(others) {
+            numbers(place, context, context.len() / 4)?;
+        }
+        let sides = sides(at.request);
+        let (mut said, mut own) = (Vec::new(), Vec::new());
+        for (number, side) in sides.iter().enumerate() {
+            // The contexts of both branches follow one another and are of one size.
+            let of_side = |context: &&[u8]| {
+                let size = context.len() / sides.len();
+                context[number * size..(number + 1) * size].to_vec()
+            };
+            let told: Vec<Vec<u8>> = others.iter().map(of_side).collect();
+            let told: Vec<&[u8]> = told.iter().map(Vec::as_slice).collect();
+            let [velocity, context] =
+                self.engine.denoise_band(&at.session, step.into(), *side, &before, band, &told).await?;
+            said.push(velocity);
+            own.push(context);
+        }
+        let guided = match said.as_slice() {
+            [with, without] => guided(with, without, at.request.guidance),
+            _ => said.concat(),
+        };
+        Ok(ChunkOutput::Pieces(vec![guided, own.concat()]))
+    }
+
     /// What a picture looks like on its way.
     pub fn preview(&self, canvas: &Canvas<Vec<u8>>) -> Result<Image, String> {
         let asked = [canvas.request.height as usize, canvas.request.width as usize];
@@ -354,6 +453,18 @@ impl From<Error> for Trouble {
 
 fn odd(piece: Piece, inputs: &[&[u8]]) -> Trouble {
     Trouble::Failed(format!("{piece:?} with {} inputs", inputs.len()))
+}
+
+/// The branches that a picture takes.
+fn sides(request: &PaintRequest) -> &'static [Side] {
+    if request.guided() { &[Side::With, Side::Without] } else { &[Side::With] }
+}
+
+fn guided(with: &[u8], without: &[u8], guidance: f32) -> Vec<u8> {
+    let floats = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+    let (with, mut both): (Vec<f32>, Vec<f32>) = (floats(with), floats(without));
+    diffusion::guide(&mut both, &with, guidance);
+    both.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 const fn side(prompted: bool) -> Side {

@@ -3,8 +3,15 @@
 use super::*;
 
 /// 10 guided steps, 4 tiles, a latent of 0.1 MB.
-const SHAPE: PictureShape =
-    PictureShape { steps: 10, guided: true, tiles: 4, stale: false, latent_bytes: 100_000, context_bytes: 0 };
+const SHAPE: PictureShape = PictureShape {
+    steps: 10,
+    guided: true,
+    tiles: 4,
+    stale: false,
+    everyone: false,
+    latent_bytes: 100_000,
+    context_bytes: 0,
+};
 
 /// 8 blocks of 100 MB, hidden states of 1 MB.
 fn painter() -> ModelSpec {

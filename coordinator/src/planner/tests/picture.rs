@@ -8,6 +8,7 @@ const SHAPE: PictureShape = PictureShape {
     guided: true,
     tiles: 4,
     stale: false,
+    everyone: false,
     latent_bytes: 32_000,
     context_bytes: 800_000,
 };

@@ -211,7 +211,8 @@ fn numbers_from_a_liar_do_no_harm() {
         }
         let (latent_bytes, context_bytes) = (u64::MAX, u64::MAX);
         let (steps, tiles, stale) = (u16::MAX, u16::MAX, true);
-        let shape = PictureShape { steps, guided: true, tiles, stale, latent_bytes, context_bytes };
+        let shape =
+            PictureShape { steps, guided: true, tiles, stale, everyone: false, latent_bytes, context_bytes };
         let bands = [&peers[0], &peers[1]];
         assert!(predict_bands(&shape, &bands, &bands, &worst).picture_micros > 0);
         let painter = ModelSpec { kind: Kind::Picture, block_bytes: 1, ..model.clone() };

@@ -113,7 +113,15 @@ fn pictures_through_stages_come_as_fast_as_predicted() {
             .collect();
         let room = Room { model: &world.painter, workers: &workers, links: &links, hidden_bytes: 8 };
         let Shape { steps, tiles, .. } = shape(guided);
-        let picture = PictureShape { steps, guided, tiles, stale: false, latent_bytes: 8, context_bytes: 0 };
+        let picture = PictureShape {
+            steps,
+            guided,
+            tiles,
+            stale: false,
+            everyone: false,
+            latent_bytes: 8,
+            context_bytes: 0,
+        };
         let got = planner::predict_blocks(&room, &picture, &ring, count.into()).expect("all are there");
         let all = got.between_micros as f64 / 1e3 * f64::from(count);
         let ratio = ms as f64 / all;

@@ -141,6 +141,7 @@ fn pictures_come_as_fast_as_predicted() {
             guided: true,
             tiles: 4,
             stale: false,
+            everyone: false,
             latent_bytes,
             context_bytes: 0,
         };
