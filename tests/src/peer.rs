@@ -6,6 +6,7 @@ use app::compute::native::NativeCompute;
 use app::link::RoomLink;
 use app::node::view::{Ask, Card, View, WriteRequest};
 use app::node::{Alone, Node, Setup};
+use app::painting::PaintRequest;
 use app::sampling::Sampling;
 use app::transport::{IceServers, JoinOptions, Transport, WebRtc};
 use coordinator::PeerId;
@@ -112,13 +113,21 @@ impl Peer {
         .await
     }
 
-    /// Waits until the newest request's pictures are painted.
-    pub async fn until_painted(&mut self) -> Result<Card> {
+    /// Asks for pictures and waits until they are painted.
+    pub async fn paint(&mut self, request: &PaintRequest) -> Result<Card> {
+        let before = self.views.borrow().as_ref().map_or(0, |view| view.cards.len());
+        self.ask(Ask::Paint(request.clone()));
+        self.until_painted(before + 1).await
+    }
+
+    /// Waits until there are so many requests, and the pictures of the last are painted.
+    pub async fn until_painted(&mut self, requests: usize) -> Result<Card> {
         let whole = |card: &Card| {
             let painting = card.painting.as_ref();
             card.end.is_some() && painting.is_some_and(|it| it.pictures.iter().all(|picture| picture.whole))
         };
-        let view = self.until("the end of the pictures", |view| view.cards.last().is_some_and(whole)).await?;
+        let all = |view: &View| view.cards.len() == requests && view.cards.last().is_some_and(whole);
+        let view = self.until("the end of the pictures", all).await?;
         view.cards.last().cloned().context("pictures")
     }
 

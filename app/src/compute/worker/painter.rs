@@ -406,7 +406,7 @@ impl<F: Files> Painter<F> {
     pub fn preview(&self, canvas: &Canvas<Vec<u8>>) -> Result<Image, String> {
         let asked = [canvas.request.height as usize, canvas.request.width as usize];
         let rgb = self.engine.folder().preview(asked, &canvas.made).map_err(|error| error.to_string())?;
-        image::encode(&rgb, None)
+        Ok(image::encode(&rgb, None))
     }
 
     /// A picture that is painted to the end.
@@ -414,7 +414,7 @@ impl<F: Files> Painter<F> {
         let asked = [canvas.request.height as usize, canvas.request.width as usize];
         let rgb = self.engine.folder().assemble(asked, &canvas.made).map_err(|error| error.to_string())?;
         let about = About { request: &canvas.request, unit: canvas.unit, model: &self.spec.name };
-        image::encode(&rgb, Some(about))
+        Ok(image::encode(&rgb, Some(about)))
     }
 }
 
