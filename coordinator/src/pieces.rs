@@ -17,13 +17,7 @@
 //! A piece depends on its inputs alone, so a lost peer costs at most the steps since the last latent that the keeper
 //! has. The halves give the same latent as both branches at one peer, so do block ranges, and a tile the same pixels
 //! wherever it is decoded. Through block ranges the two branches of guidance follow each other, so that a stage works
-//! at one while its neighbour has the other.
-//!
-//! Bands are lossy, and run only if whoever asked allows it. A band sees its own rows as they are and the others' as they
-//! were two steps before: the context that a patch makes is sent when its step ends, is on its way for the whole of the
-//! next step, and is needed in the one after. It is always that context, never whatever has come, so the same crew paints
-//! the same picture; after a loss the next crew begins with whole steps again. Source: displaced patch parallelism,
-//! DistriFusion (Li et al. 2024), whose neighbours are one step old, since they are sent layer by layer.
+//! at one while its neighbour has the other. Bands are lossy: see [`Split::Bands`].
 //!
 //! Every output has a number: the encoding is 0, the latent after `n` steps is `4n + 1`, the velocities of step `n` are
 //! `4n + 2` with the prompt and `4n + 3` without; tiles start at [`TILES`], hidden states at [`HIDDEN`],
@@ -32,6 +26,10 @@
 use crate::io::{Piece, Shape, Stage};
 use crate::limits;
 use crate::mutation::{self, Mutation};
+
+mod bands;
+
+use bands::Bands;
 
 /// The number of the encoding.
 pub const ENCODING: u32 = 0;
@@ -44,10 +42,6 @@ pub const BANDS: u32 = 1 << 18;
 /// The number of the first context. Source: above every band's.
 pub const CONTEXTS: u32 = 1 << 19;
 
-/// Steps by which the others' contexts are older than the step that a band runs.
-const AGE: u16 = 2;
-const _: () = assert!(limits::WARM_STEPS >= AGE, "the first bands need contexts of whole steps");
-
 /// How a crew shares one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -56,7 +50,9 @@ pub enum Split {
         /// How many.
         members: usize,
     },
-    /// As `Whole`, but the first members run a band of rows each, with stale neighbours.
+    /// As `Whole`, but the first members run a band of rows each, if whoever asked allows it: a band sees its own rows as
+    /// they are and the others' as they were two steps before. Always those, never whatever has come, so the same crew
+    /// paints the same picture; after a loss the next crew begins with whole steps again.
     Bands {
         /// How many.
         members: usize,
@@ -303,67 +299,6 @@ fn block_steps(shape: Shape, stages: usize, me: usize, done: u16, ops: &mut Vec<
     }
 }
 
-/// A picture in bands, from a step on.
-struct Bands {
-    shape: Shape,
-    members: usize,
-    of: u8,
-    done: u16,
-}
-
-impl Bands {
-    /// What the member with this band runs.
-    fn steps(&self, part: u8, ops: &mut Vec<Op>) {
-        ops.extend((part == 0).then(|| encode(1..self.of.into())));
-        for step in self.done..self.shape.steps {
-            if step < self.done.saturating_add(limits::WARM_STEPS) {
-                ops.push(self.warm(step, part));
-            } else {
-                ops.extend([self.patch(step, part), self.stitch(step, part)]);
-            }
-        }
-    }
-
-    fn warm(&self, step: u16, part: u8) -> Op {
-        let contexts = self.others(part).map(|other| Made::new(context(step, other), []));
-        Op {
-            piece: Piece::Warm { step, part, of: self.of },
-            inputs: [Some(ENCODING), before(step)].into_iter().flatten().collect(),
-            made: [self.latent_after(step, part)].into_iter().chain(contexts).collect(),
-        }
-    }
-
-    fn patch(&self, step: u16, part: u8) -> Op {
-        let places = || self.others(part).map(usize::from);
-        let old = self.others(part).map(|other| context(step - AGE, other));
-        // What is made in the last steps is nobody's past.
-        let used = step + AGE < self.shape.steps;
-        let context = Made::new(context(step, part), places().filter(|_| used));
-        Op {
-            piece: Piece::Patch { step, part, of: self.of },
-            inputs: [ENCODING, latent(step)].into_iter().chain(old).collect(),
-            made: vec![Made::new(band(step, part), places()), context],
-        }
-    }
-
-    fn stitch(&self, step: u16, part: u8) -> Op {
-        let inputs = [latent(step)].into_iter().chain((0..self.of).map(|part| band(step, part)));
-        Op::new(Piece::Stitch { step, of: self.of }, inputs, self.latent_after(step, part))
-    }
-
-    /// Every member has it by itself; the first tells the keeper, and those that only decode.
-    fn latent_after(&self, step: u16, part: u8) -> Made {
-        let last = step + 1 == self.shape.steps;
-        let checkpoint = (step + 1 - self.done).is_multiple_of(limits::CHECKPOINT_STEPS);
-        let others = if last && part == 0 { usize::from(self.of)..self.members } else { 0..0 };
-        Made::new(latent(step + 1), others).kept(part == 0 && (last || checkpoint))
-    }
-
-    fn others(&self, part: u8) -> impl Iterator<Item = u8> {
-        (0..self.of).filter(move |other| *other != part)
-    }
-}
-
 /// The end of a step; the keeper gets the last latent, and one every few steps, if it is to have any from here.
 fn join(shape: Shape, step: u16, done: u16, to: impl IntoIterator<Item = usize>, keeper: bool) -> Op {
     let inputs = before(step).into_iter().chain(branches(shape).map(|prompted| velocity(step, prompted)));
@@ -383,162 +318,4 @@ fn before(step: u16) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{Layers, PeerId};
-    use std::collections::BTreeSet;
-
-    fn shape(steps: u16, guided: bool, tiles: u16) -> Shape {
-        Shape { count: 1, steps, guided, tiles, stale: true }
-    }
-
-    /// Every way in which so many members may share a picture.
-    fn splits(members: usize) -> Vec<Split> {
-        let blocks = (members > 1).then_some(Split::Blocks { stages: members });
-        let bands =
-            (2..=members.min(limits::PATCHES)).map(|bands| Split::Bands { members, bands: bands as u8 });
-        [Split::Whole { members }].into_iter().chain(blocks).chain(bands).collect()
-    }
-
-    /// Every input is there in time: made before at the same member, or sent by another, or given by the keeper.
-    #[test]
-    fn every_crew_finishes_every_picture() {
-        for steps in [1, 4, 5, 28] {
-            for (guided, tiles, members, done) in (0..64)
-                .map(|n| (n & 1 == 1, 1 + (n >> 1) % 4, 1 + usize::from(n >> 3) % 5, (n % 6).min(steps)))
-            {
-                splits(members).into_iter().for_each(|split| {
-                    finishes(shape(steps, guided, tiles), split, members, done);
-                });
-            }
-        }
-    }
-
-    fn finishes(shape: Shape, split: Split, members: usize, done: u16) {
-        let programs: Vec<_> = (0..members).map(|me| program(shape, split, me, done, 0)).collect();
-        let mut have: Vec<BTreeSet<u32>> = vec![before(done).into_iter().collect(); members];
-        let mut at = vec![0; members];
-        let mut kept = BTreeSet::new();
-        loop {
-            let ready = (0..members).find(|&m| {
-                programs[m].get(at[m]).is_some_and(|op| op.inputs.iter().all(|i| have[m].contains(i)))
-            });
-            let Some(member) = ready else { break };
-            let op = &programs[member][at[member]];
-            at[member] += 1;
-            for made in &op.made {
-                assert!(have[member].insert(made.number), "{split:?}: {} is made twice", made.number);
-                for &to in &made.to {
-                    // A member may have no tile to decode; it gets the last latent all the same.
-                    let wanted = programs[to].iter().any(|op| op.inputs.contains(&made.number));
-                    assert!(
-                        wanted || made.number == latent(shape.steps),
-                        "{split:?}: {} is sent to {to}, which does not need it",
-                        made.number
-                    );
-                    have[to].insert(made.number);
-                }
-                kept.extend(made.keeper.then_some(made.number));
-            }
-        }
-        let all = (0..members).all(|m| at[m] == programs[m].len());
-        assert!(all, "{shape:?} on {split:?} from step {done} gets stuck");
-        let tiles = 0..u32::from(shape.tiles);
-        assert!(tiles.into_iter().all(|tile| kept.contains(&(TILES + tile))), "all tiles");
-        let checkpoints: Vec<u16> = (done + 1..=shape.steps).filter(|&n| kept.contains(&latent(n))).collect();
-        let mut before = done;
-        for &checkpoint in &checkpoints {
-            assert!(checkpoint - before <= limits::CHECKPOINT_STEPS, "{split:?}: {checkpoints:?}");
-            before = checkpoint;
-        }
-        assert!(done == shape.steps || checkpoints.last() == Some(&shape.steps), "the last latent");
-    }
-
-    #[test]
-    fn a_crew_is_the_same_layers_or_all_in_their_order() {
-        type Row = (&'static [(u16, u16)], Option<Split>, &'static str);
-        let rows: [Row; 8] = [
-            (&[(0, 8)], Some(Split::Whole { members: 1 }), "alone"),
-            (&[(0, 8), (0, 8)], Some(Split::Whole { members: 2 }), "two with everything"),
-            (&[(0, 3), (3, 8)], Some(Split::Blocks { stages: 2 }), "one after the other"),
-            (&[(0, 3), (4, 8)], None, "a gap"),
-            (&[(0, 3), (2, 8)], None, "an overlap"),
-            (&[(0, 8), (0, 4)], None, "all, and a half"),
-            (&[(2, 8)], None, "without the first"),
-            (&[(0, 3), (3, 3), (3, 8)], None, "a stage with nothing to do"),
-        ];
-        for (layers, want, why) in rows {
-            let stage = |&(start, end): &(u16, u16)| Stage { peer: PeerId(1), layers: Layers { start, end } };
-            let stages: Vec<Stage> = layers.iter().map(stage).collect();
-            assert_eq!(Split::of(&stages).ok(), want, "{why}");
-        }
-        assert!(Split::of(&[]).is_err(), "nobody");
-    }
-
-    #[test]
-    fn no_two_outputs_have_the_same_number() {
-        let shape = shape(limits::PICTURE_STEPS, true, limits::TILES);
-        let made = |split: Split, members: usize| -> Vec<u32> {
-            let ops = (0..members).flat_map(|me| program(shape, split, me, 0, 0));
-            ops.flat_map(|op| op.made).map(|made| made.number).collect()
-        };
-        let mut blocks = made(Split::Blocks { stages: limits::STAGES }, limits::STAGES);
-        let count = blocks.len();
-        blocks.sort_unstable();
-        blocks.dedup();
-        assert_eq!(blocks.len(), count);
-        let bands = made(Split::Bands { members: 4, bands: 4 }, 4);
-        let ranges = [0..TILES, TILES..HIDDEN, HIDDEN..BANDS, BANDS..CONTEXTS, CONTEXTS..u32::MAX];
-        let of = |number: &u32| ranges.iter().position(|range| range.contains(number));
-        let kinds: BTreeSet<Option<usize>> = blocks.iter().map(of).collect();
-        assert_eq!(kinds, [Some(0), Some(1), Some(2)].into(), "latents and velocities, tiles, hidden states");
-        let kinds: BTreeSet<Option<usize>> = bands.iter().map(of).collect();
-        assert_eq!(kinds, [Some(0), Some(1), Some(3), Some(4)].into(), "velocities of bands, contexts");
-    }
-
-    #[test]
-    fn bands_are_two_to_four_and_allowed() {
-        let lossy = shape(8, true, 1);
-        let (three, blocks) = (Split::Whole { members: 3 }, Split::Blocks { stages: 3 });
-        let rows = [
-            (three, 0, Some(three), "none"),
-            (three, 1, None, "one is all of it"),
-            (three, 2, Some(Split::Bands { members: 3, bands: 2 }), "two, and one that only decodes"),
-            (three, 4, None, "more than members"),
-            (Split::Whole { members: 8 }, 5, None, "more than can be"),
-            (blocks, 2, None, "of members that do not hold the whole model"),
-            (blocks, 0, Some(blocks), "none"),
-        ];
-        for (split, bands, want, why) in rows {
-            assert_eq!(split.in_bands(bands, lossy).ok(), want, "{why}");
-        }
-        assert!(three.in_bands(2, Shape { stale: false, ..lossy }).is_err(), "nobody allowed it");
-    }
-
-    #[test]
-    fn numbers_are_read_back() {
-        let shape = shape(8, true, 2);
-        let rows = [
-            (latent(3), Some(Got::Latent(3)), "a checkpoint"),
-            (latent(0), None, "there is no latent before the first step"),
-            (latent(9), None, "more steps than asked for"),
-            (ENCODING, None, "the encoding stays in the crew"),
-            (latent(3) + 1, None, "and velocities do"),
-            (TILES + 1, Some(Got::Tile(1)), "a tile"),
-            (TILES + 2, None, "more tiles than asked for"),
-        ];
-        for (number, want, why) in rows {
-            assert_eq!(got(number, shape), want, "{why}");
-        }
-    }
-
-    #[test]
-    fn what_is_there_is_not_made_again() {
-        let pieces = |done, tiles| -> Vec<Piece> {
-            let alone = Split::Whole { members: 1 };
-            program(shape(8, false, 2), alone, 0, done, tiles).into_iter().map(|op| op.piece).collect()
-        };
-        assert_eq!(pieces(8, 0b01), [Piece::Decode { tile: 1 }], "one tile is missing");
-        assert_eq!(pieces(4, 0b11), [Piece::Encode, Piece::Steps { from: 4, to: 8 }]);
-    }
-}
+mod tests;

@@ -308,10 +308,10 @@ impl Coordinator {
 
     /// A part of a picture is for this peer as a member of its crew, as its keeper, or both.
     fn blob(&mut self, from: PeerId, blob: Blob) -> Result<(), String> {
-        let as_member = self.stages.blob(self.now, from, blob.clone(), &mut self.out);
         if !self.book.keeps(blob.job) {
-            return as_member;
+            return self.stages.blob(self.now, from, blob, &mut self.out);
         }
+        let as_member = self.stages.blob(self.now, from, blob.clone(), &mut self.out);
         let as_keeper = self.owned(|owner, cx| owner.blob(from, blob, cx));
         if as_member.is_ok() { Ok(()) } else { as_keeper }
     }

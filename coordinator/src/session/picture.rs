@@ -145,12 +145,14 @@ impl PictureSession {
         let members = made.to.iter().filter_map(|&at| head.stages.get(at)).map(|stage| stage.peer);
         let mut peers: Vec<PeerId> = members.collect();
         peers.extend(keeper.filter(|keeper| !peers.contains(keeper)));
-        for to in peers {
-            out.send(to, Message::Blob(Blob { job, lease, number: made.number, bytes: bytes.clone() }));
-        }
         if self.needs(made.number) {
-            self.blobs.insert(made.number, Held { maker: head.me(), bytes });
+            self.blobs.insert(made.number, Held { maker: head.me(), bytes: bytes.clone() });
         }
+        // Hidden states are large, and mostly for one peer only: nothing is copied for the last.
+        let blob = Message::Blob(Blob { job, lease, number: made.number, bytes });
+        let Some(last) = peers.pop() else { return };
+        peers.into_iter().for_each(|to| out.send(to, blob.clone()));
+        out.send(last, blob);
     }
 
     /// An input for the piece that goes to the worker; it is kept only if another piece needs it.

@@ -264,6 +264,20 @@ fn a_latent_that_no_device_can_work_with_is_forgotten() {
 }
 
 #[test]
+fn bands_are_not_taken_unless_they_are_allowed() {
+    for (stale, why) in [(false, "nobody allowed it"), (true, "its asker does")] {
+        let Kind::Picture(mut work) = picture(true, 2) else { panic!("it is a picture") };
+        work.shape.stale = stale;
+        let mut desk = Desk::new(Kind::Picture(work));
+        let layers = model(crate::io::Kind::Picture).whole();
+        let stages = [BO, CY].map(|peer| Stage { peer, layers }).into();
+        let granted = Running { lease: Lease { serial: 9, ..LEASE }, unit: 0, stages, bands: 2 };
+        let taken = desk.with(|owner, cx| owner.grant(job(ME), granted, cx));
+        assert_eq!(taken.is_ok(), stale, "{why}");
+    }
+}
+
+#[test]
 fn what_is_refused_again_and_again_ends_the_job() {
     let mut desk = Desk::new(picture(true, 2));
     let layers = model(crate::io::Kind::Picture).whole();

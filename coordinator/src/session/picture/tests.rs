@@ -182,10 +182,18 @@ fn a_crew_is_checked_before_it_opens() {
         Session::new(ME, Millis(0), OWNER, open).err().unwrap_or_default()
     };
     type Change = fn(&mut Open);
-    let rows: [(Change, &str, &str); 4] = [
+    let rows: [(Change, &str, &str); 5] = [
         (|open| open.stages[1].layers.end = 4, "same layers", "half of the model beside the whole"),
         (|open| open.stages[1].peer = ME, "twice", "the same peer for both halves"),
         (|open| open.stages.truncate(0), "without this peer", "nobody"),
+        (
+            |open| {
+                let OpenPart::Picture(picture) = &mut open.part else { return };
+                picture.bands = 2;
+            },
+            "nobody allowed",
+            "lossy against its asker's will",
+        ),
         (
             |open| {
                 let OpenPart::Picture(picture) = &mut open.part else { return };
