@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn shapes_are_near_what_the_model_knows() {
-        let rows: [(Easel, &[(Shape, (u32, u32))], &str); 4] = [
+        type Sizes = &'static [(Shape, (u32, u32))];
+        let rows: [(Easel, Sizes, &str); 4] = [
             (
                 SMALL,
                 &[(Shape::Square, (48, 48)), (Shape::Portrait, (40, 56)), (Shape::Landscape, (56, 40))],

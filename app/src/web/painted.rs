@@ -308,7 +308,8 @@ mod tests {
     fn what_is_held_of_the_painter_is_said() {
         let view = duo();
         let model = view.painter.as_ref().unwrap().id;
-        let rows: [(&[(u16, u16)], &str, &str); 4] = [
+        type Held = &'static [(u16, u16)];
+        let rows: [(Held, &str, &str); 4] = [
             (&[], "", "only a part of the other model"),
             (&[(0, 3)], " · holds a part of the painter", "half"),
             (&[(0, 3), (2, 6)], " · holds the painter", "two parts that overlap"),
