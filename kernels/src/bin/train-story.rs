@@ -6,10 +6,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use futures::executor::block_on;
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::llm::Sampling;
-use kernels::train::{
-    Adherence, Checkpoint, Grammar, Length, Saved, Settings, Split, TrainError, Words, Writer, held_out_loss,
-    judge, prompts, run, story_config,
+use kernels::train::story::{
+    Adherence, Checkpoint, Grammar, Saved, Settings, Words, Writer, held_out_loss, judge, prompts, run,
+    story_config,
 };
+use kernels::train::{Length, Split, TrainError};
 
 /// Trains the story writer that the app ships, and shows what it writes.
 #[derive(Parser)]
@@ -153,7 +154,7 @@ fn main() {
 fn stories(n: u64, seed: u32) -> Result<(), TrainError> {
     let grammar = Grammar::stories()?;
     for index in 0..n {
-        println!("{}\n\n---\n", grammar.story(Split::Train.story(seed, index))?);
+        println!("{}\n\n---\n", grammar.story(Split::Train.seed(seed, index))?);
     }
     Ok(())
 }

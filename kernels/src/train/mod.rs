@@ -1,32 +1,16 @@
-//! Training of the models that this project ships, on text that it generates itself. Native only.
+//! Training of the models that this project ships, on text and pictures that it generates itself. Native only.
 //!
-//! ```text
-//!  seed ─► grammar ─► vocabulary (once) ─► data (a thread) ─► story (burn's autodiff, any device) ─► checkpoint
-//! ```
-//!
-//! The model that is trained is [`llm::Model`](crate::llm::Model), the same code that runs in a room; the checkpoint
-//! is an ordinary one in Hugging Face's layout, and ships as one GGUF file. `cargo run -p kernels --features train --bin train-story -- --help`
-//! drives it.
+//! What is trained is the code that runs in a room, on whichever device burn has gradients for.
 
-mod adherence;
-mod checkpoint;
-mod data;
-mod gguf;
-mod grammar;
-mod prose;
-mod sample;
+mod files;
+mod one_hot;
+pub mod painter;
 mod schedule;
-mod story;
-mod vocabulary;
+mod split;
+pub mod story;
 
-pub use adherence::{Adherence, Prompt, Words, judge, prompts};
-pub use checkpoint::{Checkpoint, Record};
-pub use data::{Encoder, Rows, Split, Stream};
-pub use grammar::{Grammar, GrammarError};
-pub use sample::{Saved, Writer, Written};
 pub use schedule::{Length, Schedule};
-pub use story::{Settings, Trainer, held_out_loss, learn_tokenizer, run, story_config};
-pub use vocabulary::{BEGIN, BEGIN_ID, END, END_ID, learn};
+pub use split::Split;
 
 use std::path::PathBuf;
 
@@ -35,7 +19,7 @@ use std::path::PathBuf;
 pub enum TrainError {
     /// A grammar file is not well formed.
     #[error(transparent)]
-    Grammar(#[from] GrammarError),
+    Grammar(#[from] story::GrammarError),
     /// The model, its checkpoint or its device.
     #[error(transparent)]
     Kernels(#[from] crate::Error),

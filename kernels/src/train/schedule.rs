@@ -11,20 +11,19 @@ pub enum Length {
     Minutes(f64),
 }
 
-/// Linear warm-up to the peak, then half a cosine down to a tenth of it (Loshchilov & Hutter 2017; the tenth is that
-/// of Hoffmann et al. 2022).
+/// Linear warm-up to the peak, then half a cosine down to a share of it (Loshchilov & Hutter 2017).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
     /// Highest learning rate.
     pub peak: f64,
+    /// Share of the peak that is left at the end.
+    pub floor: f64,
     /// Steps of the whole run, once they are known.
     pub steps: Option<u32>,
 }
 
 /// Steps of warm-up. Source: guess; a few hundred thousand tokens at the usual batch.
 const WARM_UP: u32 = 100;
-/// What is left of the peak at the end.
-const FLOOR: f64 = 0.1;
 
 impl Schedule {
     /// The learning rate of a step, counted from 0. A run whose length is not known yet is at its start.
@@ -36,7 +35,7 @@ impl Schedule {
         let done = self
             .steps
             .map_or(0.0, |steps| f64::from(step - WARM_UP) / f64::from(steps.saturating_sub(WARM_UP).max(1)));
-        self.peak * (FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (PI * done.min(1.0)).cos()))
+        self.peak * (self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (PI * done.min(1.0)).cos()))
     }
 }
 
@@ -46,8 +45,8 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let known = Schedule { peak: 1.0, steps: Some(1100) };
-        let unknown = Schedule { peak: 1.0, steps: None };
+        let known = Schedule { peak: 1.0, floor: 0.1, steps: Some(1100) };
+        let unknown = Schedule { peak: 1.0, floor: 0.1, steps: None };
         let rows = [
             (known, 0, 0.01, "the first step is careful"),
             (known, 49, 0.5, "half of the warm-up"),
@@ -56,7 +55,12 @@ mod tests {
             (known, 1100, 0.1, "the end"),
             (known, 5000, 0.1, "beyond the end nothing happens"),
             (unknown, 500, 1.0, "without a length there is no decay"),
-            (Schedule { peak: 1.0, steps: Some(10) }, 9, 0.1, "a run shorter than the warm-up stays in it"),
+            (
+                Schedule { peak: 1.0, floor: 0.1, steps: Some(10) },
+                9,
+                0.1,
+                "a run shorter than the warm-up stays in it",
+            ),
         ];
         for (schedule, step, expected, reason) in rows {
             assert!((schedule.rate(step) - expected).abs() < 1e-9, "{reason}: {}", schedule.rate(step));

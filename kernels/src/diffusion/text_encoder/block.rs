@@ -1,7 +1,8 @@
 //! One layer of the encoder.
 
 use super::Config;
-use crate::llm::{FeedForward, Product, RmsNorm};
+use crate::llm::product::SPREAD;
+use crate::llm::{Activation, FeedForward, Product, RmsNorm};
 use crate::ops::attention::full::{Shape, attend};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -84,6 +85,22 @@ impl Block {
             window: config.local[layer].then_some(config.window),
         };
         Self { attention_norm, qkv, output, attention_post, feed_norm, feed, feed_post, shape }
+    }
+
+    /// Random weights, to be trained.
+    pub(super) fn init(config: &Config, layer: usize, device: &Device) -> Self {
+        let (width, ff) = (config.width, config.ff_width);
+        let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let random = |input, output, biased| {
+            let product = Product::random(input, output, SPREAD, device);
+            if biased { product.biased() } else { product }
+        };
+        let bias = config.attention_bias;
+        let products = [random(width, queries + 2 * keys, bias), random(queries, width, bias)];
+        let feed =
+            FeedForward::new(random(width, 2 * ff, false), random(ff, width, false), Activation::GeluTanh);
+        let norms = [(); 4].map(|()| RmsNorm::init(width, config.norm_eps, device));
+        Self::new(config, layer, products, feed, norms)
     }
 
     /// # Shapes

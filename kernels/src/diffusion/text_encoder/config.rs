@@ -4,6 +4,7 @@ use crate::diffusion::json::{self, Bound};
 use crate::error::Error;
 use crate::limits;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// What transformers calls models with such an encoder: the whole, and one half of it.
 pub(crate) const MODEL_TYPES: [&str; 2] = ["t5gemma", "t5_gemma_module"];
@@ -135,6 +136,32 @@ impl Config {
         json::check(&bounds)?;
         raw.check()?;
         Ok(raw.config())
+    }
+
+    /// The file that [`Config::from_json`] reads, of the encoder alone.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let kind = |local: &bool| if *local { "sliding_attention" } else { "full_attention" };
+        json!({
+            "architectures": ["T5GemmaEncoder"],
+            "model_type": MODEL_TYPES[1],
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.width,
+            "intermediate_size": self.ff_width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "hidden_activation": GELU,
+            "max_position_embeddings": self.context,
+            "rms_norm_eps": self.norm_eps,
+            "rope_theta": self.rope_theta,
+            "attention_bias": self.attention_bias,
+            "query_pre_attn_scalar": self.score_scale.powf(-2.0),
+            "sliding_window": self.window,
+            "layer_types": self.local.iter().map(kind).collect::<Vec<_>>(),
+            "attn_logit_softcapping": self.score_cap,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// What the tensors' names begin with, in files of the encoder alone, of an encoder model and of the whole model.
 const PREFIXES: [&str; 3] = ["", "encoder.", "model.encoder."];
 /// Gemma stores what is added to 1.
-const NORM_OFFSET: f32 = 1.0;
+pub(super) const NORM_OFFSET: f32 = 1.0;
 
 impl TextEncoder {
     /// Where the bytes of `layers` lie in the checkpoint, in the order in which [`TextEncoder::load`] asks for them. An
@@ -128,25 +128,25 @@ fn holds_embedding(config: &Config) -> bool {
     numbers * 4 <= limits::EMBEDDING_BYTES
 }
 
-fn embedding(config: &Config, prefix: &str) -> Needed {
+pub(super) fn embedding(config: &Config, prefix: &str) -> Needed {
     Needed { name: format!("{prefix}embed_tokens.weight"), shape: vec![config.vocabulary, config.width] }
 }
 
-fn norm(config: &Config, prefix: &str) -> Needed {
+pub(super) fn norm(config: &Config, prefix: &str) -> Needed {
     Needed { name: format!("{prefix}norm.weight"), shape: vec![config.width] }
 }
 
 /// The tensors of one layer.
-struct Names {
-    qkv: ProductNames,
-    output: ProductNames,
-    gate_up: ProductNames,
-    down: ProductNames,
-    norms: [Needed; 4],
+pub(super) struct Names {
+    pub qkv: ProductNames,
+    pub output: ProductNames,
+    pub gate_up: ProductNames,
+    pub down: ProductNames,
+    pub norms: [Needed; 4],
 }
 
 impl Names {
-    fn new(config: &Config, prefix: &str, layer: usize) -> Self {
+    pub fn new(config: &Config, prefix: &str, layer: usize) -> Self {
         let of = |part: &str| format!("{prefix}layers.{layer}.{part}");
         let (width, ff, bias) = (config.width, config.ff_width, config.attention_bias);
         let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);

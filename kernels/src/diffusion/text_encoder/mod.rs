@@ -5,6 +5,7 @@
 
 mod block;
 mod config;
+mod export;
 mod load;
 
 pub use block::Block;
@@ -15,7 +16,7 @@ use crate::llm::{Embedding, Layers, RmsNorm};
 use crate::ops::attention::full::UNSEEN;
 use block::Rotation;
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// An encoder, of which any layers may be absent.
 #[derive(Module, Debug)]
@@ -43,6 +44,17 @@ impl TextEncoder {
             norm: None,
             config: config.clone(),
             exact: false,
+        }
+    }
+
+    /// The whole encoder with random weights, to be trained.
+    #[must_use]
+    pub fn init(config: &Config, device: &Device) -> Self {
+        Self {
+            embedding: Some(Embedding::random(config.vocabulary, config.width, device)),
+            blocks: (0..config.layers).map(|layer| Some(Block::init(config, layer, device))).collect(),
+            norm: Some(RmsNorm::init(config.width, config.norm_eps, device)),
+            ..Self::empty(config)
         }
     }
 
@@ -91,7 +103,8 @@ impl TextEncoder {
         Some(embedding.forward(ids) * self.embedding_scale())
     }
 
-    fn embedding_scale(&self) -> f64 {
+    /// What the rows of the embedding are multiplied with.
+    pub(crate) fn embedding_scale(&self) -> f64 {
         (self.config.width as f64).sqrt()
     }
 
@@ -123,7 +136,7 @@ impl TextEncoder {
 
 /// # Shapes
 /// - result: `[1, count]`
-pub(crate) fn ids(tokens: &[u32], device: &burn::tensor::Device) -> Tensor<2, Int> {
+pub(crate) fn ids(tokens: &[u32], device: &Device) -> Tensor<2, Int> {
     let values: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
     Tensor::from_data(TensorData::new(values, [1, tokens.len()]), device)
 }

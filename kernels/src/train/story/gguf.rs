@@ -7,7 +7,8 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use super::checkpoint::{Checkpoint, write_file};
+use super::checkpoint::Checkpoint;
+use super::files::write_file;
 use super::{BEGIN_ID, END_ID, TrainError};
 use crate::llm::Config;
 use crate::quant::{Format, dequantise, quantise};
@@ -272,7 +273,7 @@ mod tests {
     use super::*;
     use crate::llm::{Layers, Model};
     use crate::tokenizer::Tokenizer;
-    use crate::train::{learn, story_config};
+    use crate::train::story::{learn, story_config};
     use crate::weights::ByteRange;
     use crate::weights::gguf::{Gguf, Parsed};
     use burn::tensor::Device;

@@ -14,12 +14,14 @@ use burn::optim::{
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::checkpoint::{Checkpoint, Record, write_file};
-use super::data::{Encoder, Rows, Split, Stream};
+use super::checkpoint::{Checkpoint, Record};
+use super::data::{Encoder, Rows, Stream};
+use super::files::write_file;
+use super::one_hot;
 use super::sample::Saved;
 use super::schedule::{Length, Schedule};
 use super::vocabulary::{BEGIN_ID, END_ID, learn};
-use super::{Grammar, TrainError};
+use super::{Grammar, Split, TrainError};
 use crate::device::Opened;
 use crate::llm::{Config, Embedding, Layers, Model, RopeScaling, read_back};
 use crate::tokenizer::Tokenizer;
@@ -38,6 +40,9 @@ const LOOK: u32 = 20;
 const FIRST_STEPS: u32 = LOOK;
 /// Share of the time that is planned for steps; the rest is for measuring and writing.
 const STEP_SHARE: f64 = 0.92;
+
+/// What is left of the highest rate at the end (Hoffmann et al. 2022).
+const FLOOR: f64 = 0.1;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
@@ -93,7 +98,7 @@ pub fn story_config() -> Config {
 /// [`TrainError::Grammar`], [`TrainError::Vocabulary`].
 pub fn learn_tokenizer(seed: u32) -> Result<String, TrainError> {
     let grammar = Grammar::stories()?;
-    let stories = (0..VOCABULARY_STORIES).map(|at| grammar.story(Split::Vocabulary.story(seed, at)));
+    let stories = (0..VOCABULARY_STORIES).map(|at| grammar.story(Split::Vocabulary.seed(seed, at)));
     let stories: Vec<String> = stories.collect::<Result<_, _>>()?;
     learn(VOCABULARY, stories.into_iter()).map_err(|error| TrainError::Vocabulary(error.to_string()))
 }
@@ -150,7 +155,7 @@ fn held_out_rows(encoder: &Encoder, seed: u32, tokens: usize) -> Result<Vec<Rows
     let mut index = 0;
     let mut next = || {
         index += 1;
-        Split::HeldOut.story(seed, index)
+        Split::HeldOut.seed(seed, index)
     };
     (0..HELD_OUT_ROWS / HELD_OUT_BATCH).map(|_| encoder.rows(HELD_OUT_BATCH, tokens, &mut next)).collect()
 }
@@ -176,7 +181,14 @@ impl Trainer {
             .with_weight_decay(0.1)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
             .init();
-        Self { model, optimizer, device, schedule: Schedule { peak: rate, steps: None }, threads, step: 0 }
+        Self {
+            model,
+            optimizer,
+            device,
+            schedule: Schedule { peak: rate, floor: FLOOR, steps: None },
+            threads,
+            step: 0,
+        }
     }
 
     /// The model as it is now.
@@ -251,19 +263,10 @@ fn loss(model: &Model, rows: &Rows, device: &Device) -> Tensor<1> {
     CrossEntropyLossConfig::new().init(device).forward(logits, targets)
 }
 
-/// What [`Model::embed`] computes, as a product with one-hot rows: the gradient of a look-up is added row by row in a
-/// serial loop on the GPU, that of a product is a product.
-///
-/// # Shapes
-/// - `ids`: `[batch, rows]`
-/// - result: `[batch, rows, width]`
+/// What [`Model::embed`] computes, as a product: that has a gradient that is fast on a GPU.
 fn embed(model: &Model, ids: Tensor<2, Int>, device: &Device) -> Tensor<3> {
-    let [batch, rows] = ids.dims();
     let weight = model.embedding.as_ref().and_then(Embedding::rows).expect("a whole model is trained");
-    let [vocabulary, width] = weight.dims();
-    let every = Tensor::<1, Int>::arange(0..vocabulary as i64, device).reshape([1, vocabulary]);
-    let one_hot = ids.reshape([batch * rows, 1]).equal(every).float();
-    one_hot.matmul(weight).reshape([batch, rows, width])
+    one_hot::rows(weight, ids, device)
 }
 
 /// One run: the trainer and everything around it.

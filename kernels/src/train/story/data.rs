@@ -4,37 +4,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::vocabulary::END_ID;
-use super::{Grammar, TrainError};
+use super::{Grammar, Split, TrainError};
 use crate::tokenizer::Tokenizer;
 
 /// Batches that wait for the device. Source: guess; enough to hide an uneven producer, a few MB of ids.
 const BATCHES_AHEAD: usize = 4;
-/// Stories of one seed and split before the next one's begin.
-const STORIES_PER_SEED: u64 = 1 << 40;
-
-/// What a story is for. No story belongs to two of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// To learn from.
-    Train,
-    /// To measure with, never to learn from.
-    HeldOut,
-    /// To learn the vocabulary from.
-    Vocabulary,
-}
-
-impl Split {
-    /// The grammar's seed for story `index` of a run with this seed.
-    ///
-    /// # Panics
-    /// If `seed` has more than 22 bits or `index` more than 40; both are far beyond any run.
-    #[must_use]
-    pub fn story(self, seed: u32, index: u64) -> u64 {
-        assert!(seed < 1 << 22 && index < STORIES_PER_SEED, "a run's seed has 22 bits, a story's index 40");
-        ((self as u64) << 62) | (u64::from(seed) << 40) | index
-    }
-}
-
 /// Rows of ids, each one token longer than what the model sees: inputs and, one further, what follows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
@@ -107,7 +81,7 @@ impl Stream {
         let mut index = first;
         let mut next = move || {
             index += 1;
-            Split::Train.story(seed, index - 1)
+            Split::Train.seed(seed, index - 1)
         };
         thread::spawn(move || while sender.send(encoder.rows(count, tokens, &mut next)).is_ok() {});
         Self { rows }
@@ -125,37 +99,15 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::vocabulary::{BEGIN_ID, learn};
+    use crate::train::story::vocabulary::{BEGIN_ID, learn};
 
     fn encoder() -> Encoder {
         let grammar = Grammar::stories().expect("the grammar");
         let texts: Vec<_> =
-            (0..50).map(|at| grammar.story(Split::Vocabulary.story(1, at)).expect("a story")).collect();
+            (0..50).map(|at| grammar.story(Split::Vocabulary.seed(1, at)).expect("a story")).collect();
         let json = learn(400, texts.into_iter()).expect("a vocabulary");
         Encoder::new(Tokenizer::from_json(json.as_bytes(), Some(BEGIN_ID)).expect("a tokenizer"))
             .expect("the grammar")
-    }
-
-    #[test]
-    fn no_story_belongs_to_two_splits_or_seeds() {
-        let rows = [
-            (Split::Train, 1, 7, "the story"),
-            (Split::HeldOut, 1, 7, "another split"),
-            (Split::Vocabulary, 1, 7, "another split"),
-            (Split::Train, 2, 7, "another run"),
-            (Split::Train, 1, 8, "another index"),
-            (
-                Split::Train,
-                (1 << 22) - 1,
-                STORIES_PER_SEED - 1,
-                "the last of all does not run into the next split",
-            ),
-        ];
-        for (at, (split, seed, index, _)) in rows.iter().enumerate() {
-            for (other, other_seed, other_index, reason) in &rows[at + 1..] {
-                assert_ne!(split.story(*seed, *index), other.story(*other_seed, *other_index), "{reason}");
-            }
-        }
     }
 
     #[test]
@@ -163,7 +115,7 @@ mod tests {
         let mut at = 0;
         let rows = encoder().rows(5, 300, &mut || {
             at += 1;
-            Split::Train.story(1, at)
+            Split::Train.seed(1, at)
         });
         let rows = rows.expect("rows");
         assert_eq!(rows.ids.len(), 5 * 301);

@@ -141,7 +141,7 @@ fn sentences(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::grammar::FILES;
+    use crate::train::story::grammar::FILES;
 
     #[test]
     fn prompts_are_different_and_give_what_they_say() {
