@@ -330,8 +330,10 @@ impl Swarm {
             }
         });
         if let (true, Source::Peer(peer)) = (lied, from) {
+            // It may have left while its block was being checked.
+            let here = self.peers.contains_key(&peer);
             self.down(peer);
-            self.peers.insert(peer, Supplier::new(true));
+            self.peers.extend(here.then(|| (peer, Supplier::new(true))));
             self.remember(peer);
         }
     }

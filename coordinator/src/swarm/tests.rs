@@ -168,6 +168,38 @@ fn a_liar_is_named_and_never_asked_again() {
 }
 
 #[test]
+fn who_lies_and_leaves_is_known_when_it_comes_back() {
+    let mut desk = Desk::new(&[BO], 2, &[]);
+    desk.told(BO, Fact::Has, &[0, 1]);
+    let number = desk.asks(BO)[0];
+    let bytes = vec![1; 9];
+    desk.input(Input::Received { from: BO, message: Message::Block { content: MODEL, number, bytes } });
+    desk.input(Input::PeerDown(BO));
+    desk.todo.clear();
+    desk.input(Input::Checked { content: MODEL, number, from: peer(BO), verdict: Verdict::Wrong });
+    desk.input(Input::PeerUp(BO));
+    desk.told(BO, Fact::Has, &[0, 1]);
+    assert!(desk.asks(BO).is_empty(), "{:?}", desk.todo);
+}
+
+#[test]
+fn who_gives_nothing_away_does_not_make_others_wait() {
+    let mut desk = Desk::new(&[BO], 8, &[]);
+    desk.input(Input::Sharing(Sharing::Off));
+    desk.input(Input::Received { from: BO, message: Message::Join(MODEL) });
+    desk.hub(true);
+    desk.pass(limits::SWARM_SETTLE_MS + 2 * limits::SWARM_CLAIM_MS);
+    assert!(!desk.fetches().is_empty(), "it fetches for itself");
+    let says = |fact: Fact| {
+        desk.todo.iter().any(|output| {
+            matches!(output, Output::Send { message: Message::Tell { fact: said, blocks, .. }, .. }
+                if *said == fact && !blocks.is_empty())
+        })
+    };
+    assert!(![Fact::Has, Fact::Seeks, Fact::Fetches].into_iter().any(says), "{:?}", desk.todo);
+}
+
+#[test]
 fn who_stalls_rests_and_what_comes_late_counts() {
     let mut desk = Desk::new(&[BO, CY], 1, &[]);
     desk.told(BO, Fact::Has, &[0]);

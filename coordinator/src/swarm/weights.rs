@@ -58,6 +58,8 @@ pub struct Weights {
     told_has: Blocks,
     told_seeks: Blocks,
     told_fetches: Millis,
+    /// Whether anything is given away, as the others know it.
+    shares: bool,
     pub opened: Millis,
     /// Until when nothing is fetched, for the store was full.
     full: Millis,
@@ -83,6 +85,7 @@ impl Weights {
             told_has: Blocks::default(),
             told_seeks: Blocks::default(),
             told_fetches: now,
+            shares: true,
             opened: now,
             full: now,
             complete: true,
@@ -115,11 +118,13 @@ impl Weights {
             || !self.endangered(me).is_empty()
     }
 
-    /// What the others should know: what is given away, and what is sought at an origin.
+    /// What the others should know: what is given away, and what is sought at an origin. For who gives nothing away nobody
+    /// should wait.
     fn to_tell(&self, now: Millis, shares: bool) -> (Blocks, Blocks) {
         let has = if shares { self.have.first(limits::SWARM_RUNS) } else { Blocks::default() };
         let reaches = self.origins.values().any(|origin| origin.is_usable(now) && origin.shared);
-        let seeks = if reaches { self.wanted().first(limits::SWARM_RUNS) } else { Blocks::default() };
+        let seeks =
+            if reaches && shares { self.wanted().first(limits::SWARM_RUNS) } else { Blocks::default() };
         (has, seeks)
     }
 
@@ -139,6 +144,9 @@ impl Weights {
 
     /// Notes that a block is on its way.
     pub fn expect(&mut self, now: Millis, number: u32, source: Source) {
+        if let Source::Peer(peer) = source {
+            self.late.remove(&(peer, number));
+        }
         self.flights.insert(number, Flight { source, since: now, bytes: None });
     }
 
@@ -268,7 +276,9 @@ impl Weights {
         said.greeted = now;
         self.tell(context, &[peer], Fact::Has, &self.told_has, true);
         self.tell(context, &[peer], Fact::Seeks, &self.told_seeks, false);
-        self.tell(context, &[peer], Fact::Fetches, &self.fetching(), false);
+        if self.shares {
+            self.tell(context, &[peer], Fact::Fetches, &self.fetching(), false);
+        }
     }
 
     /// A peer says something of itself.
@@ -310,6 +320,7 @@ impl Weights {
         self.tell(context, &to, Fact::Rests, &self.told_seeks.minus(&seeks), false);
         self.tell(context, &to, Fact::Seeks, &seeks.minus(&self.told_seeks), false);
         (self.told_has, self.told_seeks) = (has, seeks);
+        self.shares = shares;
         if context.now.since(self.told_fetches) >= limits::SWARM_CLAIM_MS {
             self.tell_fetching(context, &self.fetching());
         }
@@ -317,8 +328,10 @@ impl Weights {
 
     /// Tells everybody that these are being fetched from the origin.
     pub fn tell_fetching(&mut self, context: &mut Context<'_>, blocks: &Blocks) {
-        let to: Vec<PeerId> = self.peers.keys().copied().collect();
-        self.tell(context, &to, Fact::Fetches, blocks, false);
+        if self.shares {
+            let to: Vec<PeerId> = self.peers.keys().copied().collect();
+            self.tell(context, &to, Fact::Fetches, blocks, false);
+        }
         self.told_fetches = context.now;
     }
 
