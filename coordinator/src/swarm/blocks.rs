@@ -131,6 +131,14 @@ impl Blocks {
         self.0.iter().cloned().flatten()
     }
 
+    /// What of it lies in a range.
+    #[must_use]
+    pub fn within(&self, range: Range<u32>) -> Self {
+        let first = self.0.partition_point(|run| run.end <= range.start);
+        let runs = self.0[first..].iter().take_while(|run| run.start < range.end);
+        Self(runs.map(|run| run.start.max(range.start)..run.end.min(range.end)).collect())
+    }
+
     /// Its first runs, so many at most.
     #[must_use]
     pub fn first(&self, runs: usize) -> Self {
@@ -247,6 +255,8 @@ mod tests {
             assert_eq!((a.len() as usize, a.is_empty()), (one.len(), one.is_empty()));
             assert!(a.iter().eq(one.iter().copied()));
             let start = (seed % 65) as u32;
+            let range = start / 2..start;
+            assert_eq!(a.within(range.clone()), a.and(&std::iter::once(range).collect()));
             let turned = one.range(start..).chain(one.range(..start)).copied();
             assert!(a.iter_from(start).eq(turned), "{a:?} from {start}");
             let (mut more, mut less) = (a.clone(), a.clone());

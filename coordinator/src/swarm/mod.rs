@@ -55,6 +55,8 @@ struct Context<'a> {
     flights_left: u32,
     /// When somebody was connected last.
     met: Millis,
+    /// Whether it is time to draw for shares of origins.
+    beat: bool,
 }
 
 impl Context<'_> {
@@ -114,15 +116,13 @@ impl Swarm {
     /// Takes in what happened; returns what is to be done, in order.
     pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
-        // Only what frees an origin's window, and the beat, are worth drawing for shares again.
-        let mut draws = matches!(input, Input::Fetched { .. } | Input::Checked { .. });
         self.take(now, input, &mut out);
-        if now.since(self.looked) >= limits::SWARM_BEAT_MS {
+        let beat = now.since(self.looked) >= limits::SWARM_BEAT_MS;
+        if beat {
             self.looked = now;
-            draws = true;
             self.beat(now, &mut out);
         }
-        self.fill(now, draws, &mut out);
+        self.fill(now, beat, &mut out);
         self.uploads.pump(now, &mut out);
         out
     }
@@ -216,7 +216,7 @@ impl Swarm {
         let flights_left = limits::SWARM_FLIGHTS.saturating_sub(flights) as u32;
         let Self { me, met, ref mut peers, ref mut contents, .. } = *self;
         let Some(weights) = contents.get_mut(&content) else { return };
-        act(weights, &mut Context { now, me, peers, out, flights_left, met });
+        act(weights, &mut Context { now, me, peers, out, flights_left, met, beat: false });
     }
 
     fn open(
@@ -375,7 +375,7 @@ impl Swarm {
     }
 
     /// Asks for as much as may be on its way: first what is needed now, of all contents.
-    fn fill(&mut self, now: Millis, draws: bool, out: &mut Vec<Output>) {
+    fn fill(&mut self, now: Millis, beat: bool, out: &mut Vec<Output>) {
         let contents: Vec<Content> = self.contents.keys().copied().collect();
         for need in [Need::Now, Need::Next] {
             for &content in &contents {
@@ -387,15 +387,14 @@ impl Swarm {
                     if missing.is_empty() {
                         return;
                     }
-                    weights.ask_origins(context, &mut missing, false);
+                    context.beat = beat;
+                    weights.ask_origins(context, need, &mut missing, false);
                     weights.ask_peers(context, &mut missing);
-                    if draws {
-                        weights.ask_origins(context, &mut missing, true);
-                    }
+                    weights.ask_origins(context, need, &mut missing, true);
                 });
             }
         }
-        for &content in contents.iter().filter(|_| draws) {
+        for &content in contents.iter().filter(|_| beat) {
             self.with(now, content, out, |weights, context| {
                 if weights.has_room(now) && weights.wanted().minus(&weights.have).is_empty() {
                     let mut endangered = weights.endangered(context.me);

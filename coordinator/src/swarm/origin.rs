@@ -8,12 +8,12 @@
 use super::Context;
 use super::blocks::Blocks;
 use super::hash::draw;
-use super::io::{Event, OriginId, Output, Source};
+use super::io::{Event, Need, OriginId, Output, Source};
 use super::source::Supplier;
 use super::weights::{Said, Weights};
 use crate::ids::{Millis, PeerId};
 use crate::limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// A place outside the room.
@@ -41,7 +41,10 @@ const RACE_MS: u64 = 1_000;
 
 impl Weights {
     /// Asks origins for some of `missing`: a person's own files for any of it, shared ones for this peer's share.
-    pub fn ask_origins(&mut self, context: &mut Context<'_>, missing: &mut Blocks, shared: bool) {
+    pub fn ask_origins(&mut self, context: &mut Context<'_>, need: Need, missing: &mut Blocks, shared: bool) {
+        if shared && context.beat {
+            self.shares_drawn[need as usize] = self.draw_share(context, missing);
+        }
         let mut order: Vec<(u64, OriginId)> = self
             .origins
             .iter()
@@ -58,7 +61,7 @@ impl Weights {
                 continue;
             }
             let numbers: Blocks = if shared {
-                self.share(context, missing, room).into_iter().collect()
+                self.share(context, need, missing, room)
             } else {
                 missing.iter().take(room).collect()
             };
@@ -83,24 +86,72 @@ impl Weights {
         }
     }
 
-    /// This peer's share of `missing`, `room` blocks at most.
-    fn share(&self, context: &Context<'_>, missing: &Blocks, room: usize) -> Vec<u32> {
-        if !self.is_settled(context) {
-            return Vec::new();
+    /// This peer's share of `missing`, `room` blocks at most. It is drawn at each beat, and used up in between.
+    fn share(&mut self, context: &Context<'_>, need: Need, missing: &Blocks, room: usize) -> Blocks {
+        let mut drawn = std::mem::take(&mut self.shares_drawn[need as usize]);
+        let mut taken = Blocks::default();
+        while (taken.len() as usize) < room {
+            let Some(number) = drawn.pop_front() else { break };
+            // Others may have come, or begun it, since it was drawn.
+            let (winner, second) = self.winners(context, number);
+            let mine = winner == context.me || second == context.me;
+            if mine && missing.contains(number) && !self.is_coming(context, number) {
+                taken.insert(number);
+            }
         }
-        let (mut mine, mut others) = (Vec::new(), BTreeMap::<PeerId, Vec<(Range<u32>, PeerId)>>::new());
-        for run in self.stripes(missing) {
+        self.shares_drawn[need as usize] = drawn;
+        taken
+    }
+
+    /// Some blocks of this peer's share; one of another's, if it has nothing else to fetch.
+    fn draw_share(&mut self, context: &Context<'_>, missing: &Blocks) -> VecDeque<u32> {
+        let reaches = self.origins.values().any(|origin| origin.shared && origin.is_usable(context.now));
+        if !reaches || !self.is_settled(context) {
+            return VecDeque::new();
+        }
+        let window = self.window(missing);
+        let open = self.not_coming(context, &window);
+        let (mut mine, mut others) = (VecDeque::new(), BTreeMap::<PeerId, Vec<(Range<u32>, PeerId)>>::new());
+        for run in self.stripes(&open) {
             let (winner, second) = self.winners(context, run.start);
-            if winner != context.me {
+            if winner == context.me {
+                mine.extend(run.take(limits::SWARM_LOOK - mine.len()));
+            } else {
                 others.entry(winner).or_default().push((run, second));
-                continue;
             }
-            mine.extend(run.filter(|&number| !self.is_coming(context, number)).take(room - mine.len()));
-            if mine.len() == room {
-                break;
+            if mine.len() == limits::SWARM_LOOK {
+                return mine;
             }
         }
-        if mine.is_empty() && self.fetching().is_empty() { self.help(context, &others) } else { mine }
+        // Nothing here is left to this peer: the next window, next time.
+        self.cursor = if window.end() > self.cursor { window.end() } else { 0 };
+        if mine.is_empty() && self.fetching().is_empty() {
+            mine.extend(self.help(&others, context.me));
+        }
+        mine
+    }
+
+    /// The blocks that are looked at this time: all of a small content, some of the stripes of a large one.
+    fn window(&self, missing: &Blocks) -> Blocks {
+        let after = missing.within(self.cursor..u32::MAX);
+        let (from, all) = if after.is_empty() { (0, missing) } else { (self.cursor, &after) };
+        let first = all.iter_from(from).next().unwrap_or(0);
+        let most = self.stripe.saturating_mul(limits::SWARM_WINDOW_STRIPES);
+        all.within(first..first.saturating_add(most))
+    }
+
+    /// Those of a window that nobody in the room will send.
+    fn not_coming(&self, context: &Context<'_>, window: &Blocks) -> Blocks {
+        let range = window.runs().first().map_or(0, |run| run.start)..window.end();
+        let mut coming = Vec::new();
+        for (peer, said) in &self.peers {
+            let fetched = said.fetches.keys().filter(|&&number| said.is_fetching(context.now, number));
+            coming.extend(fetched.map(|&number| number..number + 1));
+            if context.peers.get(peer).is_some_and(|one| one.gives(context.now)) {
+                coming.extend_from_slice(said.has.within(range.clone()).runs());
+            }
+        }
+        window.minus(&coming.into_iter().collect())
     }
 
     /// Whether there was time to hear what the others have. Those who keep coming cannot keep anybody waiting.
@@ -141,20 +192,16 @@ impl Weights {
         })
     }
 
-    /// With nothing of one's own to fetch: the last block for which this peer is the next one, of somebody who will not begin it
-    /// before it hears of the help.
-    fn help(&self, context: &Context<'_>, others: &BTreeMap<PeerId, Vec<(Range<u32>, PeerId)>>) -> Vec<u32> {
-        for runs in others.values() {
-            let all =
-                runs.iter().rev().flat_map(|(run, second)| run.clone().rev().map(move |one| (one, *second)));
-            let open = all.take(limits::SWARM_LOOK).filter(|&(number, _)| !self.is_coming(context, number));
-            let open: Vec<(u32, PeerId)> = open.collect();
-            let late = open.iter().take(open.len().saturating_sub(2));
-            if let Some(&(number, _)) = late.into_iter().find(|(_, second)| *second == context.me) {
-                return vec![number];
-            }
-        }
-        Vec::new()
+    /// The last block for which this peer is the next one, of somebody who will not begin it before it hears of the help.
+    fn help(&self, others: &BTreeMap<PeerId, Vec<(Range<u32>, PeerId)>>, me: PeerId) -> Option<u32> {
+        others.values().find_map(|runs| {
+            let mut before: usize = runs.iter().map(|(run, _)| run.len()).sum();
+            runs.iter().rev().find_map(|(run, second)| {
+                before -= run.len();
+                // The first two it may begin now.
+                (*second == me && before + run.len() > 2).then(|| run.end - 1)
+            })
+        })
     }
 
     /// What this peer is fetching from shared origins.
@@ -203,8 +250,9 @@ impl Weights {
         }
     }
 
-    /// Forgets fetches that nobody speaks of any more.
+    /// Forgets fetches that nobody speaks of any more, and what was drawn before everybody was heard again.
     pub fn expire(&mut self, now: Millis) {
+        self.shares_drawn = Default::default();
         for said in self.peers.values_mut() {
             let before = said.fetches.len();
             said.fetches.retain(|_, times| lives(now, *times));

@@ -255,19 +255,20 @@ fn the_origin_is_shared_without_a_word() {
         let mut done = 0;
         while let Some(&number) = swarm.fetches().get(done) {
             done += 1;
-            swarm.now = swarm.now.after(10);
-            swarm.told(other, Fact::Seeks, &numbers);
+            swarm.now = swarm.now.after(1);
             swarm.comes(Source::Origin(HUB), number, Verdict::Kept);
         }
+        let share = swarm.fetches();
         swarm.pass(silent);
-        swarm.fetches()
+        (share, swarm.fetches())
     };
-    let (mine, others) = (fetched(ME, BO, 0), fetched(BO, ME, 0));
-    let early = |fetches: &[u32]| -> Blocks { fetches.iter().take(14).copied().collect() };
-    assert!(early(&mine).and(&early(&others)).is_empty(), "{mine:?} {others:?}");
-    assert_eq!(mine.len(), 38, "who is done helps, but for the two that the other begins next");
-    let alone = fetched(ME, BO, limits::SWARM_TAKEOVER_MS + 1_000);
-    assert_eq!(alone.len(), 40, "who shows nothing loses its share");
+    let ((mine, _), (others, more)) = (fetched(ME, BO, 0), fetched(BO, ME, 2 * limits::SWARM_BEAT_MS));
+    let both: Blocks = mine.iter().chain(&others).copied().collect();
+    assert!(both == Blocks::all(40) && mine.len() + others.len() == 40, "{mine:?} {others:?}");
+    assert!(mine.len() > 9 && others.len() > 9, "{mine:?} {others:?}");
+    assert_eq!(more.len(), others.len() + 1, "who is done helps");
+    let (_, alone) = fetched(BO, ME, limits::SWARM_TAKEOVER_MS + 1_000);
+    assert!(alone.len() > more.len(), "who shows nothing loses its share");
 }
 
 #[test]

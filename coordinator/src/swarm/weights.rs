@@ -7,7 +7,7 @@ use super::message::{Fact, Message, Refusal};
 use super::origin::Origin;
 use crate::ids::{Millis, PeerId};
 use crate::limits;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A block on its way here.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,9 @@ pub struct Weights {
     late: BTreeSet<(PeerId, u32)>,
     pub peers: BTreeMap<PeerId, Said>,
     pub origins: BTreeMap<OriginId, Origin>,
+    /// Blocks that this peer drew from shared origins, by need, and where it looks next.
+    pub shares_drawn: [VecDeque<u32>; 2],
+    pub cursor: u32,
     /// What the others know of this peer.
     told_has: Blocks,
     told_seeks: Blocks,
@@ -82,6 +85,8 @@ impl Weights {
             late: BTreeSet::new(),
             peers: BTreeMap::new(),
             origins: BTreeMap::new(),
+            shares_drawn: [VecDeque::new(), VecDeque::new()],
+            cursor: 0,
             told_has: Blocks::default(),
             told_seeks: Blocks::default(),
             told_fetches: now,
