@@ -14,5 +14,7 @@ pub mod native;
 pub mod node;
 pub mod painting;
 pub mod sampling;
+#[cfg(feature = "compute")]
+pub mod store;
 pub mod transport;
 pub mod web;

@@ -15,6 +15,7 @@
 //!                          +-- owner        running the jobs that this peer keeps
 //!                          +-- stage        running other peers' units on the layers held here
 //!                          +-- ranges       layers held here
+//!                swarm (a machine of its own): which blocks of weights to fetch, from whom, and for whom
 //!            outputs <-- outbox (messages to oneself are taken in before `handle` returns)
 //! ```
 //!
@@ -42,6 +43,7 @@ mod ranges;
 mod relay;
 mod session;
 mod stage;
+pub mod swarm;
 #[cfg(test)]
 mod testing;
 pub mod wire;

@@ -181,3 +181,69 @@ pub const ORPHAN_MS: u64 = 3_000;
 /// Source: measured; in a browser a token's way between worker, page and data channel costs some milliseconds a stage,
 /// as much as eight such layers.
 pub const LAYER_MICROS: u32 = 500;
+/// Bytes of a block of weights. Source: the product's feature list (A12), as in the manifest; one bulk message.
+pub const BLOCK_BYTES: usize = 1 << 20;
+/// Contents that a peer takes part in at once. Source: `MODELS`, and a few adapters for each.
+pub const CONTENTS: usize = 16;
+/// Runs of numbers in one message, and in all that is known of one peer and content. Source: a room's full share of a model
+/// lies in 4,096 stripes (see `swarm`), of which no two neighbours are one peer's; 5 bytes each fit `CONTROL_BYTES`.
+pub const SWARM_RUNS: usize = 4096;
+/// Blocks on the way from one peer. Source: guess; 8 MiB, 0.6 s at 100 Mb/s, hide the way there and back.
+pub const SWARM_WINDOW: u32 = 8;
+/// Blocks on the way from one origin. Source: browsers open six connections to a host; two are left for others.
+pub const SWARM_ORIGIN_WINDOW: u32 = 4;
+/// Blocks on the way from anywhere, those being checked among them. Source: guess; 32 MiB of memory.
+pub const SWARM_FLIGHTS: usize = 32;
+/// Blocks that are being read and sent at once. Source: guess; 8 MiB of memory, and a few slow links do not hold up the rest.
+pub const SWARM_UPLOADS: usize = 8;
+/// Of these, to one peer. Source: one is on the line while the next is read.
+pub const SWARM_UPLOADS_EACH: usize = 2;
+/// Milliseconds of a source's pace that are asked of it ahead. Source: guess; a few round trips, and a block of a slow peer
+/// is not waited for long.
+pub const SWARM_AHEAD_MS: u64 = 4_000;
+/// Milliseconds in which the first block of a source has to come. Source: guess; 2 Mb/s.
+pub const SWARM_FIRST_MS: u64 = 4_000;
+/// Milliseconds without a block below which nobody counts as stalled. Source: guess; a hidden tab's timers run once a second, and
+/// a newcomer halves what others get.
+pub const SWARM_STALL_MS: u64 = 3_000;
+/// Milliseconds after its last block for which a peer that rests is waited for, rather than an origin asked. Source: guess.
+pub const SWARM_SLOW_MS: u64 = 20_000;
+/// Most milliseconds of patience with one source. Source: guess.
+pub const SWARM_PATIENCE_MS: u64 = 120_000;
+/// Milliseconds for which a source that stalled is left alone; doubled each time, up to `SWARM_REST_MAX_MS`. Source: guess.
+pub const SWARM_REST_MS: u64 = 2_000;
+/// See `SWARM_REST_MS`.
+pub const SWARM_REST_MAX_MS: u64 = 60_000;
+/// Milliseconds for which a peer that said it is busy is left alone. Source: guess; an answer's tokens come every 0.1 s.
+pub const SWARM_BUSY_MS: u64 = 1_000;
+/// Times in a row that a peer may say so before an origin is asked for what it has. Source: guess; three seconds.
+pub const SWARM_REFUSALS: u32 = 3;
+/// Milliseconds for which asks wait at a busy peer before it says so. Source: guess; less than the asker's patience.
+pub const SWARM_HOLD_MS: u64 = 1_000;
+/// Milliseconds between two looks at what is due. Source: guess; blocks take about as long.
+pub const SWARM_BEAT_MS: u64 = 100;
+/// Milliseconds for which a peer that joins, or meets another, listens before it fetches from an origin. Source: guess; a slow
+/// round trip, and connecting took 0.2 to 1.1 s when measured.
+pub const SWARM_SETTLE_MS: u64 = 800;
+/// Most milliseconds of that, whoever comes. Source: guess.
+pub const SWARM_SETTLE_MOST_MS: u64 = 5_000;
+/// Milliseconds between two answers to one peer's wish to be told everything. Source: guess.
+pub const SWARM_JOIN_MS: u64 = 1_000;
+/// Milliseconds between two reminders of what this peer fetches. Source: guess.
+pub const SWARM_CLAIM_MS: u64 = 1_500;
+/// Milliseconds without a reminder after which others may fetch it. Source: three reminders.
+pub const SWARM_CLAIM_LOST_MS: u64 = 3 * SWARM_CLAIM_MS;
+/// Milliseconds after which others may fetch it, whatever is said. Source: guess; 0.14 Mb/s.
+pub const SWARM_CLAIM_MOST_MS: u64 = 60_000;
+/// Milliseconds without a new block of its own after which a peer's share of the origin passes to the others. Source: guess.
+pub const SWARM_TAKEOVER_MS: u64 = 4_000;
+/// Milliseconds for which nothing is fetched after the store had no room. Source: guess; a person frees some.
+pub const SWARM_FULL_MS: u64 = 10_000;
+/// Peers that should hold a block besides those who run it. Source: guess; two may leave at once.
+pub const SWARM_COPIES: usize = 2;
+/// Stripes of a content, at most; see `swarm`. Source: `SWARM_RUNS`, and 4 GiB in stripes of one block.
+pub const SWARM_STRIPES: u32 = 4096;
+/// Stripes of which one look decides who fetches them. Source: measured; 4 ms in a room of a hundred.
+pub const SWARM_WINDOW_STRIPES: u32 = 256;
+/// Blocks that are looked at to find the rarest. Source: guess; a content of 64 MiB is seen as a whole.
+pub const SWARM_LOOK: usize = 64;

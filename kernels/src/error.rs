@@ -2,6 +2,7 @@
 
 use crate::llm::Layers;
 use crate::quant::Format;
+use crate::weights::manifest::ManifestError;
 
 /// Every way in which this crate says no.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -69,6 +70,9 @@ pub enum Error {
     /// What was asked for cannot be painted: sizes, steps, guidance, a text. Cure: what it says.
     #[error("picture: {0}")]
     Picture(String),
+    /// There is no manifest of the model, or it cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// One step of a session cannot be run; the session is untouched, unless that is said of the reason.
     #[error(transparent)]
     Step(#[from] StepError),

@@ -94,3 +94,38 @@ pub const CONVOLUTIONS: usize = 1024;
 pub const PICTURE_TOKENS: usize = 1 << 14;
 /// Guidance. Source: guess; people use 1 to 10.
 pub const GUIDANCE: f32 = 100.0;
+/// Bytes of a block of weights, the unit of transfer and verification. Source: the product's feature list (A12); 64 frames of
+/// the bulk channel, 0.1 s at 80 Mb/s.
+pub const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes of the root of a manifest. Source: the product's feature list (A12).
+pub const ROOT_BYTES: usize = 150_000;
+/// Pages of a manifest. Source: 52 bytes each at most fit [`ROOT_BYTES`], with 4 KB for the texts.
+pub const MANIFEST_PAGES: usize = 2800;
+/// Bytes of a page of a manifest. Source: one block, so that it travels like one.
+pub const PAGE_BYTES: usize = BLOCK_BYTES as usize;
+/// Blocks that a page lists. Source: 32 bytes each fit [`PAGE_BYTES`].
+pub const PAGE_BLOCKS: usize = PAGE_BYTES / 32;
+/// Tensors that a page lists. Source: guess; a layer has about ten, a group of experts a few hundred.
+pub const PAGE_TENSORS: usize = 8192;
+/// Runs of bytes that a page lists. Source: one for each tensor.
+pub const PAGE_SPANS: usize = PAGE_TENSORS;
+/// Files that a page has bytes of. Source: guess; a layer lies in two, a group of experts in a few dozen.
+pub const PAGE_FILES: usize = 1024;
+/// Pages and blocks of a manifest together. Source: 16 TiB, more than any model has.
+pub const MANIFEST_NUMBERS: u32 = 1 << 24;
+/// Files of a manifest. Source: the largest models come in 9,600 shards.
+pub const MANIFEST_FILES: usize = 1 << 16;
+/// Folders of a manifest. Source: guess; pipelines of diffusers have about ten.
+pub const MANIFEST_PARTS: usize = 32;
+/// Bytes of a path or a tensor's name. Source: what file systems allow for one name.
+pub const MANIFEST_NAME_BYTES: usize = 255;
+/// Bytes of each text about a model. Source: guess; a long URL.
+pub const MANIFEST_TEXT_BYTES: usize = 512;
+/// Bytes of the name of a kind of number. Source: the longest known one, `F8_E4M3`, twice.
+pub const DTYPE_BYTES: usize = 16;
+/// Dimensions of a tensor. Source: what the readers of files allow.
+pub const TENSOR_RANK: usize = 8;
+/// Runs of bytes of one tensor. Source: 4 GiB in shards of 64 MiB.
+pub const TENSOR_PLACES: usize = 64;
+/// Bytes of an RDRR `manifest.json`. Source: guess; one of 45,000 tensors has about 20 MB.
+pub const RDRR_BYTES: usize = 64 << 20;

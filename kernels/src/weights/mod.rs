@@ -12,6 +12,7 @@ mod checkpoint;
 mod exchange;
 pub mod gguf;
 mod header;
+pub mod manifest;
 mod safetensors;
 mod shards;
 

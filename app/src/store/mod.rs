@@ -1,0 +1,72 @@
+//! Where blocks of weights stay between runs, under their hashes.
+//!
+//! A store holds blocks that are what their hashes say, and nothing else: they are compared when they come and again when they
+//! are read, so that a disk that changes a bit costs one download and no wrong word. A block is there as a whole or not at all,
+//! whenever its program was stopped. Several programs may share one store.
+//!
+//! Under a quota the blocks that nobody used for longest go first; pinned ones (of a model that somebody wants to keep, or that
+//! runs) stay.
+
+mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
+pub mod limits;
+
+pub use error::StoreError;
+#[cfg(not(target_arch = "wasm32"))]
+pub use files::FileStore;
+pub use kernels::weights::manifest::Hash;
+
+/// Keeps blocks. The browser's kinds wait for the disk, so that all functions may.
+#[allow(
+    async_fn_in_trait,
+    reason = "a browser's futures are bound to their thread, so that no bound would fit all"
+)]
+pub trait BlockStore {
+    /// A block, compared with its hash. One that is damaged is taken out, and is not here any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn get(&self, block: Hash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a block. When this returns it survives whatever happens to this program.
+    ///
+    /// # Errors
+    /// [`StoreError::Wrong`] if it is not what the hash says, [`StoreError::TooLong`], [`StoreError::NoRoom`] if pinned blocks
+    /// take up the quota or the disk is full, [`StoreError::Disk`].
+    async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether a block is here. It is not compared with its hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn has(&self, block: Hash) -> Result<bool, StoreError>;
+
+    /// Takes a block out, pinned or not. One that is not here is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn remove(&self, block: Hash) -> Result<(), StoreError>;
+
+    /// All blocks and their lengths in bytes, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn list(&self) -> Result<Vec<(Hash, u64)>, StoreError>;
+
+    /// Keeps these from being pushed out, here or not, until `name` is pinned again or not any more: `blocks` take the place of
+    /// what was pinned under it. None of them undoes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn pin(&self, name: Hash, blocks: &[Hash]) -> Result<(), StoreError>;
+
+    /// Takes everything out, pins as well.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn clear(&self) -> Result<(), StoreError>;
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;

@@ -1,0 +1,426 @@
+//! Who fetches which block of weights from whom.
+//!
+//! A content (a model, an adapter) is a row of numbered blocks, each of which can be checked by itself; see the manifest in
+//! `kernels`. A room of peers fills itself with it: one download from the origin, in shares, and from there from tab to tab.
+//!
+//! ```text
+//!              Join                          who has it?            what has it shown?
+//!   others ──► Tell (has, seeks, fetches) ──► weights ───────┬────► source: rate, window, rests, lies
+//!                                              │ wanted − here − on the way      │
+//!                         own files, then ─────┴──► peers (rarest first) ────────┴──► origin (my share of it)
+//!                                                    Ask ─► Block ─► Check ─► here ─► Tell has
+//!   others ──► Ask ──► uploads: in turn, under a limit, not while activations are on their way ──► Serve
+//! ```
+//!
+//! The machine is told whether a block is what its hash says, and never sees a hash. **The rule of use** is that of
+//! [`Coordinator`](crate::Coordinator): [`Swarm::handle`], carry out the outputs, and [`Input::Tick`] when nothing else happens
+//! until [`Swarm::wake_at`].
+//!
+//! - **Peers before origins.** What a willing peer has is never fetched from a shared origin, so that the origin serves each
+//!   byte to the room about once; what nobody has is drawn for (`origin.rs`).
+//! - **A source earns its window.** A stranger is asked for one block; each good one doubles that (`source.rs`). So a liar costs
+//!   each peer one block. It is named and never asked again. Who stalls rests, twice as long each time.
+//! - **Neighbours stay together.** Large contents are drawn in stripes of neighbouring blocks, so that what a peer has is at
+//!   most some thousand runs, told in a few kilobytes.
+
+mod blocks;
+mod hash;
+mod io;
+mod message;
+mod origin;
+mod peers;
+mod source;
+mod uploads;
+mod weights;
+
+pub use blocks::Blocks;
+pub use io::{Content, Event, Input, Need, OriginId, Output, Sharing, Source, Verdict};
+pub use message::{Fact, Message, Refusal};
+
+use crate::ids::{Millis, PeerId};
+use crate::limits;
+use origin::Origin;
+use source::Supplier;
+use std::collections::{BTreeMap, BTreeSet};
+use uploads::Uploads;
+use weights::Weights;
+
+/// What one call of `handle` works with, beside the content at hand.
+struct Context<'a> {
+    now: Millis,
+    me: PeerId,
+    peers: &'a mut BTreeMap<PeerId, Supplier>,
+    out: &'a mut Vec<Output>,
+    /// Blocks that may still be asked for.
+    flights_left: u32,
+    /// When somebody was connected last.
+    met: Millis,
+    /// Whether it is time to draw for shares of origins.
+    beat: bool,
+}
+
+impl Context<'_> {
+    fn dropped(&mut self, from: Source, reason: &'static str) {
+        if let Source::Peer(from) = from {
+            self.out.push(Output::Event(Event::Dropped { from, reason }));
+        }
+    }
+
+    fn supplier<'a>(
+        &'a mut self,
+        origins: &'a mut BTreeMap<OriginId, Origin>,
+        source: Source,
+    ) -> Option<&'a mut Supplier> {
+        match source {
+            Source::Peer(peer) => self.peers.get_mut(&peer),
+            Source::Origin(origin) => origins.get_mut(&origin).map(|origin| &mut origin.supplier),
+        }
+    }
+}
+
+/// What of a content is here and on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks that are wanted.
+    pub wanted: u32,
+    /// Of these, blocks that are here.
+    pub here: u32,
+    /// Blocks on their way, and being checked.
+    pub on_the_way: u32,
+}
+
+/// The swarm as one peer sees it.
+#[derive(Debug)]
+pub struct Swarm {
+    me: PeerId,
+    contents: BTreeMap<Content, Weights>,
+    /// Everybody who is connected, and what they have shown.
+    peers: BTreeMap<PeerId, Supplier>,
+    /// Peers that lied, those who left among them.
+    liars: BTreeSet<PeerId>,
+    uploads: Uploads,
+    /// When somebody was connected last.
+    met: Millis,
+    /// When was last looked at what is due.
+    looked: Millis,
+}
+
+impl Swarm {
+    /// A peer that takes part in nothing yet.
+    #[must_use]
+    pub fn new(me: PeerId, now: Millis) -> Self {
+        let (contents, peers, liars) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { me, contents, peers, liars, uploads: Uploads::default(), met: now, looked: now }
+    }
+
+    /// Takes in what happened; returns what is to be done, in order.
+    pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.take(now, input, &mut out);
+        let beat = now.since(self.looked) >= limits::SWARM_BEAT_MS;
+        if beat {
+            self.looked = now;
+            self.beat(now, &mut out);
+        }
+        self.fill(now, beat, &mut out);
+        self.uploads.pump(now, &mut out);
+        out
+    }
+
+    /// When [`Input::Tick`] is due at the latest; None while there is nothing to wait for.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Millis> {
+        let shares = self.uploads.sharing != Sharing::Off;
+        let active = |weights: &Weights| weights.is_active(self.looked, self.me, shares);
+        let active = self.uploads.is_active() || self.contents.values().any(active);
+        active.then(|| self.looked.after(limits::SWARM_BEAT_MS))
+    }
+
+    /// How far a content is.
+    #[must_use]
+    pub fn progress(&self, content: Content) -> Progress {
+        let Some(weights) = self.contents.get(&content) else { return Progress::default() };
+        let wanted = weights.wanted();
+        Progress {
+            wanted: wanted.len(),
+            here: wanted.and(&weights.have).len(),
+            on_the_way: weights.flights.len() as u32,
+        }
+    }
+
+    /// What of a content is here, wanted or not.
+    #[must_use]
+    pub fn have(&self, content: Content) -> Blocks {
+        self.contents.get(&content).map(|weights| weights.have.clone()).unwrap_or_default()
+    }
+
+    fn take(&mut self, now: Millis, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Tick => {}
+            Input::PeerUp(peer) => self.up(now, peer, out),
+            Input::PeerDown(peer) => self.down(peer),
+            Input::Received { from, message } => self.received(now, from, message, out),
+            Input::Open { content, numbers, block_bytes, have } => {
+                self.open(now, content, numbers, block_bytes, have, out);
+            }
+            Input::Close(content) => self.close(content, out),
+            Input::Want { content, need, blocks } => self.with(now, content, out, |weights, context| {
+                weights.want(need, &blocks);
+                weights.tell_complete(context);
+            }),
+            Input::Spare { content, blocks } => {
+                self.with(now, content, out, |weights, _| weights.spare = blocks);
+            }
+            Input::Origin { content, origin, up, shared } => {
+                self.with(now, content, out, |weights, context| {
+                    weights.set_origin(context, origin, up, shared);
+                });
+            }
+            Input::Fetched { content, origin, number, result } => match result {
+                Ok(bytes) => self.with(now, content, out, |weights, context| {
+                    weights.arrived(context, Source::Origin(origin), number, bytes);
+                }),
+                Err(reason) => self.with(now, content, out, |weights, context| {
+                    weights.failed(context, origin, number, reason);
+                }),
+            },
+            Input::Checked { content, number, from, verdict } => {
+                self.checked(now, content, number, from, verdict, out);
+            }
+            Input::Served { to, content, number, bytes } => {
+                self.uploads.served(to, content, number, bytes);
+                if bytes.is_none() && self.peers.contains_key(&to) {
+                    out.push(refusal(to, content, Blocks::from_iter([number])));
+                }
+            }
+            Input::Evicted { content, blocks } => {
+                self.with(now, content, out, |weights, _| weights.have = weights.have.minus(&blocks));
+            }
+            Input::Sharing(sharing) => {
+                self.uploads.sharing = sharing;
+                self.announce(now, out);
+            }
+            Input::Busy(busy) => self.uploads.busy = busy,
+        }
+    }
+
+    /// Does something with a content, if this peer takes part in it.
+    fn with(
+        &mut self,
+        now: Millis,
+        content: Content,
+        out: &mut Vec<Output>,
+        act: impl FnOnce(&mut Weights, &mut Context<'_>),
+    ) {
+        let flights: usize = self.contents.values().map(|weights| weights.flights.len()).sum();
+        let flights_left = limits::SWARM_FLIGHTS.saturating_sub(flights) as u32;
+        let Self { me, met, ref mut peers, ref mut contents, .. } = *self;
+        let Some(weights) = contents.get_mut(&content) else { return };
+        act(weights, &mut Context { now, me, peers, out, flights_left, met, beat: false });
+    }
+
+    fn open(
+        &mut self,
+        now: Millis,
+        content: Content,
+        numbers: u32,
+        block_bytes: u32,
+        have: Blocks,
+        out: &mut Vec<Output>,
+    ) {
+        if self.contents.len() < limits::CONTENTS && !self.contents.contains_key(&content) {
+            self.contents.insert(content, Weights::new(now, content, numbers, block_bytes, have));
+            out.extend(self.peers.keys().map(|&to| Output::Send { to, message: Message::Join(content) }));
+        }
+    }
+
+    fn close(&mut self, content: Content, out: &mut Vec<Output>) {
+        let Some(mut weights) = self.contents.remove(&content) else { return };
+        self.uploads.close(content);
+        let sources: BTreeSet<Source> = weights.flights.values().map(|flight| flight.source).collect();
+        for source in sources {
+            weights.give_up(source, out);
+        }
+        out.extend(self.peers.keys().map(|&to| Output::Send { to, message: Message::Leave(content) }));
+        self.recount();
+    }
+
+    fn up(&mut self, now: Millis, peer: PeerId, out: &mut Vec<Output>) {
+        if peer == self.me || (self.peers.len() >= limits::PEERS && !self.peers.contains_key(&peer)) {
+            return;
+        }
+        self.down(peer);
+        let lied = self.liars.contains(&peer);
+        self.peers.insert(peer, Supplier::new(lied));
+        self.met = now;
+        if !lied {
+            let join = |&content: &Content| Output::Send { to: peer, message: Message::Join(content) };
+            out.extend(self.contents.keys().map(join));
+        }
+    }
+
+    fn down(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+        self.uploads.forget(peer);
+        self.contents.values_mut().for_each(|weights| weights.forget(peer));
+    }
+
+    fn received(&mut self, now: Millis, from: PeerId, message: Message, out: &mut Vec<Output>) {
+        // What a liar says is worth nothing, and an answer would tell it more than it should know.
+        if self.peers.get(&from).is_none_or(|supplier| supplier.lied) {
+            return;
+        }
+        let content = message.content();
+        match message {
+            Message::Join(_) => self.with(now, content, out, |weights, context| weights.greet(context, from)),
+            Message::Leave(_) => {
+                self.with(now, content, out, |weights, _| weights.forget(from));
+                self.recount();
+            }
+            Message::Tell { fact, blocks, .. } => {
+                self.with(now, content, out, |weights, context| weights.hear(context, from, fact, &blocks));
+            }
+            Message::Ask { blocks, .. } => self.asked(now, from, content, &blocks, out),
+            Message::Withdraw { blocks, .. } => self.uploads.withdraw(from, content, &blocks),
+            Message::Refuse { blocks, why, .. } => self.with(now, content, out, |weights, context| {
+                let refused = weights.refused(from, &blocks, why);
+                let Some(supplier) = context.peers.get_mut(&from) else { return };
+                (0..refused).for_each(|_| supplier.cancelled());
+                if why == Refusal::Busy && refused > 0 {
+                    supplier.busy(now);
+                }
+            }),
+            Message::Block { number, bytes, .. } => self.with(now, content, out, |weights, context| {
+                weights.arrived(context, Source::Peer(from), number, bytes);
+            }),
+        }
+    }
+
+    fn asked(&mut self, now: Millis, from: PeerId, content: Content, blocks: &Blocks, out: &mut Vec<Output>) {
+        if blocks.len() > limits::SWARM_WINDOW {
+            return out.push(dropped(from, "asks for more blocks than it may"));
+        }
+        let here = self.contents.get(&content).map(|weights| weights.have.and(blocks)).unwrap_or_default();
+        let gone = blocks.minus(&here);
+        if !gone.is_empty() {
+            out.push(refusal(from, content, gone));
+        }
+        if !here.is_empty() && !self.uploads.ask(now, from, content, &here) {
+            out.push(dropped(from, "asks for more blocks than it may"));
+        }
+    }
+
+    fn checked(
+        &mut self,
+        now: Millis,
+        content: Content,
+        number: u32,
+        from: Source,
+        verdict: Verdict,
+        out: &mut Vec<Output>,
+    ) {
+        let mut lied = false;
+        self.with(now, content, out, |weights, context| {
+            lied = weights.checked(context, number, from, verdict);
+            if let (true, Source::Origin(_)) = (lied, from) {
+                weights.give_up(from, context.out);
+                if let Some(supplier) = context.supplier(&mut weights.origins, from) {
+                    (supplier.lied, supplier.open) = (true, 0);
+                }
+            }
+        });
+        if let (true, Source::Peer(peer)) = (lied, from) {
+            // It may have left while its block was being checked.
+            let here = self.peers.contains_key(&peer);
+            self.down(peer);
+            self.peers.extend(here.then(|| (peer, Supplier::new(true))));
+            self.remember(peer);
+        }
+    }
+
+    /// A liar is known for as long as there is room to remember it.
+    fn remember(&mut self, liar: PeerId) {
+        if self.liars.len() >= limits::PEERS {
+            self.liars.pop_first();
+        }
+        self.liars.insert(liar);
+    }
+
+    /// What time alone brings.
+    fn beat(&mut self, now: Millis, out: &mut Vec<Output>) {
+        self.find_stalled(now, out);
+        self.contents.values_mut().for_each(|weights| weights.expire(now));
+        self.announce(now, out);
+    }
+
+    fn announce(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let shares = self.uploads.sharing != Sharing::Off;
+        for content in self.contents.keys().copied().collect::<Vec<_>>() {
+            self.with(now, content, out, |weights, context| weights.announce(context, shares));
+        }
+    }
+
+    fn find_stalled(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let block_bytes = self.contents.values().map(|weights| weights.block_bytes).max().unwrap_or(1);
+        for (&peer, supplier) in &mut self.peers {
+            if supplier.is_stalled(now, block_bytes) {
+                let (source, rests_ms) = (Source::Peer(peer), supplier.rest(now));
+                self.contents.values_mut().for_each(|weights| weights.give_up(source, out));
+                out.push(Output::Event(Event::Stalled { source, rests_ms }));
+            }
+        }
+        for weights in self.contents.values_mut() {
+            weights.find_stalled_origins(now, out);
+        }
+    }
+
+    /// Asks for as much as may be on its way: first what is needed now, of all contents.
+    fn fill(&mut self, now: Millis, beat: bool, out: &mut Vec<Output>) {
+        let contents: Vec<Content> = self.contents.keys().copied().collect();
+        for need in [Need::Now, Need::Next] {
+            for &content in &contents {
+                self.with(now, content, out, |weights, context| {
+                    if context.flights_left == 0 || !weights.has_room(now) {
+                        return;
+                    }
+                    let mut missing = weights.missing(need);
+                    if missing.is_empty() {
+                        return;
+                    }
+                    context.beat = beat;
+                    weights.ask_origins(context, need, &mut missing, false);
+                    weights.ask_peers(context, &mut missing);
+                    weights.ask_origins(context, need, &mut missing, true);
+                });
+            }
+        }
+        for &content in contents.iter().filter(|_| beat) {
+            self.with(now, content, out, |weights, context| {
+                if weights.has_room(now) && weights.wanted().minus(&weights.have).is_empty() {
+                    let mut endangered = weights.endangered(context.me);
+                    weights.ask_peers(context, &mut endangered);
+                }
+            });
+        }
+    }
+
+    /// Counts again what is on its way from whom, when blocks of one content were given up and others were not.
+    fn recount(&mut self) {
+        for (&peer, supplier) in &mut self.peers {
+            let source = Source::Peer(peer);
+            let open = self.contents.values().flat_map(|weights| weights.flights.values());
+            supplier.open = open.filter(|one| one.source == source && one.bytes.is_none()).count() as u32;
+        }
+    }
+}
+
+fn refusal(to: PeerId, content: Content, blocks: Blocks) -> Output {
+    Output::Send { to, message: Message::Refuse { content, blocks, why: Refusal::Gone } }
+}
+
+fn dropped(from: PeerId, reason: &'static str) -> Output {
+    Output::Event(Event::Dropped { from, reason })
+}
+
+#[cfg(test)]
+mod tests;
