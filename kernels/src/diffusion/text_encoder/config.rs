@@ -161,6 +161,7 @@ impl Config {
             "sliding_window": self.window,
             "layer_types": self.local.iter().map(kind).collect::<Vec<_>>(),
             "attn_logit_softcapping": self.score_cap,
+            "bos_token_id": self.bos,
         })
     }
 }

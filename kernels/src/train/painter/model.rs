@@ -54,6 +54,7 @@ pub fn encoder_config(vocabulary: usize) -> text_encoder::Config {
         local: vec![false; 2],
         attention_bias: false,
         context: 64,
+        bos: Some(super::vocabulary::BEGIN_ID),
     }
 }
 
