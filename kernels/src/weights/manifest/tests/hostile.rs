@@ -1,6 +1,6 @@
 //! Listings, pages and roots that are wrong, by mistake or on purpose.
 
-use super::{about, encoded, folder, made};
+use super::{encoded, folder, made};
 use crate::limits::{self, BLOCK_BYTES};
 use crate::weights::manifest::*;
 use proptest::prelude::*;
