@@ -9,6 +9,8 @@ use burn::tensor::Device;
 use clap::{Parser, Subcommand, ValueEnum};
 use futures::executor::block_on;
 use kernels::device::{self, Kind, Opened, Prefer};
+#[cfg(feature = "train-torch")]
+use kernels::train::painter::TORCH;
 use kernels::train::painter::{
     Background, Colour, Easel, Picture, Saved, Scene, Settings, Tally, Wish, curve, find, judge, run, scenes,
     sheet,
@@ -358,7 +360,7 @@ async fn open(chosen: Chosen) -> Result<Opened, TrainError> {
     reason = "burn's way to libtorch: nothing that ships uses it, and no other CPU path trains as fast"
 )]
 fn torch() -> Result<Opened, TrainError> {
-    Ok(Opened { device: Device::libtorch(), adapter: "CPU through libtorch".into(), ..Opened::cpu() })
+    Ok(Opened { device: Device::libtorch(), adapter: TORCH.into(), ..Opened::cpu() })
 }
 
 #[cfg(not(feature = "train-torch"))]

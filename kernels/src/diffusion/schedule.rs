@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// What diffusers calls the one that is known here.
 const CLASSES: [&str; 1] = ["FlowMatchEulerDiscreteScheduler"];
 /// Where x₀ becomes a velocity, times are not taken below this (diffusers' `pipeline_prx_pixel.py`).
-pub(crate) const LEAST_TIME: f32 = 0.05;
+const LEAST_TIME: f32 = 0.05;
 
 /// How noise levels are spread.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What is in a picture, told from its pixels by exact rules: nothing here was trained.
 //!
-//! A pixel belongs to the colour of the palette that is nearest to it. Pixels of objects that touch one another are one
+//! A pixel belongs to the colour of the palette that is nearest to it. Pixels of objects that are next to one another are one
 //! object; its kind is that of the rendered outline that is most like its own, both brought to one size.
 
 use std::sync::LazyLock;
@@ -10,6 +10,9 @@ use super::scene::{Background, Colour, Kind, Object, Pattern, SIDE, Scene};
 
 /// Fewer pixels than this are no object but dirt. Source: the smallest rendered star has 30.
 const LEAST_PIXELS: usize = 14;
+/// So many pixels of background between two of an object do not part it: a mast of one pixel is a mixture that may look
+/// like the sky. Rendered objects are at least 3 apart.
+const BRIDGED: usize = 1;
 /// A pixel this near to a colour is not a mixture of two at an edge: distance in RGB. Source: half of what lies
 /// between the two nearest colours of the palette.
 const PURE: i32 = 45;
@@ -100,7 +103,7 @@ fn background(classes: &[Class]) -> Background {
     if top == Background::Sky { bottom } else { top }
 }
 
-/// Pixels that touch one another at their sides.
+/// Pixels that are near one another: between two objects lie more than [`BRIDGED`].
 fn components(solid: &[bool]) -> Vec<Vec<usize>> {
     let mut left = solid.to_vec();
     let mut all = Vec::new();
@@ -110,14 +113,8 @@ fn components(solid: &[bool]) -> Vec<Vec<usize>> {
         }
         let (mut pixels, mut at) = (vec![first], 0);
         while let Some(pixel) = pixels.get(at).copied() {
-            let (x, y) = (pixel % SIDE, pixel / SIDE);
-            let sides = [
-                (x > 0).then(|| pixel - 1),
-                (x + 1 < SIDE).then_some(pixel + 1),
-                (y > 0).then(|| pixel.wrapping_sub(SIDE)),
-                (y + 1 < SIDE).then_some(pixel + SIDE),
-            ];
-            for next in sides.into_iter().flatten() {
+            let reach = |at: usize| at.saturating_sub(1 + BRIDGED)..(at + 2 + BRIDGED).min(SIDE);
+            for next in reach(pixel / SIDE).flat_map(|y| reach(pixel % SIDE).map(move |x| y * SIDE + x)) {
                 if std::mem::take(&mut left[next]) {
                     pixels.push(next);
                 }
@@ -241,7 +238,7 @@ static OUTLINES: LazyLock<Vec<(Kind, Outline)>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for kind in Kind::ALL {
         let both = matches!(kind, Kind::Fish | Kind::Boat);
-        for radius in [5.6, 6.3, 7.0, 8.0, 9.5, 11.0, 13.0] {
+        for radius in [5.5, 6.5, 7.5, 9.0, 11.0, 13.0] {
             for shift in [[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]] {
                 for flipped in [false, true].into_iter().take(1 + usize::from(both)) {
                     all.push((kind, outline(kind, radius, shift, flipped)));

@@ -18,6 +18,8 @@ use crate::train::files::{file_error, to_safetensors, write_file};
 use crate::train::{Length, TrainError};
 use crate::weights::{ByteRange, Files};
 
+/// What the CPU through libtorch is called.
+pub const TORCH: &str = "CPU through libtorch";
 const TOKENIZER: &str = "tokenizer/tokenizer.json";
 const RECORD: &str = "training.json";
 const DENOISER: &str = "transformer/diffusion_pytorch_model.safetensors";
@@ -70,8 +72,11 @@ impl Record {
             Length::Minutes(minutes) => format!("--minutes {minutes}"),
         };
         let command = format!(
-            "train-painter run{from} --seed {} --batch {} --rate {} {length}",
-            settings.seed, settings.batch, settings.rate
+            "train-painter run{from} --device {} --seed {} --batch {} --rate {} {length}",
+            chosen(device),
+            settings.seed,
+            settings.batch,
+            settings.rate
         );
         Self {
             command,
@@ -103,6 +108,15 @@ impl Record {
 
     pub(super) fn measured(&mut self, held_out: f64, steps: u32) {
         (self.held_out_loss, self.steps) = (Some(held_out), steps);
+    }
+}
+
+/// What `--device` was.
+fn chosen(adapter: &str) -> &'static str {
+    match adapter {
+        "CPU" => "cpu",
+        TORCH => "torch",
+        _ => "gpu",
     }
 }
 

@@ -29,7 +29,7 @@ pub use data::{Batch, Stream, is_held_out, scenes};
 pub use detector::{Finding, Found, find};
 pub use draw::Draw;
 pub use easel::{Easel, Wish};
-pub use folder::{Record, Saved};
+pub use folder::{Record, Saved, TORCH};
 pub use model::{Learner, denoiser_config, encoder_config, spacing};
 pub use render::Picture;
 pub use scene::{Background, Colour, Kind, Object, Pattern, Place, Relation, SIDE, Scene, Size};

@@ -5,8 +5,8 @@ use super::shapes::{Part, part};
 
 /// Samples of a pixel on a side: edges are smooth.
 const SAMPLES: usize = 3;
-/// Where sea and grass begin, pixels from the top.
-pub(super) const HORIZON: usize = 31;
+/// Where sea and grass begin, pixels from the top: between two rows of the denoiser's squares.
+pub(super) const HORIZON: usize = 32;
 /// Stripes, and rows and columns of dots, are so many pixels apart.
 const PERIOD: f32 = 5.0;
 /// Of which so many are white.

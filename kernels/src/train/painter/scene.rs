@@ -269,29 +269,34 @@ enum Plan {
     Some,
 }
 
+/// Centres are whole multiples of so many pixels, and objects have one of four sizes: what is told is never finer than that, and
+/// a small model learns its shapes from far fewer pictures. It is the side of the denoiser's squares, so that an object is always
+/// cut into squares in the same way.
+const GRID: usize = 8;
+/// Half the height of an object, pixels: said to be small, one of several, alone or the large one of two, large and alone.
+const SMALL: f32 = 5.5;
+const ONE_OF_SEVERAL: f32 = 6.5;
+const ALONE: f32 = 9.0;
+const LARGE: f32 = 13.0;
 /// Pixels between two objects, and between an object and the edge.
-const GAP: f32 = 2.5;
-/// Where a centre is when an object is said to lie at an edge, and in the middle: pixels.
-const NEAR: [f32; 2] = [11.0, 15.0];
-const MIDDLE: [f32; 2] = [21.5, 26.5];
+const GAP: f32 = 2.0;
 
 fn one(draw: &mut Draw) -> Scene {
     let mut object = any_object(draw);
-    let size = draw.weighted(&[(None, 60), (Some(Size::Small), 20), (Some(Size::Large), 20)]);
-    (object.size, object.radius) = (size, radius(size, [8.0, 12.0], draw));
+    object.size = draw.weighted(&[(None, 60), (Some(Size::Small), 20), (Some(Size::Large), 20)]);
+    object.radius = match object.size {
+        None => ALONE,
+        Some(Size::Small) => SMALL,
+        Some(Size::Large) => LARGE,
+    };
     if Kind::FULL.contains(&object.kind) && object.size != Some(Size::Small) && draw.percent(25) {
         object.pattern = Some(draw.pick(&[Pattern::Striped, Pattern::Dotted]));
-        object.radius = object.radius.max(9.5);
     }
     let place = draw.percent(40).then(|| draw.pick(&Place::ALL));
-    if place.is_some_and(|place| place != Place::Middle) {
-        object.radius = object.radius.min(10.5);
-    }
     object.at = match place {
-        Some(place) => placed(place, draw),
-        None => anywhere(object.radius, draw),
+        Some(place) => placed(place, object.radius),
+        None => [anywhere(object.radius, draw), anywhere(object.radius, draw)],
     };
-    object.at = inside(object.at, object.radius);
     Scene { place, ..Scene::of(vec![object]) }
 }
 
@@ -300,20 +305,32 @@ fn pair(draw: &mut Draw) -> Scene {
     let [mut first, mut second] = two_objects(draw);
     for object in [&mut first, &mut second] {
         object.size = draw.weighted(&[(None, 70), (Some(Size::Small), 15), (Some(Size::Large), 15)]);
-        object.radius = radius(object.size, [6.5, 9.0], draw).min(10.0);
     }
-    let (low, high) = (draw.between(10.5, 14.0), draw.between(33.5, 37.5));
-    // The second axis: nearly beside one another, anywhere in the picture.
-    let level = draw.between(16.0, 32.0);
-    let levels = [level + draw.between(-4.0, 4.0), level + draw.between(-4.0, 4.0)];
-    let (first_at, second_at) = match relation {
-        Relation::LeftOf => ([low, levels[0]], [high, levels[1]]),
-        Relation::RightOf => ([high, levels[0]], [low, levels[1]]),
-        Relation::Above => ([levels[0], low], [levels[1], high]),
-        Relation::Below => ([levels[0], high], [levels[1], low]),
+    if first.size == second.size {
+        // Two large ones have no room, and two small ones are not small.
+        second.size = None;
+    }
+    for object in [&mut first, &mut second] {
+        object.radius = match object.size {
+            None => ONE_OF_SEVERAL,
+            Some(Size::Small) => SMALL,
+            Some(Size::Large) => ALONE,
+        };
+    }
+    // The nearer to the left or the top first.
+    let swapped = matches!(relation, Relation::RightOf | Relation::Below);
+    let upright = matches!(relation, Relation::Above | Relation::Below);
+    let (low, high) = if swapped { (&mut second, &mut first) } else { (&mut first, &mut second) };
+    let level = anywhere(low.radius.max(high.radius), draw);
+    let along = loop {
+        let along = [anywhere(low.radius, draw), anywhere(high.radius, draw)];
+        if along[1] - along[0] > low.radius + high.radius + 2.0 * GAP {
+            break along;
+        }
     };
-    first.at = inside(first_at, first.radius);
-    second.at = inside(second_at, second.radius);
+    for (object, along) in [low, high].into_iter().zip(along) {
+        object.at = if upright { [level, along] } else { [along, level] };
+    }
     Scene { relation: Some(relation), ..Scene::of(vec![first, second]) }
 }
 
@@ -324,9 +341,7 @@ fn same(draw: &mut Draw) -> Scene {
     if object.kind == Kind::Sun {
         object = Object { kind: Kind::Star, names_colour: true, ..object };
     }
-    let radius = draw.between(5.8, 7.5);
-    let objects = vec![Object { radius, ..object }; count];
-    Scene::of(spread(objects, draw))
+    Scene::of(spread(vec![object; count], draw))
 }
 
 fn some(draw: &mut Draw) -> Scene {
@@ -338,9 +353,6 @@ fn some(draw: &mut Draw) -> Scene {
             third = any_object(draw);
         }
         objects.push(third);
-    }
-    for object in &mut objects {
-        object.radius = draw.between(6.0, 8.0);
     }
     Scene::of(spread(objects, draw))
 }
@@ -380,42 +392,35 @@ fn any_object(draw: &mut Draw) -> Object {
     }
 }
 
-fn radius(size: Option<Size>, usual: [f32; 2], draw: &mut Draw) -> f32 {
-    let [from, to] = match size {
-        None => usual,
-        Some(Size::Small) => [5.5, 6.5],
-        Some(Size::Large) => [usual[1] + 0.5, usual[1] + 3.0],
-    };
-    draw.between(from, to)
-}
-
-fn placed(place: Place, draw: &mut Draw) -> [f32; 2] {
-    let side = SIDE as f32;
-    let near = draw.between(NEAR[0], NEAR[1]);
-    let middle = draw.between(MIDDLE[0], MIDDLE[1]);
+/// The centre nearest to an edge, or to the middle.
+fn placed(place: Place, radius: f32) -> [f32; 2] {
+    let all = centres(radius);
+    let (near, middle, far) = (all[0], all[all.len() / 2], all[all.len() - 1]);
     match place {
         Place::Left => [near, middle],
-        Place::Right => [side - near, middle],
+        Place::Right => [far, middle],
         Place::Top => [middle, near],
-        Place::Bottom => [middle, side - near],
-        Place::Middle => [middle, draw.between(MIDDLE[0], MIDDLE[1])],
+        Place::Bottom => [middle, far],
+        Place::Middle => [middle, middle],
     }
 }
 
-fn anywhere(radius: f32, draw: &mut Draw) -> [f32; 2] {
-    let (from, to) = (radius + GAP, SIDE as f32 - radius - GAP);
-    [draw.between(from, to), draw.between(from, to)]
+fn anywhere(radius: f32, draw: &mut Draw) -> f32 {
+    draw.pick(&centres(radius))
 }
 
-fn inside(at: [f32; 2], radius: f32) -> [f32; 2] {
-    at.map(|x| x.clamp(radius + GAP, SIDE as f32 - radius - GAP))
+/// Where on an axis an object of this size fits.
+fn centres(radius: f32) -> Vec<f32> {
+    let all = (GRID..SIDE).step_by(GRID).map(|centre| centre as f32);
+    all.filter(|centre| centre - radius >= GAP / 2.0 && centre + radius <= SIDE as f32 - GAP / 2.0).collect()
 }
 
 /// Puts them where none touches another.
 fn spread(mut objects: Vec<Object>, draw: &mut Draw) -> Vec<Object> {
     loop {
-        for at in 0..objects.len() {
-            objects[at].at = anywhere(objects[at].radius, draw);
+        for object in &mut objects {
+            object.radius = ONE_OF_SEVERAL;
+            object.at = [anywhere(object.radius, draw), anywhere(object.radius, draw)];
         }
         let apart = |a: &Object, b: &Object| {
             // Objects fill squares rather than circles.
@@ -426,8 +431,6 @@ fn spread(mut objects: Vec<Object>, draw: &mut Draw) -> Vec<Object> {
         if objects.iter().enumerate().all(free) {
             return objects;
         }
-        // Four large ones may find no room at all.
-        objects.iter_mut().for_each(|object| object.radius = (object.radius * 0.995).max(5.5));
     }
 }
 

@@ -67,15 +67,16 @@ fn relation(asked: &Scene, found: &[Found]) -> Option<bool> {
         });
     }
     let relation = asked.relation?;
-    let Some(order) = likely(&asked.objects, found) else { return Some(false) };
-    let [x, y] = [0, 1].map(|axis| found[order[1]].at[axis] - found[order[0]].at[axis]);
-    let (along, across) = match relation {
-        Relation::LeftOf => (x, y),
-        Relation::RightOf => (-x, y),
-        Relation::Above => (y, x),
-        Relation::Below => (-y, x),
-    };
-    Some(along > across.abs() && along > AT_EDGE)
+    Some(likely(&asked.objects, found).iter().any(|order| {
+        let [x, y] = [0, 1].map(|axis| found[order[1]].at[axis] - found[order[0]].at[axis]);
+        let (along, across) = match relation {
+            Relation::LeftOf => (x, y),
+            Relation::RightOf => (-x, y),
+            Relation::Above => (y, x),
+            Relation::Below => (-y, x),
+        };
+        along > across.abs() && along > AT_EDGE
+    }))
 }
 
 /// Which found object is which asked one, if every one is there and no other.
@@ -88,18 +89,21 @@ fn assign(asked: &[Object], found: &[Found]) -> Option<Vec<usize>> {
         .find(|order| asked.iter().zip(order).all(|(asked, at)| fits(asked, &found[*at])))
 }
 
-/// The same as far as it goes: two objects are told apart by colour or, if that does not do, by kind.
-fn likely(asked: &[Object], found: &[Found]) -> Option<Vec<usize>> {
+/// The same as far as it goes, all ways that are equally good: two objects are told apart by colour or, if that does not do,
+/// by kind.
+fn likely(asked: &[Object], found: &[Found]) -> Vec<Vec<usize>> {
     let alike = |asked: &Object, found: &Found| {
         2 * u32::from(asked.colour == found.colour && asked.names_colour)
             + u32::from(asked.kind == found.kind)
     };
-    let sum = |order: &[usize]| {
+    let sum = |order: &Vec<usize>| {
         let each = asked.iter().zip(order).map(|(asked, at)| alike(asked, &found[*at]));
         if each.clone().any(|alike| alike == 0) { 0 } else { each.sum() }
     };
-    let best = orders(found.len(), asked.len()).into_iter().max_by_key(|order| sum(order))?;
-    (sum(&best) > 0).then_some(best)
+    let mut all = orders(found.len(), asked.len());
+    let best = all.iter().map(sum).max().unwrap_or_default();
+    all.retain(|order| best > 0 && sum(order) == best);
+    all
 }
 
 /// All ways to choose `taken` of `count` in order. Pictures with more than six objects are wrong in any case.

@@ -234,7 +234,8 @@ fn what_was_written_paints_as_the_model_that_was_trained() {
         out: scratch.0.clone(),
         from: None,
     };
-    let record = Record::new(&settings, "CPU", 1, None);
+    let mut record = Record::new(&settings, "CPU", 1, None);
+    record.progress(30, 120, 1.0, 0.5);
     block_on(Saved::write(&scratch.0, &model, &tokenizer(), &record)).expect("a folder");
 
     let saved = block_on(Saved::open(&scratch.0)).expect("a painter");
