@@ -79,8 +79,11 @@ fn fresh(seed: u32, device: &Device) -> Result<(Learner, String, Option<Record>)
     Ok((Learner::init(&encoder_config(words), &denoiser_config(), device), tokenizer, None))
 }
 
+/// A batch with the noise and the times that it is measured with.
+type Measured = (Batch, Vec<f32>, Vec<f32>);
+
 /// Batches that are never learned from, with the noise and the times that they are always measured with.
-fn held_out(tokenizer: &Tokenizer, seed: u32) -> Result<Vec<(Batch, Vec<f32>, Vec<f32>)>, TrainError> {
+fn held_out(tokenizer: &Tokenizer, seed: u32) -> Result<Vec<Measured>, TrainError> {
     let all: Vec<Scene> = scenes(Split::HeldOut, seed, 0).take(HELD_OUT).collect();
     let mut draw = Draw::new(Split::HeldOut.seed(seed, 0));
     let batches = all.chunks(HELD_OUT_BATCH).enumerate().map(|(number, scenes)| {
@@ -165,7 +168,7 @@ impl Trainer {
         loss.inner()
     }
 
-    async fn measure(&self, batches: &[(Batch, Vec<f32>, Vec<f32>)]) -> Result<f64, TrainError> {
+    async fn measure(&self, batches: &[Measured]) -> Result<f64, TrainError> {
         let (model, mut sum) = (self.averaged(), 0.0);
         for (batch, noise, times) in batches {
             let noise = TensorData::new(noise.clone(), [batch.count, 3, SIDE, SIDE]);
@@ -181,7 +184,7 @@ struct Run<'a> {
     settings: &'a Settings,
     trainer: Trainer,
     stream: Stream,
-    held_out: Vec<(Batch, Vec<f32>, Vec<f32>)>,
+    held_out: Vec<Measured>,
     tokenizer: String,
     record: Record,
     curve: String,
