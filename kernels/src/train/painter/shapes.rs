@@ -22,7 +22,7 @@ pub(super) fn part(kind: Kind, u: f32, v: f32) -> Option<Part> {
     match kind {
         Kind::Circle => own(square <= 1.0),
         Kind::Square => own(u.abs() <= 0.9 && v.abs() <= 0.9),
-        Kind::Triangle => own(v <= 0.9 && v >= -1.0 && u.abs() <= (v + 1.0) * 0.55),
+        Kind::Triangle => own((-1.0..=0.9).contains(&v) && u.abs() <= (v + 1.0) * 0.55),
         Kind::Star => own(in_star(u, v, 5, 1.08, 0.46)),
         Kind::Heart => own(in_heart(u, v)),
         Kind::Ring => own((0.3..=1.0).contains(&square)),
