@@ -132,8 +132,11 @@ impl<F: Files> Painter<F> {
             .split_first_chunk()
             .and_then(|(length, rows)| rows.split_at_checked(u32::from_le_bytes(*length) as usize));
         let Some((with, without)) = texts else {
-            return Err("an encoding that breaks off".to_owned().into());
+            return Err(Trouble::Input(0, "an encoding that breaks off".into()));
         };
+        for text in [with, without] {
+            numbers(0, text, text.len() / 4)?;
+        }
         let (size, _) = self.painting(at.request, at.unit)?;
         let sitting = Sitting {
             layers: range(at.layers),
