@@ -4,7 +4,7 @@ use super::files::Files;
 use super::worker::model::{Model, range};
 use coordinator::io::Part;
 use coordinator::{Epoch, JobId, Layers, Lease, PeerId};
-use kernels::device::{self, Kind, Prefer};
+use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::{Draw, Input, Step, StepOut};
 use kernels::llm::Sampling;
 use serde::Serialize;
@@ -62,11 +62,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
     if wish.prefill == 0 || wish.decode == 0 || wish.runs == 0 {
         return Err("prefill, decode and runs have to be 1 at least".into());
     }
-    let opened = device::open(if wish.gpu { Prefer::Gpu } else { Prefer::Cpu }).await;
-    if wish.gpu && opened.kind != Kind::Gpu {
-        // Figures of another device would be compared with the wrong thing.
-        return Err(opened.notice.unwrap_or_default());
-    }
+    let opened = open(wish.gpu).await?;
     let (adapter, began) = (opened.adapter.clone(), Instant::now());
     let (mut model, _) = Model::open(source, files, opened).await?;
     let all = Layers { start: 0, end: model.spec().layers };
@@ -101,6 +97,15 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         prefill_per_s,
         decode_per_s,
     })
+}
+
+/// The GPU, which has to be there then, or the CPU: figures of another device would be compared with the wrong thing.
+pub(super) async fn open(gpu: bool) -> Result<Opened, String> {
+    let opened = device::open(if gpu { Prefer::Gpu } else { Prefer::Cpu }).await;
+    if gpu && opened.kind != Kind::Gpu {
+        return Err(opened.notice.unwrap_or_default());
+    }
+    Ok(opened)
 }
 
 /// An engine's memory in a tab grows and never shrinks.

@@ -1,12 +1,11 @@
 //! How long a picture takes on this device: the same engine that a room uses, without the room.
 
-use super::bench::peak_bytes;
+use super::bench;
 use super::files::Files;
 use super::worker::painter::Painter;
 use crate::painting::PaintRequest;
 use coordinator::io::{Chunk, ChunkOutput, Part, Piece, Task};
 use coordinator::{Epoch, JobId, Layers, Lease, PeerId};
-use kernels::device::{self, Kind, Prefer};
 use serde::Serialize;
 use web_time::Instant;
 
@@ -55,11 +54,7 @@ pub struct Figures {
 /// # Errors
 /// In plain words: the device or the model that is not there, or a picture that cannot be painted.
 pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures, String> {
-    let opened = device::open(if wish.gpu { Prefer::Gpu } else { Prefer::Cpu }).await;
-    if wish.gpu && opened.kind != Kind::Gpu {
-        // Figures of another device would be compared with the wrong thing.
-        return Err(opened.notice.unwrap_or_default());
-    }
+    let opened = bench::open(wish.gpu).await?;
     let (adapter, began) = (opened.adapter.clone(), Instant::now());
     let mut painter = Painter::open(source, files, opened).await?;
     let layers = painter.layers();
@@ -86,7 +81,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         adapter,
         threads: kernels::ops::threads::count(),
         load_ms,
-        peak_bytes: peak_bytes(),
+        peak_bytes: bench::peak_bytes(),
         size: [request.width, request.height],
         steps: request.steps,
         guidance: request.guidance,

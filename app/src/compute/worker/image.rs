@@ -17,8 +17,8 @@ pub struct About<'a> {
 /// A PNG file (PNG specification, third edition); with `about`, the prompt stands in its metadata for people
 /// ("Description"), and all settings for programs ("Manyhands", JSON).
 ///
-/// The `png` crate would do the same, but makes the engine's wasm a new one throughout: what is written here is the frame
-/// around what its own compressor makes.
+/// The frame around what the `png` crate's own compressor makes. That crate itself turns on features of crates that burn
+/// stands on, so that burn would be compiled twice over: with them for the worker, without them for the rest.
 pub fn encode(rgb: &Rgb, about: Option<About<'_>>) -> Image {
     let [height, width] = rgb.size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
