@@ -62,7 +62,7 @@ async fn asker(link: &str, peers: usize, request: &PaintRequest) -> Result<Peer>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_peers_paint_a_picture_each() -> Result<()> {
+async fn four_peers_share_four_pictures() -> Result<()> {
     // Long enough for everyone to be asked before one has painted all of them.
     let request = request(4, 100);
     let expected = solo(&request).await?;
@@ -72,7 +72,8 @@ async fn four_peers_paint_a_picture_each() -> Result<()> {
     let mut asker = asker(&link, 4, &request).await?;
     let card = asker.paint(&request).await?;
     ensure!(files(&card) == expected, "four peers paint other pixels than one");
-    ensure!(card.workers.len() == 4, "each had a picture: {:?}", card.workers);
+    // Whoever is free first gets the next one: one peer may paint two, and another none.
+    ensure!(card.workers.len() > 1, "several painted: {:?}", card.workers);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub struct About<'a> {
 /// ("Description"), and all settings for programs ("Manyhands", JSON).
 ///
 /// The frame around what the `png` crate's own compressor makes. That crate itself turns on features of crates that burn
-/// stands on, so that burn would be compiled twice over: with them for the worker, without them for the rest.
+/// stands on: with it all of burn's wasm was compiled anew.
 pub fn encode(rgb: &Rgb, about: Option<About<'_>>) -> Image {
     let [height, width] = rgb.size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
