@@ -6,7 +6,9 @@ use std::process::Command;
 
 /// The workspace's root folder.
 pub fn workspace() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    // Asked for when it runs: with one target directory for several clones the program may have been built in another.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(own).parent().map(PathBuf::from).unwrap_or_default()
 }
 
 /// Where cargo puts what it builds.
