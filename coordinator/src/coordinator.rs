@@ -179,6 +179,7 @@ impl Coordinator {
                 self.ranges.failed(self.now, part, wire::clip(&reason, limits::REASON_BYTES / 2));
                 self.stir = true;
             }
+            Input::Working => self.stages.working(self.now),
             Input::Ran { job, lease, number, result } => self.ran(job, lease, number, result),
         }
         self.settle();
@@ -313,7 +314,7 @@ impl Coordinator {
 
     /// What is done once a second.
     fn housekeeping(&mut self) {
-        self.stages.expire(self.now, &mut self.out);
+        self.stages.expire(self.now, self.worker_patience_ms(), &mut self.out);
         self.book.nudge(self.now, &self.members, &mut self.out);
         self.book.gossip(self.now, &self.members, &mut self.out);
         self.relays.refill();

@@ -114,6 +114,8 @@ pub enum Input {
     Loaded(Part),
     /// A part of a model could not be loaded, and why.
     LoadFailed(Part, String),
+    /// The compute worker is at it still: it loads, or is between two passes of one chunk.
+    Working,
     /// A chunk is done.
     Ran {
         /// The chunk's job.

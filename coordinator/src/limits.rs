@@ -142,9 +142,12 @@ pub const HANDOVER_MS: u64 = 10_000;
 pub const LEASE_MS: u64 = 6_000;
 /// Milliseconds after which a session that nothing happens to is forgotten. Source: guess; longer than any pass.
 pub const SESSION_IDLE_MS: u64 = 120_000;
-/// Milliseconds without any answer of a compute worker that has chunks, after which its sessions are given up.
-/// Source: guess; longer than the largest pass on the slowest device that is of use.
+/// Milliseconds without any sign of life of a compute worker that has chunks, after which its sessions are given up.
+/// Source: guess; longer than the largest pass of a text on the slowest device that is of use.
 pub const WORKER_MS: u64 = 60_000;
+/// The same for pictures, in passes at the size that the model was trained for as the probe measured them. Source: guess; a
+/// picture of twice that side takes up to sixteen times as long where attention is most of it.
+pub const WORKER_PASSES: u64 = 16;
 /// Milliseconds after which a grant that its asker does not know of counts as lost. Source: three asks.
 pub const GRANT_MS: u64 = 3 * PULSE_MS;
 /// Milliseconds for which a suspected peer gets no layers; doubled each time, up to `SUSPECT_MAX_MS`. Source: guess.

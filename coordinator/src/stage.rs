@@ -27,7 +27,7 @@ pub struct Stages {
     closed: VecDeque<(JobId, Lease)>,
     /// Leases of texts that were opened here, by owner and job.
     opened: VecDeque<((PeerId, JobId), Lease)>,
-    /// When the compute worker last answered, or had nothing to answer.
+    /// When the compute worker last gave a sign of life, or had nothing to do.
     answered: Millis,
 }
 
@@ -190,6 +190,11 @@ impl Stages {
         self.sessions.get(&(job, lease)).is_some_and(|session| session.head.is_first())
     }
 
+    /// The compute worker is at it still.
+    pub const fn working(&mut self, now: Millis) {
+        self.answered = now;
+    }
+
     /// The compute worker's answer. Chunks of sessions that are gone meanwhile are of no interest.
     pub fn ran(
         &mut self,
@@ -233,15 +238,16 @@ impl Stages {
         }
     }
 
-    /// Forgets sessions that nothing happened to for `SESSION_IDLE_MS`, and gives all up if the compute worker has
-    /// answered nothing for `WORKER_MS`.
-    pub fn expire(&mut self, now: Millis, out: &mut Outbox) {
+    /// Forgets sessions that nothing happened to for `SESSION_IDLE_MS`, and gives all up if the compute worker has given no sign
+    /// of life for `patience_ms`.
+    pub fn expire(&mut self, now: Millis, patience_ms: u64, out: &mut Outbox) {
         if self.sizes().running == 0 {
             self.answered = now;
-        } else if now.since(self.answered) > limits::WORKER_MS {
+        } else if now.since(self.answered) > patience_ms {
             self.lost("its compute worker does not answer", out);
         }
-        self.drop_if(out, |session| now.since(session.head.touched) > limits::SESSION_IDLE_MS);
+        let idle = |session: &Session| now.since(session.head.touched) > limits::SESSION_IDLE_MS;
+        self.drop_if(out, |session| session.running() == 0 && idle(session));
     }
 
     /// What open sessions need in memory.
@@ -294,3 +300,6 @@ impl Stages {
         self.drop_if(out, which);
     }
 }
+
+#[cfg(test)]
+mod tests;

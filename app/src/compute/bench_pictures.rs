@@ -106,7 +106,7 @@ async fn paint<F: Files>(
     let mut run = async |piece: Piece, inputs: Vec<Vec<u8>>| {
         let task = Task::Piece { piece, unit: serial as u16, settings: settings.clone(), inputs };
         let chunk = Chunk { job, lease, number: 0, model, layers, task };
-        match painter.run(&chunk).await?? {
+        match painter.run(&chunk, &|| {}).await?? {
             ChunkOutput::Piece(bytes) => Ok(bytes),
             other => Err(format!("{piece:?} became {other:?}")),
         }

@@ -203,6 +203,8 @@ pub enum Report {
     Loaded(Part),
     /// A part of a model could not be loaded.
     LoadFailed(Part, String),
+    /// A chunk takes long, and goes on.
+    Working,
     /// A chunk is done.
     Ran {
         /// Its job.

@@ -245,7 +245,7 @@ impl<F: Files> Worker<F> {
                 return Ok(());
             }
             (Task::Piece { .. }, _, Some(painter)) if painter.id() == chunk.model => {
-                painter.run(&chunk).await?
+                painter.run(&chunk, &|| report(Report::Working)).await?
             }
             (Task::Pass { .. }, None, _) => Err(NO_WRITER.into()),
             (Task::Piece { .. }, ..) => Err(NO_PAINTER.into()),

@@ -125,7 +125,11 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
     fn on_report(&mut self, report: Report) {
         match report {
-            Report::Progress { what, done, total } => self.board.loading(what, done, total),
+            Report::Progress { what, done, total } => {
+                self.board.loading(what, done, total);
+                self.handle(Input::Working);
+            }
+            Report::Working => self.handle(Input::Working),
             Report::Ready { adapter, notice, capability, offers, chat, easel } => {
                 self.board.ready(capability.device, adapter, notice, &offers, chat, easel);
                 self.handle(Input::ComputeReady { capability, offers });

@@ -60,6 +60,12 @@ impl Coordinator {
         self.stages.ran(self.now, (job, lease), number, result, &mut self.out);
     }
 
+    /// For how long the compute worker may be silent over a chunk: a large picture's pass takes its time on a small device.
+    pub(super) fn worker_patience_ms(&self) -> u64 {
+        let pass = self.members.own.offers.iter().map(|offer| offer.speed.step_micros).max().unwrap_or(0);
+        limits::WORKER_MS.max(u64::from(pass) / 1_000 * limits::WORKER_PASSES)
+    }
+
     /// Notes when each chunk was given to the compute worker.
     pub(super) fn note_runs(&mut self, outputs: &[Output]) {
         for output in outputs {

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::draw::Draw;
+use super::labels::labels;
 use super::render::Picture;
 use super::scene::Scene;
 use super::vocabulary::PAD_ID;
@@ -48,6 +49,8 @@ pub struct Batch {
     pub ids: Vec<i32>,
     /// `[count, tokens]`, 1 for a token and 0 for padding.
     pub mask: Vec<f32>,
+    /// `[count, squares, SETS]`: see [`labels`].
+    pub labels: Vec<i32>,
 }
 
 impl Batch {
@@ -75,6 +78,7 @@ impl Batch {
             tokens,
             ids: every().map(|(text, at)| id(text, at)).collect(),
             mask: every().map(|(text, at)| if at < text.len() { 1.0 } else { 0.0 }).collect(),
+            labels: scenes.iter().flat_map(labels).collect(),
         })
     }
 }

@@ -188,7 +188,7 @@ impl Saved {
         encoder.load(Layers::new(0, encoder_config.layers), &encoder_part.header, device, source).await?;
         let mut denoiser = Denoiser::empty(denoiser_config);
         denoiser.load(Layers::new(0, denoiser_config.depth), &denoiser_part.header, device, source).await?;
-        Ok((Learner { encoder, denoiser }, tokenizer, record))
+        Ok((Learner::new(encoder, denoiser, device), tokenizer, record))
     }
 
     /// Copies every file of it into another folder.

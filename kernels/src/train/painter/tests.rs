@@ -188,7 +188,7 @@ fn batch(count: usize) -> Batch {
 fn loss(model: &Learner, batch: &Batch, device: &Device) -> f32 {
     let times: Vec<f32> = (0..batch.count).map(|at| (at as f32 + 0.5) / batch.count as f32).collect();
     let noise = TensorData::new(crate::diffusion::noise(1, batch.planes.len()), [batch.count, 3, SIDE, SIDE]);
-    model.loss(batch, Tensor::from_data(noise, device), &times, device).into_scalar::<f32>()
+    model.loss(batch, Tensor::from_data(noise, device), &times, device).velocity.into_scalar::<f32>()
 }
 
 fn trained(device: &Device, batch: &Batch, steps: usize) -> Learner {

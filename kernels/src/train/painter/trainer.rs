@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::module::{Module, ParamGroup};
+use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::grad_clipping::GradientClippingConfig;
 use burn::optim::{AdamWConfig, AdjustLrFn, GradientsParams, ModuleOptimizer, MuonConfig};
@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::data::{Batch, Stream, scenes};
 use super::draw::Draw;
 use super::folder::{Record, Saved};
-use super::model::{Average, Learner, denoiser_config, encoder_config, noise, spacing};
+use super::model::{Average, Learner, Losses, denoiser_config, encoder_config, noise, spacing};
 use super::scene::{SIDE, Scene};
 use super::vocabulary;
 use crate::device::Opened;
@@ -62,7 +62,7 @@ pub async fn run(settings: &Settings, opened: &Opened) -> Result<Record, TrainEr
         Some(folder) => Saved::open(folder).await?.learner(&device).await?,
         None => fresh(settings.seed, &device)?,
     };
-    let record = Record::new(settings, &opened.adapter, model.num_params() as u64, before);
+    let record = Record::new(settings, &opened.adapter, model.shipped_parameters(), before);
     let encoder = || Tokenizer::from_json(tokenizer.as_bytes(), Some(vocabulary::BEGIN_ID));
     let stream = Stream::start(encoder()?, settings.seed, record.scenes_reserved(), settings.batch);
     let held_out = held_out(&encoder()?, settings.seed)?;
@@ -153,19 +153,16 @@ impl Trainer {
         self.average.of(&self.model)
     }
 
-    /// Learns from the pictures; the loss before it did stays on the device.
-    ///
-    /// # Shapes
-    /// - result: `[1]`
-    pub fn learn(&mut self, batch: &Batch) -> Tensor<1> {
+    /// Learns from the pictures; the losses before it did stay on the device.
+    pub fn learn(&mut self, batch: &Batch) -> Losses {
         let times = times(batch.count, &mut self.draw);
         let loss = self.model.loss(batch, noise(batch.count, &self.device), &times, &self.device);
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+        let gradients = GradientsParams::from_grads(loss.sum().backward(), &self.model);
         let rate = self.schedule.rate(self.step);
         self.model = self.optimizer.step(rate, self.model.clone(), gradients);
         self.average.add(&self.model);
         self.step += 1;
-        loss.inner()
+        Losses { velocity: loss.velocity.inner(), labels: loss.labels.inner() }
     }
 
     async fn measure(&self, batches: &[Measured]) -> Result<f64, TrainError> {
@@ -173,7 +170,7 @@ impl Trainer {
         for (batch, noise, times) in batches {
             let noise = TensorData::new(noise.clone(), [batch.count, 3, SIDE, SIDE]);
             let noise = Tensor::from_data(noise, &self.device);
-            sum += f64::from(read_back(model.loss(batch, noise, times, &self.device)).await?[0]);
+            sum += f64::from(read_back(model.loss(batch, noise, times, &self.device).velocity).await?[0]);
         }
         Ok(sum / batches.len() as f64)
     }
@@ -215,23 +212,27 @@ impl Run<'_> {
         Ok(self.record)
     }
 
-    /// Up to [`LOOK`] steps, and their mean loss.
-    async fn some_steps(&mut self) -> Result<f64, TrainError> {
+    /// Up to [`LOOK`] steps, and their mean losses: of the velocity, and of the labels.
+    async fn some_steps(&mut self) -> Result<[f64; 2], TrainError> {
         let left = self.trainer.schedule.steps.map_or(LOOK, |steps| steps - self.trainer.step);
         let count = left.min(LOOK);
         let mut sum: Option<Tensor<1>> = None;
         for _ in 0..count {
-            let loss = self.trainer.learn(&self.stream.next_batch()?);
-            sum = Some(sum.map_or_else(|| loss.clone(), |sum| sum + loss.clone()));
+            let Losses { velocity, labels } = self.trainer.learn(&self.stream.next_batch()?);
+            let both = Tensor::cat(vec![velocity, labels], 0);
+            sum = Some(sum.map_or_else(|| both.clone(), |sum| sum + both.clone()));
         }
-        let mean = match sum {
-            Some(sum) => f64::from(read_back(sum).await?[0]) / f64::from(count),
-            None => f64::NAN,
+        let means = match sum {
+            Some(sum) => {
+                let sum = read_back(sum).await?;
+                [0, 1].map(|which| f64::from(sum[which]) / f64::from(count))
+            }
+            None => [f64::NAN; 2],
         };
-        if !mean.is_finite() {
-            return Err(TrainError::Diverged { step: self.trainer.step, loss: mean });
+        if means.iter().any(|mean| !mean.is_finite()) {
+            return Err(TrainError::Diverged { step: self.trainer.step, loss: means[0] });
         }
-        Ok(mean)
+        Ok(means)
     }
 
     /// Turns minutes into steps, again and again: a machine with other work does not keep its pace.
@@ -245,16 +246,16 @@ impl Run<'_> {
         self.trainer.schedule.steps = Some(step + steps as u32);
     }
 
-    fn note(&mut self, loss: f64, seconds: f64, per_second: f64) -> Result<(), TrainError> {
+    fn note(&mut self, [loss, labels]: [f64; 2], seconds: f64, per_second: f64) -> Result<(), TrainError> {
         let step = self.trainer.step;
         let pictures = u64::from(step) * self.settings.batch as u64;
         let rate = self.trainer.schedule.rate(step);
         let of = self.trainer.schedule.steps.unwrap_or(0);
         println!(
-            "step {step:6} of {of}  loss {loss:.4}  rate {rate:.2e}  {per_second:5.1} pictures a second  {seconds:6.0} s"
+            "step {step:6} of {of}  loss {loss:.4}  labels {labels:.4}  rate {rate:.2e}  {per_second:5.1} pictures a second  {seconds:6.0} s"
         );
         self.record.progress(step, pictures, seconds, loss);
-        self.curve.push_str(&format!("{step},{pictures},{seconds:.1},{rate:.3e},{loss:.5},\n"));
+        self.curve.push_str(&format!("{step},{pictures},{seconds:.1},{rate:.3e},{loss:.5},,{labels:.5}\n"));
         self.write_curve()
     }
 
@@ -262,14 +263,14 @@ impl Run<'_> {
         let held_out = self.trainer.measure(&self.held_out).await?;
         let (step, seconds) = (self.trainer.step, self.started.elapsed().as_secs_f64());
         self.record.measured(held_out, step);
-        self.curve.push_str(&format!("{step},,{seconds:.1},,,{held_out:.5}\n"));
+        self.curve.push_str(&format!("{step},,{seconds:.1},,,{held_out:.5},\n"));
         Saved::write(&self.settings.out, &self.trainer.averaged(), &self.tokenizer, &self.record).await?;
         println!("step {step:6}  held-out loss {held_out:.4}, written to {}", self.settings.out.display());
         self.write_curve()
     }
 
     fn write_curve(&self) -> Result<(), TrainError> {
-        let head = "step,pictures,seconds,learning_rate,train_loss,held_out_loss\n";
+        let head = "step,pictures,seconds,learning_rate,train_loss,held_out_loss,label_loss\n";
         fs::create_dir_all(&self.settings.out).ok();
         write_file(&self.settings.out.join("loss.csv"), format!("{head}{}", self.curve).as_bytes())
     }

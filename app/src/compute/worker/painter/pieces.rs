@@ -13,7 +13,12 @@ use std::ops::Range;
 
 impl<F: Files> Painter<F> {
     /// Runs a chunk. A refused one is the coordinator's business; a failed device is the end of this worker (the outer error).
-    pub async fn run(&mut self, chunk: &Chunk) -> Result<Result<ChunkOutput, String>, String> {
+    /// Between two passes `working` is called.
+    pub async fn run(
+        &mut self,
+        chunk: &Chunk,
+        working: &dyn Fn(),
+    ) -> Result<Result<ChunkOutput, String>, String> {
         let Task::Piece { piece, unit, settings, inputs } = &chunk.task else {
             return Ok(Err("a model that paints was asked to write".into()));
         };
@@ -21,8 +26,8 @@ impl<F: Files> Painter<F> {
             return Ok(Err("what is to be painted is not readable".into()));
         };
         let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-        let at =
-            Place { session: (chunk.job, chunk.lease), layers: chunk.layers, unit: *unit, request: &request };
+        let session = (chunk.job, chunk.lease);
+        let at = Place { session, layers: chunk.layers, unit: *unit, request: &request, working };
         Ok(match self.piece(*piece, &at, &inputs).await {
             Err(Trouble::Device(cause)) => return Err(cause),
             Err(Trouble::Failed(why)) => Err(why),
@@ -180,6 +185,7 @@ impl<F: Files> Painter<F> {
                 false => None,
             };
             painting.advance(&with, without.as_deref())?;
+            (at.working)();
         }
         Ok(painting.latent())
     }
@@ -255,6 +261,7 @@ struct Place<'a> {
     layers: Layers,
     unit: u16,
     request: &'a PaintRequest,
+    working: &'a dyn Fn(),
 }
 
 /// Why a piece was not run.

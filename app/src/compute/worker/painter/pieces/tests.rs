@@ -51,7 +51,7 @@ fn run(
     if let Task::Piece { inputs: given, .. } = &mut chunk.task {
         *given = inputs;
     }
-    block_on(painter.run(&chunk)).expect("a device").expect("a piece that can be run")
+    block_on(painter.run(&chunk, &|| {})).expect("a device").expect("a piece that can be run")
 }
 
 /// The first tile that members with these layers paint. A member is a painter of its own.
