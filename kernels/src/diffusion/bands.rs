@@ -22,6 +22,12 @@ pub struct Band {
 }
 
 impl Band {
+    /// How many tokens it is of, of a picture of so many rows and columns of them.
+    #[must_use]
+    pub fn tokens(self, [rows, columns]: [usize; 2]) -> usize {
+        self.rows(rows).len() * columns
+    }
+
     /// Its rows, of so many rows of tokens.
     fn rows(self, all: usize) -> Range<usize> {
         self.part * all / self.of..(self.part + 1) * all / self.of
@@ -142,7 +148,7 @@ impl<K: Ord + Clone> Painter<K> {
         let parts = (0..band.of).filter(|part| *part != band.part);
         let mut all = vec![Around::default(); blocks];
         for (part, bytes) in parts.zip(others) {
-            let tokens = Band { part, ..band }.rows(rows).len() * columns;
+            let tokens = Band { part, ..band }.tokens([rows, columns]);
             let values = from_bytes(bytes, blocks * 2 * tokens * config.width)?;
             for (around, keys) in all.iter_mut().zip(self.keys(config, tokens, &values)) {
                 let side = if part < band.part { &mut around.before } else { &mut around.after };

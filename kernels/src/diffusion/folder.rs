@@ -7,9 +7,10 @@ use crate::diffusion::text_encoder::MODEL_TYPES;
 use crate::diffusion::{Spacing, denoiser, sizes, text_encoder};
 use crate::error::Error;
 use crate::limits;
+use crate::llm::Layers;
 use crate::model_id::ModelId;
 use crate::quant::Format;
-use crate::weights::{Files, Header, headers, whole};
+use crate::weights::{ByteRange, Files, Header, headers, whole};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -112,6 +113,19 @@ impl Index {
 }
 
 impl Folder {
+    /// Bytes in memory of what computes modulations: those that a table saves.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] and [`Error::Shape`] if the checkpoint does not fit its configuration.
+    pub fn modulation_bytes(&self) -> Result<u64, Error> {
+        let (config, part) = &self.denoiser;
+        let bytes = |tabled| {
+            let all = denoiser::ranges(config, &part.header, Layers::new(0, config.depth), tabled)?;
+            Ok::<u64, Error>(all.iter().map(ByteRange::kept_bytes).sum())
+        };
+        Ok(bytes(false)?.saturating_sub(bytes(true)?))
+    }
+
     /// Reads `model_index.json` and what describes each part.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ impl<K: Ord + Clone> Painter<K> {
     ///
     /// # Errors
     /// [`Error::Layers`], [`Error::Tensor`], [`Error::Shape`]
-    pub fn ranges(&self, piece: Piece, tabled: bool) -> Result<Vec<ByteRange>, Error> {
+    pub fn ranges(&self, piece: Piece) -> Result<Vec<ByteRange>, Error> {
         match piece {
             Piece::Encoder(layers) => {
                 let (config, part) = &self.folder.text_encoder;
@@ -127,7 +127,7 @@ impl<K: Ord + Clone> Painter<K> {
             }
             Piece::Denoiser(layers) => {
                 let (config, part) = &self.folder.denoiser;
-                denoiser::ranges(config, &part.header, layers, tabled)
+                denoiser::ranges(config, &part.header, layers, self.denoiser.is_tabled())
             }
             Piece::Decoder => match &self.folder.autoencoder {
                 Some((config, part)) => Autoencoder::ranges(config, &part.header, Half::Decoder),
@@ -201,6 +201,36 @@ impl<K: Ord + Clone> Painter<K> {
         let header = &self.folder.text_encoder.1.header;
         let x = self.encoder.embed(tokens, header, &self.opened.device, source).await?;
         finite(self.encoder.forward(all, x, None)).await
+    }
+
+    /// What [`Sitting::modulations`] takes, where blocks do not compute it themselves: from weights that `source` is asked for one after
+    /// the other and that are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] for impossible sizes or steps; [`Error::Tensor`] if `source` fails; [`Error::Device`].
+    pub async fn tabulate<S>(
+        &self,
+        layers: Layers,
+        size: [usize; 2],
+        steps: usize,
+        source: S,
+    ) -> Result<Vec<u8>, Error>
+    where
+        S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
+    {
+        let [_, height, width] = latent_shape(&self.folder, size)?;
+        let times = Schedule::new(&self.folder.spacing, steps)?.times();
+        let (config, part) = &self.folder.denoiser;
+        let (device, latent) = (&self.opened.device, [height, width]);
+        let table =
+            denoiser::tabulate((config, &part.header), layers, &times, latent, device, source).await?;
+        table.to_bytes().await
+    }
+
+    /// True if sessions need a table of modulations.
+    #[must_use]
+    pub const fn needs_table(&self) -> bool {
+        self.denoiser.is_tabled()
     }
 
     /// Prepares a session: keys and values of its texts, and what time says to each block at every step.

@@ -18,11 +18,25 @@ use kernels::diffusion::{self, Order, Painting, clean};
 use kernels::tokenizer::Tokenizer;
 use kernels::weights::ByteRange;
 
+/// Bytes of what computes modulations from which it is not kept in memory: a table is made of it for each schedule, for which it is
+/// read once more. Source: guess; small models are held whole, so that nobody waits for their files again.
+const TABLED_BYTES: u64 = 64 << 20;
+
+/// What a table of modulations depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Schedule {
+    layers: Layers,
+    size: [usize; 2],
+    steps: usize,
+}
+
 /// The engine, where its weights come from, and what the room calls it.
 pub struct Painter<F> {
     engine: diffusion::Painter<(JobId, Lease)>,
     /// Whose texts and schedule are ready in the engine.
     open: Vec<(JobId, Lease)>,
+    /// The latest table of modulations, and what it is for.
+    table: Option<(Schedule, Vec<u8>)>,
     files: F,
     tokenizer: Tokenizer,
     spec: ModelSpec,
@@ -38,6 +52,10 @@ pub async fn paints(files: &impl Files) -> bool {
 impl<F: Files> Painter<F> {
     /// Reads the descriptions of the model `source`, a folder; no weights yet.
     pub async fn open(source: &str, files: F, opened: Opened) -> Result<Self, String> {
+        Self::tabled_from(TABLED_BYTES, source, files, opened).await
+    }
+
+    async fn tabled_from(least_bytes: u64, source: &str, files: F, opened: Opened) -> Result<Self, String> {
         let plain = |error: Error| error.to_string();
         let mut folder = Folder::open(&Checked(&files)).await.map_err(plain)?;
         let (source, quantisation) = quantised(source);
@@ -47,11 +65,12 @@ impl<F: Files> Painter<F> {
         let words = files.whole("tokenizer/tokenizer.json").await?;
         let tokenizer = Tokenizer::from_json(&words, folder.text_encoder.0.bos).map_err(plain)?;
         let id = ModelId(folder.id(&words).0);
-        let engine = diffusion::Painter::new(opened, folder, false);
+        let tabled = folder.modulation_bytes().map_err(plain)? >= least_bytes;
+        let engine = diffusion::Painter::new(opened, folder, tabled);
         let name =
             quantisation.map_or_else(|| name(source).to_owned(), |as_| format!("{} as {as_}", name(source)));
         let spec = spec(name, &engine, id)?;
-        Ok(Self { engine, open: Vec::new(), files, tokenizer, spec, held: Vec::new() })
+        Ok(Self { engine, open: Vec::new(), table: None, files, tokenizer, spec, held: Vec::new() })
     }
 
     /// The model, and how fast this device is with it, which is measured.
@@ -137,7 +156,7 @@ impl<F: Files> Painter<F> {
         let pieces = pieces(&self.engine, part.layers);
         let mut ranges = Vec::new();
         for piece in &pieces {
-            ranges.extend(self.engine.ranges(*piece, false).map_err(plain)?);
+            ranges.extend(self.engine.ranges(*piece).map_err(plain)?);
         }
         let mut reading = Reading::new(&self.files, &ranges, progress);
         for piece in pieces {
@@ -207,7 +226,7 @@ fn spec(name: String, engine: &Engine, id: ModelId) -> Result<ModelSpec, String>
     let bytes = |layers: Layers| -> Result<u64, String> {
         let mut all = 0;
         for piece in pieces(engine, layers) {
-            let ranges = engine.ranges(piece, false).map_err(|error| error.to_string())?;
+            let ranges = engine.ranges(piece).map_err(|error| error.to_string())?;
             all += ranges.iter().map(ByteRange::kept_bytes).sum::<u64>();
         }
         Ok(all)

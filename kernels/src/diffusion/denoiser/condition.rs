@@ -53,6 +53,31 @@ pub(super) fn of_resolution(config: &Config, [height, width]: [usize; 2], device
     Tensor::from_data(TensorData::new([of(height), of(width)].concat(), [1, 1, SINUSOIDS]), device)
 }
 
+/// What all modulations are made of.
+///
+/// # Shapes
+/// - result: `[1, times, width]`
+pub(super) fn vector(
+    config: &Config,
+    time_in: &Embedder,
+    resolution_in: Option<&Embedder>,
+    times: &[f32],
+    size: [usize; 2],
+    device: &Device,
+) -> Tensor<3> {
+    let time = time_in.forward(of_times(config, times, device));
+    let resolution = resolution_in.map(|into| into.forward(of_resolution(config, size, device)));
+    silu(resolution.into_iter().fold(time, |sum, part| sum + part))
+}
+
+/// # Shapes
+/// - result: `[times, 1, numbers]`
+pub(super) fn rows(product: &Product, vector: &Tensor<3>) -> Tensor<3> {
+    let all = product.forward(vector.clone());
+    let [_, times, numbers] = all.dims();
+    all.reshape([times, 1, numbers])
+}
+
 /// Shift, scale and gate of every block, for one time or many: all that time and resolution do to a denoiser. For a fixed
 /// schedule they are a table, and a quarter of the weights are not needed any more.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use super::block::EPSILON;
 use super::names::{self, BlockNames};
-use super::{Block, Config, Denoiser, Embedder};
+use super::{Block, Config, Denoiser, Embedder, Modulations, condition};
 use crate::error::Error;
 use crate::llm::names::ProductNames;
 use crate::llm::reader::Reader;
@@ -80,6 +80,44 @@ impl Denoiser {
         }
         Ok(())
     }
+}
+
+/// What [`Denoiser::modulations`] says, from weights that are read one after the other and not kept: a table for a whole schedule
+/// takes their place (a quarter of all weights).
+///
+/// `source` and `size` as in [`Denoiser::load`] and [`Denoiser::modulations`].
+///
+/// # Errors
+/// [`Error::Layers`], or [`Error::Tensor`] and [`Error::Shape`] if the checkpoint does not fit the configuration or `source` fails.
+pub async fn tabulate<S>(
+    (config, header): (&Config, &Header),
+    layers: Layers,
+    times: &[f32],
+    size: [usize; 2],
+    device: &Device,
+    source: S,
+) -> Result<Modulations, Error>
+where
+    S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
+{
+    ranges(config, header, layers, false)?;
+    let mut reader = Reader { header, device, source, exact: false };
+    let time_in = embedder(&mut reader, &names::time_in(config)).await?;
+    let resolution_in = match names::resolution_in(config) {
+        Some(names) => Some(embedder(&mut reader, &names).await?),
+        None => None,
+    };
+    let vector = condition::vector(config, &time_in, resolution_in.as_ref(), times, size, device);
+    let mut blocks = Vec::new();
+    for layer in layers.range() {
+        let names = BlockNames::new(config, layer);
+        blocks.push(condition::rows(&reader.product(&names.modulation).await?, &vector));
+    }
+    let last = match layers.end == config.depth {
+        true => Some(condition::rows(&reader.product(&names::last_modulation(config)).await?, &vector)),
+        false => None,
+    };
+    Ok(Modulations::new(layers, blocks, last))
 }
 
 async fn embedder<S>(reader: &mut Reader<'_, S>, names: &[ProductNames; 2]) -> Result<Embedder, Error>

@@ -23,11 +23,10 @@ pub(super) use block::{Around, Keys};
 pub use condition::{Embedder, Modulations, Text};
 pub(crate) use config::CLASS;
 pub use config::Config;
-pub use load::ranges;
+pub use load::{ranges, tabulate};
 pub use patches::{patches, picture};
 pub use positions::Positions;
 
-use crate::diffusion::ops::silu;
 use crate::llm::product::SPREAD;
 use crate::llm::{Layers, Product};
 use crate::ops::attention::full::UNSEEN;
@@ -91,6 +90,12 @@ impl Denoiser {
     #[must_use]
     pub fn tabled(self, tabled: bool) -> Self {
         Self { tabled, ..self }
+    }
+
+    /// See [`Denoiser::tabled`].
+    #[must_use]
+    pub const fn is_tabled(&self) -> bool {
+        self.tabled
     }
 
     /// The whole denoiser with random weights, to be trained.
@@ -187,16 +192,9 @@ impl Denoiser {
     ) -> Modulations {
         let config = &self.config;
         let time_in = self.time_in.as_ref().expect("what computes modulations is loaded");
-        let mut vector = time_in.forward(condition::of_times(config, times, device));
-        if let Some(resolution_in) = &self.resolution_in {
-            vector = vector + resolution_in.forward(condition::of_resolution(config, size, device));
-        }
-        let vector = silu(vector);
+        let vector = condition::vector(config, time_in, self.resolution_in.as_ref(), times, size, device);
         let rows = |product: &Option<Product>| {
-            let product = product.as_ref().expect("what computes modulations is loaded");
-            let all = product.forward(vector.clone());
-            let [_, times, numbers] = all.dims();
-            all.reshape([times, 1, numbers])
+            condition::rows(product.as_ref().expect("what computes modulations is loaded"), &vector)
         };
         let blocks = layers.range().map(|layer| rows(&self.block(layer).modulation)).collect();
         let last = (layers.end == config.depth).then(|| rows(&self.last_modulation));

@@ -1,6 +1,6 @@
 //! The pieces of pictures that a painter runs: each from what it is given alone.
 
-use super::{Painter, hidden_numbers};
+use super::{Painter, Schedule, hidden_numbers};
 use crate::compute::files::Files;
 use crate::compute::worker::model::range;
 use crate::painting::PaintRequest;
@@ -44,11 +44,11 @@ impl<F: Files> Painter<F> {
     ) -> Result<ChunkOutput, Trouble> {
         match (piece, inputs) {
             (Piece::Warm { step, part, of }, [encoding, latent @ ..]) => {
-                self.sit(at, encoding)?;
+                self.sit(at, encoding).await?;
                 self.warm(at, step, Band { part: part.into(), of: of.into() }, latent).await
             }
             (Piece::Patch { step, part, of }, [encoding, latent, others @ ..]) => {
-                self.sit(at, encoding)?;
+                self.sit(at, encoding).await?;
                 let band = Band { part: part.into(), of: of.into() };
                 self.patch(at, step, band, latent, others).await
             }
@@ -66,16 +66,16 @@ impl<F: Files> Painter<F> {
         match (piece, inputs) {
             (Piece::Encode, []) => self.encode(at.request).await,
             (Piece::Steps { from, to }, [encoding, latent @ ..]) => {
-                self.sit(at, encoding)?;
+                self.sit(at, encoding).await?;
                 self.steps(at, from..to, latent).await
             }
             (Piece::Half { step, prompted }, [encoding, latent @ ..]) => {
-                self.sit(at, encoding)?;
+                self.sit(at, encoding).await?;
                 let painting = self.resume(at, step, (1, latent))?;
                 Ok(self.engine.denoise(&at.session, step.into(), side(prompted), &painting.latent()).await?)
             }
             (Piece::Blocks { step, prompted }, [encoding, input @ ..]) => {
-                self.sit(at, encoding)?;
+                self.sit(at, encoding).await?;
                 let input = match input {
                     [hidden] if at.layers.start > 0 => {
                         let (size, _) = self.painting(at.request, at.unit)?;
@@ -97,10 +97,13 @@ impl<F: Files> Painter<F> {
                 painting.advance(with, without.first().copied())?;
                 Ok(painting.latent())
             }
-            (Piece::Stitch { step, .. }, [latent, bands @ ..]) => {
+            (Piece::Stitch { step, of }, [latent, bands @ ..]) => {
                 let mut painting = self.resume(at, step, (0, &[latent]))?;
-                for (place, band) in (1..).zip(bands) {
-                    numbers(place, band, band.len() / 4)?;
+                let grid = self.grid(at)?;
+                let of_token = painting.latent().len() / 4 / (grid[0] * grid[1]);
+                for (part, band) in bands.iter().enumerate() {
+                    let tokens = Band { part, of: of.into() }.tokens(grid);
+                    numbers(1 + part, band, tokens * of_token)?;
                 }
                 painting.advance_by_bands(bands)?;
                 Ok(painting.latent())
@@ -129,7 +132,7 @@ impl<F: Files> Painter<F> {
     }
 
     /// Prepares the engine for a picture, unless it is.
-    fn sit(&mut self, at: &Place<'_>, encoding: &[u8]) -> Result<(), Trouble> {
+    async fn sit(&mut self, at: &Place<'_>, encoding: &[u8]) -> Result<(), Trouble> {
         if self.open.contains(&at.session) {
             return Ok(());
         }
@@ -143,16 +146,37 @@ impl<F: Files> Painter<F> {
             numbers(0, text, text.len() / 4)?;
         }
         let (size, _) = self.painting(at.request, at.unit)?;
+        let schedule = Schedule { layers: at.layers, size, steps: at.request.steps.into() };
+        self.tabulate(schedule).await?;
         let sitting = Sitting {
             layers: range(at.layers),
             size,
-            steps: at.request.steps.into(),
+            steps: schedule.steps,
             with: Some(with),
             without: at.request.guided().then_some(without),
-            modulations: None,
+            modulations: self.table.as_ref().map(|(_, table)| table.as_slice()),
         };
         self.engine.open(at.session, &sitting)?;
         self.open.push(at.session);
+        Ok(())
+    }
+
+    /// Rows and columns of the picture's tokens.
+    fn grid(&self, at: &Place<'_>) -> Result<[usize; 2], Trouble> {
+        let (size, _) = self.painting(at.request, at.unit)?;
+        Ok(size.map(|side| side / self.engine.folder().unit()))
+    }
+
+    /// Has the table of a schedule at hand, if these blocks need one.
+    async fn tabulate(&mut self, schedule: Schedule) -> Result<(), Trouble> {
+        let layers = range(schedule.layers);
+        if !self.engine.needs_table() || self.table.as_ref().is_some_and(|(of, _)| *of == schedule) {
+            return Ok(());
+        }
+        let files = &self.files;
+        let source = async |range: &ByteRange| files.range(&range.file, range.range.clone()).await;
+        let table = self.engine.tabulate(layers, schedule.size, schedule.steps, source).await?;
+        self.table = Some((schedule, table));
         Ok(())
     }
 
@@ -229,10 +253,13 @@ impl<F: Files> Painter<F> {
         others: &[&[u8]],
     ) -> Result<ChunkOutput, Trouble> {
         let before = self.resume(at, step, (1, &[latent]))?.latent();
-        for (place, context) in (2..).zip(others) {
-            numbers(place, context, context.len() / 4)?;
+        let (sides, grid) = (sides(at.request), self.grid(at)?);
+        let config = &self.engine.folder().denoiser.0;
+        let of_token = sides.len() * config.depth * 2 * config.width;
+        let parts = (0..band.of).filter(|part| *part != band.part);
+        for ((place, part), context) in (2..).zip(parts).zip(others) {
+            numbers(place, context, Band { part, ..band }.tokens(grid) * of_token)?;
         }
-        let sides = sides(at.request);
         let (mut said, mut own) = (Vec::new(), Vec::new());
         for (number, side) in sides.iter().enumerate() {
             // The contexts of both branches follow one another and are of one size.

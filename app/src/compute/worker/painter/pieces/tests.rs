@@ -25,8 +25,13 @@ fn request(guidance: f32) -> PaintRequest {
 }
 
 fn painter(layers: Option<Layers>) -> Painter<Folder> {
+    tabled_painter(u64::MAX, layers)
+}
+
+/// One that takes a table in place of so many bytes of weights or more.
+fn tabled_painter(least_bytes: u64, layers: Option<Layers>) -> Painter<Folder> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/painter");
-    let opened = Painter::open(source, Folder::of(source), Opened::cpu());
+    let opened = Painter::tabled_from(least_bytes, source, Folder::of(source), Opened::cpu());
     let mut painter = block_on(opened).expect("the shipped painter");
     let part = Part { model: painter.id(), layers: layers.unwrap_or(painter.layers()) };
     block_on(painter.load(part, |_, _| ())).expect("its weights");
@@ -56,7 +61,16 @@ fn run(
 
 /// The first tile that members with these layers paint. A member is a painter of its own.
 fn paint(request: &PaintRequest, split: Split, layers: &[Layers]) -> Vec<u8> {
-    let mut members: Vec<_> = layers.iter().map(|layers| painter(Some(*layers))).collect();
+    let members = layers.iter().map(|layers| painter(Some(*layers))).collect();
+    paint_by(members, request, split, layers)
+}
+
+fn paint_by(
+    mut members: Vec<Painter<Folder>>,
+    request: &PaintRequest,
+    split: Split,
+    layers: &[Layers],
+) -> Vec<u8> {
     let guided = request.guided();
     let shape =
         Shape { count: 1, steps: STEPS, guided, tiles: 1, stale: matches!(split, Split::Bands { .. }) };
@@ -101,6 +115,9 @@ fn every_crew_paints_the_same_pixels() {
         for (split, layers) in rows {
             assert!(paint(&request, split, &layers) == alone, "guidance {guidance}, {split:?}: other pixels");
         }
+        let tabled = two.iter().map(|layers| tabled_painter(0, Some(*layers))).collect();
+        let pixels = paint_by(tabled, &request, Split::Blocks { stages: 2 }, &two);
+        assert!(pixels == alone, "guidance {guidance}, tables in place of weights: other pixels");
     }
 }
 
@@ -133,19 +150,31 @@ fn inputs_that_are_no_good_are_named() {
     let steps = Piece::Steps { from: 4, to: 8 };
     let join = Piece::Join { step: 3 };
     let patch = Piece::Patch { step: 3, part: 0, of: 2 };
-    let rows: [(Piece, Vec<Vec<u8>>, u32, &str); 8] = [
+    // A band of two rows of squares in place of three.
+    let short = latent[..latent.len() / 3].to_vec();
+    let config = &painter.engine.folder().denoiser.0;
+    // Keys and values of 3 × 6 squares in all blocks, with the prompt and without.
+    let context = f32::NAN.to_le_bytes().repeat(18 * config.width * config.depth * 2 * 2);
+    let rows: [(Piece, Vec<Vec<u8>>, u32, &str); 10] = [
         (steps, vec![encoding[..9].to_vec(), latent.clone()], 0, "an encoding that breaks off"),
         (steps, vec![encoding.clone(), not_finite.clone()], 1, "a latent with a NaN"),
         (steps, vec![encoding.clone(), latent[4..].to_vec()], 1, "a latent of another size"),
         (join, vec![latent.clone(), latent.clone(), not_finite.clone()], 2, "a velocity with a NaN"),
         (join, vec![latent.clone(), latent[8..].to_vec(), latent.clone()], 1, "a velocity of another size"),
         (Piece::Decode { tile: 0 }, vec![not_finite.clone()], 0, "a last latent with a NaN"),
-        (patch, vec![encoding.clone(), latent.clone(), not_finite], 2, "a context with a NaN"),
+        (patch, vec![encoding.clone(), latent.clone(), not_finite], 2, "a context of another size"),
+        (patch, vec![encoding.clone(), latent.clone(), context], 2, "a context with NaNs"),
         (
             Piece::Stitch { step: 3, of: 2 },
-            vec![latent.clone(), latent.clone(), latent[..7].to_vec()],
+            vec![latent.clone(), latent[..latent.len() / 2].to_vec(), latent[..7].to_vec()],
             2,
             "a band",
+        ),
+        (
+            Piece::Stitch { step: 3, of: 2 },
+            vec![latent.clone(), short, latent.clone()],
+            1,
+            "rows are missing",
         ),
     ];
     for (piece, inputs, place, why) in rows {
