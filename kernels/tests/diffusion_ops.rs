@@ -6,18 +6,18 @@ use burn::tensor::{Tensor, TensorData};
 use common::{block_on, devices};
 use kernels::device::Opened;
 use kernels::ops::attention::full::{Shape, attend, cpu, reference};
-use kernels::ops::layer_norm;
+use kernels::ops::{gated_sum, layer_norm, split, turn};
 use kernels::random::uniform;
 
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count as u64).map(|i| (uniform(seed, i) as f32 - 0.5) * 4.0).collect()
 }
 
-fn on(values: &[f32], shape: [usize; 3], opened: &Opened) -> Tensor<3> {
+fn on<const D: usize>(values: &[f32], shape: [usize; D], opened: &Opened) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &opened.device)
 }
 
-fn values(tensor: Tensor<3>) -> Vec<f32> {
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     block_on(tensor.into_data_async()).unwrap().try_into_vec().unwrap()
 }
 
@@ -117,6 +117,62 @@ fn modulated_norms_are_those_of_the_formula() {
             layer_norm::reference::modulated(&x[row * 24..][..24], own, own, 1e-6)
         };
         assert_near(&values(found), &[of(0), of(1)].concat(), "two times");
+    }
+}
+
+#[test]
+fn gates_let_through_what_the_formula_says() {
+    for opened in devices() {
+        for (batch, rows, width) in [(1, 1, 1), (1, 5, 77), (2, 3, 160)] {
+            let of = |count: usize, seed: u64| numbers(count * width, seed);
+            let (x, y, gate) = (of(batch * rows, 1), of(batch * rows, 2), of(1, 3));
+            let shape = [batch, rows, width];
+            let gates = on(&gate, [1, 1, width], &opened);
+            let found = gated_sum::gated_sum(on(&x, shape, &opened), on(&y, shape, &opened), gates);
+            let expected = gated_sum::reference::gated_sum(&x, &y, &gate);
+            assert_near(&values(found), &expected, &format!("{shape:?} on {}", opened.adapter));
+        }
+        // Two pictures at different times.
+        let (x, gates) = (numbers(2 * 3 * 8, 4), numbers(2 * 8, 5));
+        let both = on(&x, [2, 3, 8], &opened);
+        let found = gated_sum::gated_sum(both.clone(), both, on(&gates, [2, 1, 8], &opened));
+        let of = |at: usize| {
+            let x = &x[at * 24..][..24];
+            gated_sum::reference::gated_sum(x, x, &gates[at * 8..][..8])
+        };
+        assert_near(&values(found), &[of(0), of(1)].concat(), "two gates");
+    }
+}
+
+#[test]
+fn heads_turn_by_the_angles_of_their_tokens() {
+    for opened in devices() {
+        for (batch, tokens, heads, pairs) in [(1, 1, 1, 1), (1, 7, 5, 16), (2, 3, 2, 9)] {
+            let shape = [batch, tokens, heads, 2 * pairs];
+            let x = numbers(shape.iter().product(), 1);
+            let angles: Vec<f64> = numbers(tokens * pairs, 2).iter().map(|x| f64::from(*x) * 5.0).collect();
+            let cos: Vec<f32> = angles.iter().map(|angle| angle.cos() as f32).collect();
+            let sin = angles.iter().flat_map(|angle| [-angle.sin() as f32, angle.sin() as f32]);
+            let of = |values: &[f32], each: usize| on(values, [1, tokens, 1, pairs, each], &opened);
+            let sin = of(&sin.collect::<Vec<_>>(), 2);
+            let found = turn::turned(on(&x, shape, &opened), of(&cos, 1), sin);
+            let one = |x: &[f32]| turn::reference::turned(x, heads, &angles, tokens);
+            let expected: Vec<f64> = x.chunks_exact(x.len() / batch).flat_map(one).collect();
+            assert_near(&values(found), &expected, &format!("{shape:?} on {}", opened.adapter));
+        }
+    }
+}
+
+#[test]
+fn parts_of_rows_keep_their_order() {
+    for opened in devices() {
+        let x = numbers(2 * 3 * 12, 1);
+        let found: [Tensor<3>; 3] = split::parts(on(&x, [2, 3, 12], &opened));
+        for (part, found) in found.into_iter().enumerate() {
+            let expected: Vec<f32> =
+                x.chunks_exact(12).flat_map(|row| &row[part * 4..][..4]).copied().collect();
+            assert_eq!(values(found), expected, "part {part} on {}", opened.adapter);
+        }
     }
 }
 

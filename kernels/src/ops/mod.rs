@@ -5,6 +5,7 @@
 //! rebuilt, on another machine and from one long prompt, writes the same text.
 
 pub mod attention;
+pub mod gated_sum;
 pub mod gpu;
 pub mod layer_norm;
 pub mod math;
@@ -12,9 +13,11 @@ pub mod matmul;
 pub mod pick;
 pub mod rms_norm;
 pub mod rope;
+pub mod split;
 pub mod swiglu;
 pub mod threads;
 mod tier;
+pub mod turn;
 mod wide;
 
 pub use tier::Tier;

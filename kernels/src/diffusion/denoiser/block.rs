@@ -4,7 +4,9 @@ use super::{Config, Positions};
 use crate::llm::product::SPREAD;
 use crate::llm::{Activation, FeedForward, Product, RmsNorm};
 use crate::ops::attention::full::{Shape, attend};
+use crate::ops::gated_sum::gated_sum;
 use crate::ops::layer_norm::modulated;
+use crate::ops::split::parts;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -73,9 +75,9 @@ impl Block {
     /// - results: as `text`
     pub(super) fn text(&self, text: Tensor<3>) -> [Tensor<3>; 2] {
         let shape @ [batch, tokens, width] = text.dims();
-        let kv = self.text_kv.forward(text).reshape([batch, tokens, 2 * self.heads, width / self.heads]);
-        let keys = self.text_key_norm.forward(kv.clone().narrow(2, 0, self.heads));
-        [keys.reshape(shape), kv.narrow(2, self.heads, self.heads).reshape(shape)]
+        let [keys, values] = parts(self.text_kv.forward(text));
+        let keys = keys.reshape([batch, tokens, self.heads, width / self.heads]);
+        [self.text_key_norm.forward(keys).reshape(shape), values]
     }
 
     /// Runs the block, and tells the keys and values of `x`.
@@ -98,9 +100,9 @@ impl Block {
         let part = |number: usize| modulation.clone().narrow(2, number * width, width);
         let normed = modulated(x.clone(), part(0), part(1), EPSILON);
         let [queries, own @ ..] = self.project(normed, positions);
-        let x = x + self.attention(queries, [text, &own], around, mask) * part(2);
+        let x = gated_sum(x, self.attention(queries, [text, &own], around, mask), part(2));
         let normed = modulated(x.clone(), part(3), part(4), EPSILON);
-        (x + self.feed.forward(normed) * part(5), own)
+        (gated_sum(x, self.feed.forward(normed), part(5)), own)
     }
 
     /// Queries, keys and values of the picture's tokens.
@@ -109,14 +111,11 @@ impl Block {
     /// - `x` and the results: `[batch, tokens, width]`
     fn project(&self, x: Tensor<3>, positions: &Positions) -> [Tensor<3>; 3] {
         let whole @ [batch, tokens, width] = x.dims();
-        let (heads, head_dim) = (self.heads, width / self.heads);
-        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3 * heads, head_dim]);
-        let part = |number: usize| qkv.clone().narrow(2, number * heads, heads);
-        [
-            positions.turn(self.query_norm.forward(part(0))).reshape(whole),
-            positions.turn(self.key_norm.forward(part(1))).reshape(whole),
-            part(2).reshape(whole),
-        ]
+        let by_head = [batch, tokens, self.heads, width / self.heads];
+        let [queries, keys, values] = parts(self.qkv.forward(x));
+        let place =
+            |norm: &RmsNorm, x: Tensor<3>| positions.turn(norm.forward(x.reshape(by_head))).reshape(whole);
+        [place(&self.query_norm, queries), place(&self.key_norm, keys), values]
     }
 
     /// Attention to the text and the whole picture, in the order of its tokens.

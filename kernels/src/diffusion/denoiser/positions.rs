@@ -1,6 +1,7 @@
 //! Where the tokens of a picture lie: rotary positions in two directions.
 
 use super::Config;
+use crate::ops::turn::turned;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::Range;
 
@@ -48,10 +49,7 @@ impl Positions {
     /// - `x` and the result: `[batch, tokens, heads, head_dim]`
     #[must_use]
     pub fn turn(&self, x: Tensor<4>) -> Tensor<4> {
-        let shape @ [batch, tokens, heads, head_dim] = x.dims();
-        let pairs = x.reshape([batch, tokens, heads, head_dim / 2, 2]);
-        let turned = pairs.clone() * self.cos.clone() + pairs.flip([4]) * self.sin.clone();
-        turned.reshape(shape)
+        turned(x, self.cos.clone(), self.sin.clone())
     }
 
     /// Those of some rows of a grid with so many columns.
