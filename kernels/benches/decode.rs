@@ -1,15 +1,17 @@
 //! What people wait for: a token, a prompt, a draw; a token for each of several sequences at once; the first token of a
-//! conversation's next turn.
+//! conversation's next turn; another adapter.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::executor::block_on;
 use kernels::device::Opened;
 use kernels::engine::{Draw, Engine, Input, Step, StepOut};
-use kernels::llm::{Cache, CacheFormat, Config, Layers, Model, Sampling, needed};
+use kernels::llm::{Adapter, Attached, Cache, CacheFormat, Config, Layers, Model, Sampling, needed};
 use kernels::quant::Format;
-use kernels::weights::{ByteRange, Header};
+use kernels::weights::{ByteRange, Files, Header, Numbers, write_tensors};
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// About the size of the shipped story writer.
@@ -88,10 +90,28 @@ fn engine(format: CacheFormat) -> (Engine<usize>, Layers) {
 
 /// Feeds each session some tokens, in one batch; a token is drawn of each.
 fn batch(engine: &mut Engine<usize>, layers: Layers, at: usize, fed: &[Vec<u32>]) -> Duration {
+    adapted(engine, layers, at, fed, &[])
+}
+
+/// The same with adapters.
+fn adapted(
+    engine: &mut Engine<usize>,
+    layers: Layers,
+    at: usize,
+    fed: &[Vec<u32>],
+    adapters: &[Attached],
+) -> Duration {
     let settings = Sampling::greedy().to_bytes().expect("settings");
     let draw = Some(Draw { settings: &settings, recent: &[] });
     let steps: Vec<_> = (0..fed.len())
-        .map(|session| Step { session, layers, position: at, input: Input::Tokens(&fed[session]), draw })
+        .map(|session| Step {
+            session,
+            layers,
+            position: at,
+            input: Input::Tokens(&fed[session]),
+            adapters,
+            draw,
+        })
         .collect();
     let start = Instant::now();
     let answers = block_on(engine.run_batch(&steps));
@@ -169,6 +189,102 @@ fn next_turn(criterion: &mut Criterion) {
     }
 }
 
+/// An adapter's files in memory: what swapping takes beside reading them.
+struct Folder([Vec<u8>; 2]);
+
+impl Folder {
+    /// Rank 8 for all matrices of all layers.
+    fn new(config: &Config, seed: u64) -> Self {
+        let mut tensors = BTreeMap::new();
+        let mut state = seed;
+        let mut numbers = |rows: usize, cols: usize| {
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.02
+            };
+            Numbers { shape: vec![rows, cols], values: (0..rows * cols).map(|_| next()).collect() }
+        };
+        for tensor in needed(config, Layers::new(0, config.layers)) {
+            let (Some(module), [rows, cols]) = (tensor.name.strip_suffix("_proj.weight"), tensor.shape[..])
+            else {
+                continue;
+            };
+            let name = |which: &str| format!("base_model.model.{module}_proj.lora_{which}.weight");
+            tensors.insert(name("A"), numbers(8, cols));
+            tensors.insert(name("B"), numbers(rows, 8));
+        }
+        let json = br#"{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": "all-linear"}"#;
+        Self([json.to_vec(), write_tensors(&tensors).expect("whole tensors")])
+    }
+
+    fn file(&self, name: &str) -> &[u8] {
+        &self.0[usize::from(name == "adapter_model.safetensors")]
+    }
+}
+
+impl Files for Folder {
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        Ok(self.file(name).len() as u64)
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        Ok(self.file(name)[range.start as usize..range.end as usize].to_vec())
+    }
+}
+
+/// Opens an adapter, hash and all, and loads it.
+fn take_in(engine: &mut Engine<usize>, layers: Layers, folder: &Folder) -> Attached {
+    let adapter = block_on(Adapter::open(folder, engine.config())).expect("an adapter");
+    let source = async |range: &ByteRange| folder.read(&range.file, range.range.clone()).await;
+    block_on(engine.load_adapter(&adapter, layers, source)).expect("its weights");
+    Attached { id: adapter.id(), weight: 1.0 }
+}
+
+/// One adapter goes, another comes and is computed with: until the next token, which is taken off; and what it costs then.
+fn adapters(criterion: &mut Criterion) {
+    let (mut engine, all) = engine(CacheFormat::F32);
+    let folders = [1, 2].map(|seed| Folder::new(engine.config(), seed));
+    let mut held = take_in(&mut engine, all, &folders[0]);
+    let mut swaps: Vec<Duration> = (0..60)
+        .map(|number| {
+            let start = Instant::now();
+            engine.unload_adapter(held.id);
+            held = take_in(&mut engine, all, &folders[(number + 1) % 2]);
+            let took = start.elapsed();
+            let first = adapted(&mut engine, all, 0, &[vec![7]], &[held]);
+            let second = adapted(&mut engine, all, 1, &[vec![7]], &[held]);
+            engine.forget(&0);
+            took + first.saturating_sub(second)
+        })
+        .collect();
+    swaps.sort();
+    println!("another adapter of rank 8: median {:?}, 95 of 100 within {:?}", swaps[30], swaps[56]);
+    let second = take_in(&mut engine, all, &folders[0]);
+    let third = take_in(&mut engine, all, &folders[1]);
+    let mut group = criterion.benchmark_group("decode Q8_0 with adapters of rank 8");
+    group.sample_size(20);
+    let mixes: [&[Attached]; 3] = [&[], &[second], &[second, third]];
+    for mix in mixes {
+        engine.forget(&0);
+        let (mut at, text) = (usize::MAX, [prompt(mix.len(), 60)]);
+        group.bench_function(BenchmarkId::new("adapters", mix.len()), |bencher| {
+            bencher.iter_custom(|times| {
+                let mut took = Duration::ZERO;
+                for _ in 0..times {
+                    if at > 200 {
+                        engine.forget(&0);
+                        adapted(&mut engine, all, 0, &text, mix);
+                        at = 60;
+                    }
+                    took += adapted(&mut engine, all, at, &[vec![7]], mix);
+                    at += 1;
+                }
+                took
+            });
+        });
+    }
+}
+
 fn draw(criterion: &mut Criterion) {
     let scores: Vec<f32> = (0..32_000).map(|id| (id as f32 * 0.37).sin() * 8.0).collect();
     for (name, sampling) in [("greedy", Sampling::greedy()), ("top-k and top-p", Sampling::default())] {
@@ -178,5 +294,5 @@ fn draw(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decode, sequences, next_turn, draw);
+criterion_group!(benches, decode, sequences, next_turn, adapters, draw);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 
 use crate::llm::Layers;
 use crate::quant::Format;
-use crate::weights::manifest::ManifestError;
+use crate::weights::manifest::{Hash, ManifestError};
 
 /// Every way in which this crate says no.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -61,6 +61,9 @@ pub enum Error {
     /// A chat template cannot be read, or refuses the conversation. Cure: what it says, or another template.
     #[error("chat template: {0}")]
     Chat(String),
+    /// An adapter cannot be read, asks for what does not exist here, or belongs to another model. Cure: what it says.
+    #[error("adapter: {0}")]
+    Adapter(String),
     /// Weights cannot be turned into such blocks on loading.
     #[error("{0:?} is no format to quantise to on loading; Q8_0 and Q4_0 are")]
     Quantise(Format),
@@ -125,6 +128,18 @@ pub enum StepError {
     /// is forgotten.
     #[error("the scores of the next token are not numbers: what was fed, or the weights, are damaged")]
     Scores,
+    /// An adapter of the sequence, or its part for these layers, is not in memory.
+    #[error("adapter {0} is not loaded here for layers {1}")]
+    NoAdapter(Hash, Layers),
+    /// Too many adapters for one sequence.
+    #[error("{0} adapters at once; {max} at most", max = crate::limits::ADAPTERS_AT_ONCE)]
+    Adapters(usize),
+    /// A weight of an adapter that is no number, or is too large.
+    #[error("an adapter cannot be added {0} times; between -{max} and {max} are possible", max = crate::limits::ADAPTER_WEIGHT)]
+    AdapterWeight(f32),
+    /// Other adapters than the session began with. Cure: begin another session.
+    #[error("the session began with other adapters, what it has computed so far came from those")]
+    OtherAdapters,
     /// The caches of all sessions have no room. Cure: forget one, shorten the prompt, or store caches as f16.
     #[error("{needed} more tokens do not fit the memory for caches, {fit} would")]
     Memory {

@@ -16,6 +16,17 @@ pub const GGUF_TENSORS: u64 = 1 << 17;
 pub const GGUF_PAIRS: u64 = 1 << 16;
 /// Bytes of a name in a GGUF file. Source: keys end at 65,535 bytes there; none is longer than 100.
 pub const GGUF_NAME_BYTES: u64 = 1 << 10;
+/// Rank of an adapter. Source: guess; published ones have 256 at most.
+pub const ADAPTER_RANK: usize = 1024;
+/// Adapters in the memory of a model. Source: guess; more than people of a room choose.
+pub const ADAPTERS: usize = 16;
+/// Adapters of one sequence. Source: guess; two or three are usual.
+pub const ADAPTERS_AT_ONCE: usize = 8;
+/// How many times an adapter is added. Source: guess; 1 is what it was trained for, 2 exaggerates.
+pub const ADAPTER_WEIGHT: f32 = 100.0;
+/// Bytes that regular expressions in an adapter's settings may take once they are compiled. Source: guess; the names of all
+/// 450 matrices of a large model take about a megabyte.
+pub const PATTERN_BYTES: usize = 8 << 20;
 /// Experts of one layer. Source: the largest open models have 512.
 pub const EXPERTS: usize = 1024;
 /// Bytes that are on the way to a device at a time while weights are loaded. Source: a quarter of the 64 MB that loading

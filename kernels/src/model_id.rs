@@ -1,6 +1,6 @@
 //! The name of a model: the hash of what it is made of.
 
-use crate::llm::CacheFormat;
+use crate::llm::{Attached, CacheFormat};
 use crate::weights::Header;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -47,6 +47,15 @@ impl ModelId {
         }
     }
 
+    /// The same weights with one more adapter after those that they have.
+    #[must_use]
+    pub fn with_adapter(self, attached: Attached) -> Self {
+        match attached.weight {
+            0.0 => self,
+            weight => Self::of("manyhands model, adapter", [&self.0, &attached.id.0, &weight.to_le_bytes()]),
+        }
+    }
+
     /// Each part is hashed by itself, so that bytes cannot wander from one to the next.
     fn of(kind: &str, parts: [&[u8]; 3]) -> Self {
         let mut hash = Sha256::new_with_prefix(kind);
@@ -72,6 +81,7 @@ impl fmt::Debug for ModelId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::manifest::Hash;
 
     #[test]
     fn every_part_counts_and_none_can_stand_in_for_another() {
@@ -88,5 +98,20 @@ mod tests {
         }
         assert_eq!(all[0], id(b"ab", b"c", 0));
         assert_eq!(all[0].to_string().len(), 64);
+    }
+
+    #[test]
+    fn adapters_make_another_model_by_weight_and_order() {
+        let base = ModelId([1; 32]);
+        let [a, b] = [2, 3].map(|id| Attached { id: Hash([id; 32]), weight: 1.0 });
+        let half = Attached { weight: 0.5, ..a };
+        let one = base.with_adapter(a);
+        let two = [one.with_adapter(b), base.with_adapter(b).with_adapter(a)];
+        let all = [base, one, base.with_adapter(half), two[0], two[1]];
+        for (i, one) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|other| other != one), "row {i} equals an earlier one");
+        }
+        let nothing = Attached { weight: 0.0, ..b };
+        assert_eq!(one.with_adapter(nothing), one);
     }
 }

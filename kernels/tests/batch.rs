@@ -117,6 +117,7 @@ impl Chain {
                 layers: *first_layers,
                 position: one.fed,
                 input: Input::Tokens(one.rows(*most)),
+                adapters: &[],
                 draw: None,
             })
             .collect();
@@ -129,7 +130,8 @@ impl Chain {
                 let recent = &one.tokens[..one.tokens.len().min(limits::RECENT)];
                 let draw = last.then_some(Draw { settings: &one.story.settings, recent });
                 let (layers, position) = (*second_layers, one.fed);
-                Step { session: one.number, layers, position, input: Input::Hidden(hidden), draw }
+                let input = Input::Hidden(hidden);
+                Step { session: one.number, layers, position, input, adapters: &[], draw }
             })
             .collect();
         let answers = block_on(second.run_batch(&steps));
@@ -233,7 +235,7 @@ fn step<'a>(
     settings: &'a [u8],
 ) -> Step<'a, usize> {
     let draw = (!settings.is_empty()).then_some(Draw { settings, recent: &[] });
-    Step { session, layers, position, input: Input::Tokens(tokens), draw }
+    Step { session, layers, position, input: Input::Tokens(tokens), adapters: &[], draw }
 }
 
 /// One bad step is refused by itself, and two of a session run one after the other.

@@ -250,7 +250,7 @@ fn draw(settings: &[u8]) -> Draw<'_> {
 }
 
 fn step(session: u32, layers: Layers, position: usize, input: Input<'_>) -> Step<'_, u32> {
-    Step { session, layers, position, input, draw: None }
+    Step { session, layers, position, input, adapters: &[], draw: None }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::{Memory, block_on, own};
+use common::{Checkpoint as Small, Memory, block_on, own};
 use kernels::Error;
-use kernels::llm::{Config, Layers, ranges};
+use kernels::device::Opened;
+use kernels::engine::{Engine, Input, Step};
+use kernels::llm::{Adapter, Attached, Config, Layers, ranges};
 use kernels::weights::gguf::{Gguf, Parsed};
-use kernels::weights::{Checkpoint, Header};
+use kernels::weights::{ByteRange, Checkpoint, Files, Header};
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -83,6 +85,7 @@ fn assert_named(error: &Error, what: &str) {
             | Error::Tensor { .. }
             | Error::Shape { .. }
             | Error::Config(_)
+            | Error::Adapter(_)
             | Error::Architecture { .. }
             | Error::Layers(..)
     );
@@ -148,6 +151,53 @@ fn a_safetensors_header_with_any_bit_flipped_is_refused_or_used() {
         head[bit / 8] ^= 1 << (bit % 8);
     }
     assert!(refused > head.len(), "only {refused} of {} flips were noticed", head.len() * 8);
+    assert_modest();
+}
+
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
+/// The two files of an adapter.
+fn adapter() -> [Vec<u8>; 2] {
+    ADAPTER.map(|name| own(&format!("adapters/llama/plain/{name}")))
+}
+
+/// As a worker does: opens it, loads it, and computes with it, whatever numbers it holds.
+fn use_adapter(engine: &mut Engine<u32>, files: [Vec<u8>; 2]) -> Result<(), Error> {
+    let lengths = files.each_ref().map(Vec::len);
+    let files = Memory(ADAPTER.map(str::to_owned).into_iter().zip(files).collect());
+    let adapter = block_on(Adapter::open(&files, engine.config()))?;
+    let all = Layers::new(0, engine.config().layers);
+    let ranges = adapter.ranges(all)?;
+    assert!(ranges.iter().all(|range| range.range.end <= lengths[1] as u64), "outside the file");
+    let source = async |range: &ByteRange| files.read(&range.file, range.range.clone()).await;
+    block_on(engine.load_adapter(&adapter, all, source))?;
+    let adapters = &[Attached { id: adapter.id(), weight: 1.0 }][..];
+    let input = Input::Tokens(&[1, 5, 9]);
+    block_on(engine.run(Step { session: 1, layers: all, position: 0, input, adapters, draw: None }))?;
+    engine.forget(&1);
+    engine.unload_adapter(adapter.id());
+    Ok(())
+}
+
+fn base() -> Engine<u32> {
+    let checkpoint = Small::own("adapters/llama/base", "config.json");
+    checkpoint.engine(&Opened::cpu(), checkpoint.all())
+}
+
+#[test]
+fn an_adapter_with_any_bit_of_its_header_flipped_is_refused_or_used() {
+    let ([config, mut weights], mut engine) = (adapter(), base());
+    let head = Header::size(&weights).unwrap() as usize;
+    let mut refused = 0;
+    for bit in 0..head * 8 {
+        weights[bit / 8] ^= 1 << (bit % 8);
+        if let Err(error) = use_adapter(&mut engine, [config.clone(), weights.clone()]) {
+            assert_named(&error, &format!("bit {bit}"));
+            refused += 1;
+        }
+        weights[bit / 8] ^= 1 << (bit % 8);
+    }
+    assert!(refused > head * 7, "only {refused} of {} flips were noticed", head * 8);
     assert_modest();
 }
 
@@ -220,6 +270,22 @@ proptest! {
         ]));
         if let Err(error) = block_on(Checkpoint::of_folder(&files)) {
             assert_named(&error, "safetensors");
+        }
+        assert_modest();
+    }
+
+    #[test]
+    fn a_damaged_adapter_is_refused_or_used(all in prop::collection::vec(damage(), 1..6), which in 0..2usize) {
+        let (mut files, mut engine) = (adapter(), base());
+        let most = files[which].len() - 20;
+        let within = all.iter().map(|damage| match *damage {
+            Damage::Set(at, byte) => Damage::Set(at % most, byte),
+            Damage::Insert(at, byte) => Damage::Insert(at % most, byte),
+            Damage::Remove(at) => Damage::Remove(at % most),
+        });
+        files[which] = damaged(files[which].clone(), &within.collect::<Vec<_>>());
+        if let Err(error) = use_adapter(&mut engine, files) {
+            assert_named(&error, "adapter");
         }
         assert_modest();
     }

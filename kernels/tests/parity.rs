@@ -131,7 +131,7 @@ impl Chain {
             let input = if index == 0 { Input::Tokens(tokens) } else { Input::Hidden(&hidden) };
             let settings = sample.filter(|_| index + 1 == count);
             let draw = settings.map(|settings| Draw { settings, recent: &[] });
-            let step = Step { session: 1, layers: *layers, position, input, draw };
+            let step = Step { session: 1, layers: *layers, position, input, adapters: &[], draw };
             match block_on(engine.run(step)).unwrap() {
                 StepOut::Hidden(bytes) => hidden = bytes,
                 StepOut::Token { token, .. } => return (Some(token), hidden),

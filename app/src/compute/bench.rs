@@ -167,7 +167,8 @@ async fn step<F: Files>(
 ) -> Result<Option<u32>, String> {
     let settings = Sampling::greedy().to_bytes().map_err(|error| error.to_string())?;
     let draw = sampled.then_some(Draw { settings: &settings, recent: &[] });
-    let step = Step { session, layers: range(all), position, input: Input::Tokens(rows), draw };
+    let step =
+        Step { session, layers: range(all), position, input: Input::Tokens(rows), adapters: &[], draw };
     match model.engine.run(step).await.map_err(|error| error.to_string())? {
         StepOut::Token { token, .. } => Ok(Some(token)),
         _ => Ok(None),

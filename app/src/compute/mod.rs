@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub type ModelSource = String;
 
 /// What a worker computes with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Means {
     /// The one that writes.
     pub text: Option<ModelSource>,
@@ -45,6 +45,8 @@ pub struct Means {
     pub pictures: Option<ModelSource>,
     /// One that a person chose, in place of whichever of the two it is.
     pub chosen: Option<ModelSource>,
+    /// What changes the one that writes: LoRA adapters in folders as PEFT writes them, and how much of each.
+    pub adapters: Vec<(ModelSource, f32)>,
     /// Bytes of weights to hold at most; None for a quarter of this device's memory.
     pub memory: Option<u64>,
 }

@@ -82,7 +82,7 @@ async fn open<F: Files>(
     opened: Opened,
     notices: &mut Vec<String>,
 ) -> Result<Worker<F>, String> {
-    let Means { mut text, mut pictures, chosen, .. } = means;
+    let Means { mut text, mut pictures, chosen, adapters, .. } = means;
     let files = |source: &str| files(quantised(source).0);
     let mut must_paint = text.is_none();
     if let Some(source) = chosen {
@@ -95,7 +95,10 @@ async fn open<F: Files>(
     }
     let writer = match text {
         Some(source) => {
-            let (model, language) = Model::open(&source, files(&source), opened.clone()).await?;
+            let (mut model, language) = Model::open(&source, files(&source), opened.clone()).await?;
+            for (folder, weight) in adapters {
+                model.adapt(&folder, files(&folder), weight).await?;
+            }
             Some(Writer { model, texts: Texts::new(language) })
         }
         None => None,

@@ -3,15 +3,18 @@
 
 mod picture;
 
+use super::adapters::Adapters;
 use super::threads::Threads;
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
 use crate::compute::source::QUANTISATIONS;
 use crate::compute::worker::model::block_format;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use kernels::ModelId;
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Input;
-use kernels::llm::{Cache, CacheFormat, Layers, Stage, StageOut};
+use kernels::llm::{Adapter, Attached, Cache, CacheFormat, Config, Layers, Stage, StageOut};
+use kernels::weights::manifest::Hash;
 use kernels::weights::{ByteRange, Checkpoint, read_ids, write_logits};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +32,8 @@ pub struct Options {
     /// or encoded_mean.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    adapters: Adapters,
     #[command(flatten)]
     threads: Threads,
     /// What computes.
@@ -63,17 +68,13 @@ pub async fn run(options: Options) -> Result<()> {
         return picture::run(&options, part).await;
     }
     let sequences = read(&options.inputs)?;
-    let source = options.model.to_string_lossy();
-    let folder = Folder::of(&source);
-    let mut checkpoint = match gguf_name(&source) {
-        Some(name) => Checkpoint::of_gguf(&Checked(&folder), name).await?,
-        None => Checkpoint::of_folder(&Checked(&folder)).await?,
-    };
+    let folder = Folder::of(&options.model.to_string_lossy());
+    let (mut checkpoint, id) = options.checkpoint(&folder).await?;
     if let Some(format) = &options.quantize {
         checkpoint.header = checkpoint.header.quantised(block_format(format))?;
     }
     let opened = options.open().await?;
-    let pipeline = Pipeline::load(
+    let mut pipeline = Pipeline::load(
         &checkpoint,
         &folder,
         &options.ranges(checkpoint.config.layers)?,
@@ -81,6 +82,7 @@ pub async fn run(options: Options) -> Result<()> {
         !options.rounded,
     )
     .await?;
+    pipeline.adapt(&checkpoint.config, id, options.adapters.chosen()).await?;
     let mut logits = Vec::new();
     for sequence in &sequences {
         logits.extend(pipeline.logits(sequence, options.step, options.cache()).await?);
@@ -94,6 +96,22 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 impl Options {
+    /// The checkpoint as its files have it, and the model's id.
+    async fn checkpoint(&self, folder: &Folder) -> Result<(Checkpoint, ModelId)> {
+        let source = self.model.to_string_lossy();
+        let (checkpoint, words) = match gguf_name(&source) {
+            Some(name) => (Checkpoint::of_gguf(&Checked(folder), name).await?, Vec::new()),
+            // Ids need no tokenizer.
+            None => {
+                let words = folder.whole("tokenizer.json").await.unwrap_or_default();
+                (Checkpoint::of_folder(&Checked(folder)).await?, words)
+            }
+        };
+        let Checkpoint { description, head, header, .. } = &checkpoint;
+        let id = ModelId::of_header(description, &words, head, header);
+        Ok((checkpoint, id))
+    }
+
     async fn open(&self) -> Result<Opened> {
         let prefer = match self.device {
             Device::Cpu => Prefer::Cpu,
@@ -157,6 +175,23 @@ impl Pipeline {
             );
         }
         Ok(Self(stages))
+    }
+
+    /// Computes with adapters, if there are some: their folders, and how much of each.
+    async fn adapt(&mut self, config: &Config, base: ModelId, adapters: &[(PathBuf, f32)]) -> Result<()> {
+        let mut attached = Vec::new();
+        for (place, weight) in adapters {
+            let files = Folder(place.clone());
+            let named = || place.display().to_string();
+            let adapter = Adapter::open(&Checked(&files), config).await.with_context(named)?;
+            adapter.check_base(&[Hash(base.0)]).with_context(named)?;
+            for stage in &mut self.0 {
+                let read = async |range: &ByteRange| files.range(&range.file, range.range.clone()).await;
+                stage.load_adapter(&adapter, read).await.with_context(named)?;
+            }
+            attached.push(Attached { id: adapter.id(), weight: *weight });
+        }
+        self.0.iter_mut().try_for_each(|stage| Ok(stage.attach(&attached)?))
     }
 
     /// Scores after every token of one sequence.

@@ -1,5 +1,6 @@
 //! The native faces: a headless peer, and a story in the terminal.
 
+mod adapters;
 mod bench;
 mod eval;
 mod generate;
@@ -84,6 +85,8 @@ pub struct Common {
     #[arg(long)]
     cpu: bool,
     #[command(flatten)]
+    adapters: adapters::Adapters,
+    #[command(flatten)]
     threads: threads::Threads,
     /// The name that others see.
     #[arg(long)]
@@ -157,7 +160,8 @@ impl Common {
             bail!("the shipped models ({}) are not here; name a model with --model", SHIPPED.join(", "));
         }
         let (text, pictures) = (text.as_deref().map(with), pictures.as_deref().map(with));
-        Ok(Means { text, pictures, chosen: chosen.map(with), memory: self.memory.map(|mib| mib << 20) })
+        let (adapters, memory) = (self.adapters.sources(), self.memory.map(|mib| mib << 20));
+        Ok(Means { text, pictures, chosen: chosen.map(with), adapters, memory })
     }
 }
 

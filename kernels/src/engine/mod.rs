@@ -12,7 +12,8 @@ pub use step::{Draw, Input, Step, StepOut};
 use crate::device::{Kind, Opened};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{CacheFormat, Config, Layers, Model, Scratch, ranges};
+use crate::llm::{Adapter, CacheFormat, Config, Layers, Model, Scratch, ranges};
+use crate::weights::manifest::Hash;
 use crate::weights::{ByteRange, Header};
 use sessions::Sessions;
 
@@ -95,7 +96,24 @@ impl<K: Ord + Clone> Engine<K> {
         self.model.load(layers, &self.header, &self.opened.device, source).await
     }
 
-    /// Frees `layers`, and the sessions that ran on any of them.
+    /// Loads those of `layers` of an adapter that are not in memory yet; steps may name it then. Weights of the model stay where
+    /// they are, and so do sessions. See [`Model::load_adapter`].
+    ///
+    /// # Errors
+    /// See [`Model::load_adapter`].
+    pub async fn load_adapter<S>(&mut self, adapter: &Adapter, layers: Layers, source: S) -> Result<(), Error>
+    where
+        S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
+    {
+        self.model.load_adapter(adapter, layers, &self.opened.device, source).await
+    }
+
+    /// Frees an adapter; sessions that compute with it cannot go on.
+    pub fn unload_adapter(&mut self, id: Hash) {
+        self.model.unload_adapter(id);
+    }
+
+    /// Frees `layers`, what adapters change in them, and the sessions that ran on any of them.
     pub fn unload(&mut self, layers: Layers) {
         self.sessions.unload(layers);
         self.model.unload(layers);
@@ -127,9 +145,11 @@ impl<K: Ord + Clone> Engine<K> {
         if !self.holds(step.layers) {
             return Err(StepError::NotLoaded(step.layers));
         }
+        self.model.check_attached(step.layers, step.adapters)?;
         match self.sessions.find(&step.session) {
-            Some(cache) if cache.layers() != step.layers => Err(StepError::NotLoaded(step.layers)),
-            Some(cache) => step.check_position(cache.rows()),
+            Some(session) if session.cache.layers() != step.layers => Err(StepError::NotLoaded(step.layers)),
+            Some(session) if session.adapters != step.adapters => Err(StepError::OtherAdapters),
+            Some(session) => step.check_position(session.cache.rows()),
             None if self.sessions() >= limits::SESSIONS => Err(StepError::Sessions),
             None => step.check_position(0),
         }

@@ -29,7 +29,7 @@ struct Admitted<'a, 's, K> {
 }
 
 impl<K: Ord + Clone> Engine<K> {
-    /// Runs steps of any sessions, those of different sessions through the same layers together, at most
+    /// Runs steps of any sessions, those of different sessions through the same layers and adapters together, at most
     /// [`PASS_ROWS`](limits::PASS_ROWS) rows at a time; each gives the same bits as if it ran alone. Steps of one session
     /// run in their order. Everything in `steps` may come from a hostile peer.
     ///
@@ -57,7 +57,9 @@ impl<K: Ord + Clone> Engine<K> {
             let step = &steps[*place];
             let more = step.rows(self.config());
             let fits = pass.is_empty() || more.saturating_add(rows) <= limits::PASS_ROWS;
-            if step.layers == steps[waiting[0]].layers && fits && !seen.contains(&&step.session) {
+            let first = &steps[waiting[0]];
+            let alike = step.layers == first.layers && step.adapters == first.adapters;
+            if alike && fits && !seen.contains(&&step.session) {
                 pass.push(*place);
                 rows = more.saturating_add(rows);
             }
@@ -101,7 +103,7 @@ impl<K: Ord + Clone> Engine<K> {
         Ok(Admitted { place, step, sampling, session, skipped, rows })
     }
 
-    /// The answers of steps through the same layers.
+    /// The answers of steps through the same layers and adapters.
     ///
     /// # Errors
     /// [`Error::Device`].
@@ -109,7 +111,9 @@ impl<K: Ord + Clone> Engine<K> {
         &mut self,
         admitted: &mut [Admitted<'_, '_, K>],
     ) -> Result<Vec<Result<StepOut, Error>>, Error> {
-        let Some(layers) = admitted.first().map(|first| first.step.layers) else { return Ok(Vec::new()) };
+        let Some(first) = admitted.first().map(|first| first.step) else { return Ok(Vec::new()) };
+        let layers = first.layers;
+        self.model.attach(first.adapters);
         let (head, row) = (layers.end == self.config().layers, self.config().row_bytes());
         let mut output = None;
         let inputs: Vec<(Input<'_>, usize)> =

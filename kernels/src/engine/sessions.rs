@@ -6,7 +6,7 @@
 use super::step::{Input, Step};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{Budget, Cache, CacheFormat, Config, Layers, Pool};
+use crate::llm::{Attached, Budget, Cache, CacheFormat, Config, Layers, Pool};
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +19,7 @@ type Mark = u128;
 #[derive(Debug)]
 pub(super) struct Session {
     pub cache: Cache,
+    pub adapters: Vec<Attached>,
     marks: Vec<Mark>,
     /// What the rows became, as sent, where another stage follows.
     outputs: Vec<u8>,
@@ -52,7 +53,12 @@ impl Session {
     fn prefix(&self, rows: usize) -> Self {
         let row = self.outputs.len() / self.cache.rows().max(1);
         let (marks, outputs) = (self.marks[..rows].to_vec(), self.outputs[..rows * row].to_vec());
-        Self { cache: self.cache.prefix(rows), marks, outputs }
+        Self { cache: self.cache.prefix(rows), adapters: self.adapters.clone(), marks, outputs }
+    }
+
+    /// Whether what it computed would be the same for a session through these layers and adapters.
+    fn is_like(&self, layers: Layers, adapters: &[Attached]) -> bool {
+        self.cache.layers() == layers && self.adapters == adapters
     }
 
     /// Rows that `fed` and this have in common from the beginning.
@@ -71,9 +77,9 @@ impl<K: Ord + Clone> Sessions<K> {
         self.running.len()
     }
 
-    /// The caches of a session that runs.
-    pub fn find(&self, session: &K) -> Option<&Cache> {
-        self.running.get(session).map(|session| &session.cache)
+    /// A session that runs.
+    pub fn find(&self, session: &K) -> Option<&Session> {
+        self.running.get(session)
     }
 
     /// Puts back what was taken.
@@ -86,7 +92,8 @@ impl<K: Ord + Clone> Sessions<K> {
         let Some(ended) = self.running.remove(session).filter(|ended| ended.cache.rows() > 0) else { return };
         // What goes on in this one need not be there twice.
         let goes_on = |kept: &Session| {
-            kept.cache.layers() == ended.cache.layers() && ended.common(kept.marks.iter()) == kept.marks.len()
+            kept.is_like(ended.cache.layers(), &ended.adapters)
+                && ended.common(kept.marks.iter()) == kept.marks.len()
         };
         self.kept.retain(|kept| !goes_on(kept));
         self.kept.push_back(ended);
@@ -123,7 +130,8 @@ impl<K: Ord + Clone> Sessions<K> {
             (None, Some(held)) => (held, None),
             (None, None) => {
                 let cache = Cache::new(self.pool(step.layers, config, device));
-                (Session { cache, marks: Vec::new(), outputs: Vec::new() }, None)
+                let adapters = step.adapters.to_vec();
+                (Session { cache, adapters, marks: Vec::new(), outputs: Vec::new() }, None)
             }
         };
         let skipped = session.cache.rows() - step.position;
@@ -151,7 +159,7 @@ impl<K: Ord + Clone> Sessions<K> {
         let common = |other: &Session| {
             let before = held.map_or(&[][..], |held| held.marks.as_slice()).iter();
             let rows = other.common(before.chain(fed)).min(most);
-            (rows > step.position && other.cache.layers() == step.layers).then_some(rows)
+            (rows > step.position && other.is_like(step.layers, step.adapters)).then_some(rows)
         };
         let running = self.running.values().filter_map(|other| Some((common(other)?, other)));
         let running = running.max_by_key(|(rows, _)| *rows);

@@ -2,7 +2,7 @@
 
 use crate::error::StepError;
 use crate::limits;
-use crate::llm::{Config, Drawn, Layers};
+use crate::llm::{Attached, Config, Drawn, Layers};
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,8 @@ pub struct Step<'a, K> {
     pub position: usize,
     /// The rows.
     pub input: Input<'a>,
+    /// Adapters that change what it computes, in the order in which they are added; the same ones in every step of a session.
+    pub adapters: &'a [Attached],
     /// To draw the token after the last row, only where the layers end with the head.
     pub draw: Option<Draw<'a>>,
 }

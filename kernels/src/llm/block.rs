@@ -1,7 +1,7 @@
 //! One transformer layer.
 
 use crate::llm::pass::Pass;
-use crate::llm::{Attention, Config, Feed, RmsNorm};
+use crate::llm::{Attention, Config, Feed, Product, RmsNorm};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -35,6 +35,13 @@ impl Block {
             ff: Feed::init(config, layer, device),
             ff_post: post(),
         }
+    }
+
+    /// Its products, in the order of [`BlockNames::products`](crate::llm::names::BlockNames::products).
+    pub(super) fn products_mut(&mut self) -> Vec<&mut Product> {
+        let mut all = vec![&mut self.attention.qkv, &mut self.attention.output];
+        self.ff.add_products_to(&mut all);
+        all
     }
 
     /// `index`: the layer's, within the caches of the pass.

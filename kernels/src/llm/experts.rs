@@ -65,6 +65,15 @@ impl Mixture {
         Self::new(experts, single(experts.count), all, shared)
     }
 
+    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<&'a mut Product>) {
+        all.push(&mut self.router);
+        self.experts.iter_mut().for_each(|expert| expert.add_products_to(all));
+        if let Some(shared) = &mut self.shared {
+            shared.expert.add_products_to(all);
+            all.push(&mut shared.gate);
+        }
+    }
+
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {

@@ -35,6 +35,14 @@ impl Feed {
         }
     }
 
+    /// Its products, in the order of their names.
+    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<&'a mut Product>) {
+        match self {
+            Self::Dense(layer) => layer.add_products_to(all),
+            Self::Experts(experts) => experts.add_products_to(all),
+        }
+    }
+
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
@@ -61,6 +69,10 @@ impl FeedForward {
     #[must_use]
     pub const fn new(gate_up: Product, down: Product, activation: Activation) -> Self {
         Self { gate_up, down, activation }
+    }
+
+    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<&'a mut Product>) {
+        all.extend([&mut self.gate_up, &mut self.down]);
     }
 
     pub(super) fn init(config: &Config, width: usize, device: &Device) -> Self {

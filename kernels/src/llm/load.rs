@@ -41,6 +41,8 @@ impl Model {
     {
         // Everything is checked before the first byte is asked for.
         ranges(self.config(), header, layers)?;
+        // What is loaded now knows of no adapters yet.
+        self.attach(&[]);
         let config = &self.config().clone();
         let mut loader = Loader { config, reader: Reader { header, device, source, exact: self.exact } };
         if layers.start == 0 && self.embedding.is_none() {

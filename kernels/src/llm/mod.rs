@@ -1,5 +1,6 @@
 //! Language models: one model code for every family and device, for inference and for training.
 
+mod adapter;
 mod attention;
 mod block;
 mod cache;
@@ -23,6 +24,7 @@ mod sampling;
 mod stage;
 
 pub use crate::ops::swiglu::Activation;
+pub use adapter::{Adapter, Attached};
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::Cache;

@@ -1,5 +1,6 @@
 //! The model: any subset of its layers, whole for training, a stage for a room.
 
+use crate::llm::adapter::Adapters;
 use crate::llm::pass::Pass;
 use crate::llm::product::SPREAD;
 use crate::llm::{
@@ -28,6 +29,8 @@ pub struct Model {
     /// Activations are never rounded to 8 bits.
     #[module(skip)]
     pub(super) exact: bool,
+    #[module(skip)]
+    pub(super) adapters: Adapters,
     rope: Rope,
 }
 
@@ -42,6 +45,7 @@ impl Model {
             head: None,
             config: config.clone(),
             exact: false,
+            adapters: Adapters::default(),
             rope: Rope::new(config, config.context, device),
         }
     }
@@ -80,8 +84,9 @@ impl Model {
             && (layers.end < self.blocks.len() || self.has_head())
     }
 
-    /// Drops `layers` and the ends that nothing needs any more.
+    /// Drops `layers`, what adapters change in them, and the ends that nothing needs any more.
     pub fn unload(&mut self, layers: Layers) {
+        self.unload_adapters(layers);
         let count = self.blocks.len();
         for layer in layers.start.min(count)..layers.end.min(count) {
             self.blocks[layer] = None;

@@ -114,6 +114,23 @@ impl BlockNames {
         }
     }
 
+    /// Its products: those of attention, then the layer's after it (of experts: router, each expert, the shared one, its gate).
+    pub fn products(&self) -> Vec<&ProductNames> {
+        let mut all = vec![&self.qkv, &self.output];
+        match &self.ff {
+            FeedNames::Dense(names) => all.extend(names.products()),
+            FeedNames::Experts(names) => {
+                all.push(&names.router);
+                all.extend(names.experts.iter().flat_map(FeedForwardNames::products));
+                if let Some((shared, gate)) = &names.shared {
+                    all.extend(shared.products());
+                    all.push(gate);
+                }
+            }
+        }
+        all
+    }
+
     fn into_all(self) -> Vec<Needed> {
         let mut all = vec![self.attention_norm];
         all.extend(self.qkv.into_all());
@@ -203,6 +220,10 @@ impl FeedForwardNames {
             gate_up: ProductNames::new(gate_up, config.width, config.mlp_bias),
             down: ProductNames::new(down, width, config.mlp_bias),
         }
+    }
+
+    const fn products(&self) -> [&ProductNames; 2] {
+        [&self.gate_up, &self.down]
     }
 
     fn add_to(self, all: &mut Vec<Needed>) {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::llm::Config;
+use crate::llm::adapter::Addition;
 use crate::ops::Tier;
 use crate::ops::matmul::{Filling, Matrix};
 use crate::ops::swiglu::{Activation, gated};
@@ -14,13 +15,17 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Standard deviation of random weights (Radford et al. 2019).
 pub(crate) const SPREAD: f64 = 0.02;
 
-/// `y = x·Wᵀ + b`. To be trained it is one of burn's own layers; to be used it stays in the blocks of its file.
+/// `y = x·Wᵀ + b`, and what adapters add. To be trained it is one of burn's own layers; to be used it stays in the blocks of
+/// its file.
 #[derive(Module, Debug)]
 pub struct Product {
     /// Its weight is `[input, output]`.
     dense: Option<Linear>,
     #[module(skip)]
     matrix: Option<Matrix>,
+    /// In this order, after the bias and after what the product is added to.
+    #[module(skip)]
+    added: Vec<Addition>,
 }
 
 impl Product {
@@ -30,7 +35,7 @@ impl Product {
         let initializer = Initializer::Normal { mean: 0.0, std };
         let dense =
             LinearConfig::new(input, output).with_bias(false).with_initializer(initializer).init(device);
-        Self { dense: Some(dense), matrix: None }
+        Self { dense: Some(dense), matrix: None, added: Vec::new() }
     }
 
     /// The same product with a bias, which is zero at first; only of a product to be trained.
@@ -46,7 +51,12 @@ impl Product {
     /// A product that is used, not trained.
     #[must_use]
     pub const fn new(matrix: Matrix) -> Self {
-        Self { dense: None, matrix: Some(matrix) }
+        Self { dense: None, matrix: Some(matrix), added: Vec::new() }
+    }
+
+    /// From now on this is added to it, and nothing else.
+    pub(super) fn adapt(&mut self, added: Vec<Addition>) {
+        self.added = added;
     }
 
     /// Its blocks, if it is not one to be trained.
@@ -74,6 +84,15 @@ impl Product {
     }
 
     fn run<const D: usize>(&self, x: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
+        if self.added.is_empty() {
+            return self.unchanged(x, onto);
+        }
+        let unchanged = self.unchanged(x.clone(), onto);
+        self.added.iter().fold(unchanged, |sum, addition| addition.add(x.clone(), sum))
+    }
+
+    /// Without what is added.
+    fn unchanged<const D: usize>(&self, x: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
         match (&self.matrix, &self.dense) {
             (Some(matrix), _) => matrix.product(x, onto),
             (None, Some(dense)) => match onto {
@@ -92,8 +111,8 @@ impl Product {
     #[must_use]
     pub fn gated<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
         match &self.matrix {
-            Some(matrix) => matrix.gated(x, activation),
-            None => gated(self.forward(x), activation),
+            Some(matrix) if self.added.is_empty() => matrix.gated(x, activation),
+            _ => gated(self.forward(x), activation),
         }
     }
 
@@ -186,7 +205,8 @@ impl Builder {
             }
             Self::Dense { input, output, weight, .. } => {
                 let weight = param(place(TensorData::new(weight, [input, output]), device));
-                Ok(Product { dense: Some(Linear { weight, bias: bias.map(param) }), matrix: None })
+                let dense = Some(Linear { weight, bias: bias.map(param) });
+                Ok(Product { dense, matrix: None, added: Vec::new() })
             }
         }
     }

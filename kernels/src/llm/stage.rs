@@ -3,7 +3,7 @@
 use crate::device::Opened;
 use crate::engine::Input;
 use crate::error::{Error, StepError};
-use crate::llm::{Cache, CacheFormat, Config, Layers, Model, read_back};
+use crate::llm::{Adapter, Attached, Cache, CacheFormat, Config, Layers, Model, read_back};
 use crate::weights::{ByteRange, Header};
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -43,6 +43,33 @@ impl Stage {
         let mut model = Model::empty(config, &opened.device).exact(exact);
         model.load(layers, header, &opened.device, source).await?;
         Ok(Self { model, layers, opened: opened.clone() })
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn layers(&self) -> Layers {
+        self.layers
+    }
+
+    /// Adds an adapter, which changes nothing before it is attached; see [`Model::load_adapter`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn load_adapter<S>(&mut self, adapter: &Adapter, source: S) -> Result<(), Error>
+    where
+        S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>,
+    {
+        self.model.load_adapter(adapter, self.layers, &self.opened.device, source).await
+    }
+
+    /// Computes with these adapters from now on, and with no others.
+    ///
+    /// # Errors
+    /// [`Error::Step`] if one is not in memory, or its weight is no number.
+    pub fn attach(&mut self, attached: &[Attached]) -> Result<(), Error> {
+        self.model.check_attached(self.layers, attached)?;
+        self.model.attach(attached);
+        Ok(())
     }
 
     /// Empty caches for a sequence that will reach `length` tokens.

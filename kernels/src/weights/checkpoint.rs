@@ -94,7 +94,7 @@ async fn names(files: &impl Files, folder: &str, stem: &str) -> Result<Vec<Strin
     }
 }
 
-pub(super) async fn safetensors(files: &impl Files, name: &str) -> Result<(Vec<u8>, Header), Error> {
+pub(crate) async fn safetensors(files: &impl Files, name: &str) -> Result<(Vec<u8>, Header), Error> {
     let length = files.length(name).await.map_err(Error::Source)?;
     let prefix = read(files, name, 0..length.min(8)).await?;
     let head = read(files, name, 0..Header::size(&prefix)?.min(length)).await?;
@@ -133,7 +133,7 @@ pub(crate) async fn whole(files: &impl Files, name: &str, most: usize) -> Result
     read(files, name, 0..length).await
 }
 
-pub(super) async fn read(files: &impl Files, name: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
+pub(crate) async fn read(files: &impl Files, name: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
     let expected = range.end - range.start;
     let bytes = files.read(name, range).await.map_err(Error::Source)?;
     if bytes.len() as u64 != expected {

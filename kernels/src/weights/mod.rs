@@ -17,7 +17,7 @@ mod safetensors;
 mod shards;
 
 pub use checkpoint::{Checkpoint, Files};
-pub(crate) use checkpoint::{headers, whole};
+pub(crate) use checkpoint::{headers, read, safetensors, whole};
 pub use exchange::{Numbers, read_ids, read_tensors, write_logits, write_tensors};
 pub use header::{ByteRange, Header, Rows};
 pub use shards::shards;

@@ -11,7 +11,7 @@ use kernels::Error;
 use kernels::StepError;
 use kernels::engine::{Draw, Input, Step, StepOut};
 use kernels::limits::PASS_ROWS;
-use kernels::llm::Drawn;
+use kernels::llm::{Attached, Drawn};
 use std::collections::VecDeque;
 
 /// Takes out of the chunks that wait next those that can run with `first`: of other sessions, through the same layers,
@@ -53,7 +53,8 @@ fn rows(chunk: &Chunk, row: u32) -> usize {
 pub async fn run<F: Files>(model: &mut Model<F>, chunks: &[Chunk]) -> Result<Vec<Report>, String> {
     let prepared: Vec<Result<Prepared<'_>, String>> =
         chunks.iter().map(|chunk| model.check(chunk.model).and_then(|()| Prepared::of(chunk))).collect();
-    let steps: Vec<_> = prepared.iter().flatten().map(Prepared::step).collect();
+    let attached = model.attached().to_vec();
+    let steps: Vec<_> = prepared.iter().flatten().map(|chunk| chunk.step(&attached)).collect();
     let mut outputs = model.engine.run_batch(&steps).await.into_iter();
     let mut reports = Vec::new();
     for (chunk, prepared) in chunks.iter().zip(&prepared) {
@@ -95,12 +96,13 @@ impl<'a> Prepared<'a> {
         Ok(Self { chunk, position: *position, input, draw })
     }
 
-    fn step(&self) -> Step<'_, (JobId, Lease)> {
+    fn step<'b>(&'b self, adapters: &'b [Attached]) -> Step<'b, (JobId, Lease)> {
         Step {
             session: (self.chunk.job, self.chunk.lease),
             layers: model::range(self.chunk.layers),
             position: self.position as usize,
             input: self.input,
+            adapters,
             draw: self.draw.as_ref().map(|(settings, recent)| Draw { settings, recent }),
         }
     }

@@ -9,8 +9,9 @@ use coordinator::io::{self, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
 use kernels::device::Opened;
 use kernels::engine::Engine;
-use kernels::llm::CacheFormat;
+use kernels::llm::{Adapter, Attached, CacheFormat};
 use kernels::quant::Format;
+use kernels::weights::manifest::Hash;
 use kernels::weights::{ByteRange, Checkpoint};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,11 @@ pub struct Model<F> {
     pub engine: Engine<(JobId, Lease)>,
     files: F,
     spec: ModelSpec,
+    /// What the model is called without what it is turned into here: what adapters are made for.
+    base: kernels::ModelId,
+    /// What it computes with, and where the files of these lie.
+    adapters: Vec<(Adapter, F)>,
+    attached: Vec<Attached>,
     /// The ranges that were asked for. They may overlap; a layer is freed with the last range that holds it.
     held: Vec<Layers>,
 }
@@ -44,6 +50,7 @@ impl<F: Files> Model<F> {
             }
         };
         let Checkpoint { mut config, mut header, description, head, .. } = checkpoint;
+        let base = kernels::ModelId::of_header(&description, &words, &head, &header);
         if let Some(name) = quantisation {
             header = header.quantised(block_format(name)).map_err(plain)?;
             quantisation = quantisation.filter(|_| header.quantisation().is_some());
@@ -57,7 +64,27 @@ impl<F: Files> Model<F> {
         if format == CacheFormat::F16 {
             spec.name += " with f16 caches";
         }
-        Ok((Self { engine, files, spec, held: Vec::new() }, language))
+        let (adapters, attached, held) = (Vec::new(), Vec::new(), Vec::new());
+        Ok((Self { engine, files, spec, base, adapters, attached, held }, language))
+    }
+
+    /// Computes with `weight` times an adapter from now on, which makes it another model to the room. To be said before
+    /// anything is loaded.
+    pub async fn adapt(&mut self, folder: &str, files: F, weight: f32) -> Result<(), String> {
+        let failed = |error: kernels::Error| format!("{folder}: {error}");
+        let adapter = Adapter::open(&Checked(&files), self.engine.config()).await.map_err(failed)?;
+        adapter.check_base(&[Hash(self.base.0)]).map_err(failed)?;
+        let attached = Attached { id: adapter.id(), weight };
+        self.spec.id = ModelId(kernels::ModelId(self.spec.id.0).with_adapter(attached).0);
+        self.spec.name += &format!(" with {}", name(folder));
+        self.attached.push(attached);
+        self.adapters.push((adapter, files));
+        Ok(())
+    }
+
+    /// The adapters that it computes with.
+    pub fn attached(&self) -> &[Attached] {
+        &self.attached
     }
 
     /// The model, and how fast this device is with it, which is measured.
@@ -88,9 +115,18 @@ impl<F: Files> Model<F> {
         self.check(part.model)?;
         let layers = part.layers;
         let ranges = self.engine.ranges(range(layers)).map_err(|error| error.to_string())?;
-        let mut reading = Reading::new(&self.files, &ranges, progress);
+        let mut reading = Reading::new(&self.files, &ranges, &progress);
         let source = async |range: &ByteRange| reading.read(range).await;
         self.engine.load(range(layers), source).await.map_err(|error| error.to_string())?;
+        for (adapter, files) in &self.adapters {
+            let ranges = adapter.ranges(range(layers)).map_err(|error| error.to_string())?;
+            let mut reading = Reading::new(files, &ranges, &progress);
+            let source = async |range: &ByteRange| reading.read(range).await;
+            self.engine
+                .load_adapter(adapter, range(layers), source)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
         self.held.push(layers);
         Ok(())
     }

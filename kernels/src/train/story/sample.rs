@@ -130,7 +130,7 @@ impl Writer {
             let input = Input::Tokens(&ids[position..]);
             let recent = &ids[ids.len().saturating_sub(limits::RECENT)..];
             let draw = Some(Draw { settings: &settings, recent });
-            let step = Step { session, layers, position, input, draw };
+            let step = Step { session, layers, position, input, adapters: &[], draw };
             position = ids.len();
             match self.engine.run(step).await? {
                 StepOut::Token { token, end: false, .. } => ids.push(token),
