@@ -28,7 +28,7 @@ const LABELS_WEIGHT: f64 = 0.1;
 pub fn denoiser_config() -> denoiser::Config {
     denoiser::Config {
         channels: 3,
-        patch: 8,
+        patch: labels::SQUARE,
         text_width: 128,
         width: 160,
         ff_width: 320,
@@ -81,7 +81,7 @@ pub struct Learner {
     pub encoder: TextEncoder,
     /// Noise to pictures.
     pub denoiser: Denoiser,
-    /// Hidden states half-way through the denoiser to [`labels`]; it does not ship.
+    /// Hidden states half-way through the denoiser to what is in each square; it does not ship.
     pub reader: Product,
 }
 
