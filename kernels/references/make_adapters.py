@@ -24,23 +24,14 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from make import BASE, TOKENS
+
 transformers.utils.logging.disable_progress_bar()
 
-TOKENS = 24
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-LLAMA = dict(
-    vocab_size=64,
-    hidden_size=64,
-    intermediate_size=96,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=128,
-    bos_token_id=1,
-    eos_token_id=2,
-    pad_token_id=0,
-)
+# All rows are whole blocks of Q8_0.
+LLAMA = BASE | dict(hidden_size=64, intermediate_size=96, num_hidden_layers=3)
 
 # Folder: adapters (name: settings of LoRA, how its numbers are saved), and answers (name: adapters and their weights).
 FOLDERS = {
