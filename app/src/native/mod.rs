@@ -60,7 +60,7 @@ const CACHES: [&str; 2] = ["f32", "f16"];
 const SHIPPED: [&str; 2] = ["assets/story/story.gguf", "assets/painter"];
 
 /// What a command needs models for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kinds {
     /// Text alone.
     Text,

@@ -132,7 +132,7 @@ impl Board {
     /// What people call a peer.
     pub fn name_of(&self, peer: PeerId) -> String {
         let known = self.view.peers.peers.iter().find(|one| one.id == peer);
-        known.map_or_else(|| "Somebody who left".into(), |peer| peer.name.clone())
+        known.map_or_else(|| format!("Peer {peer}"), |peer| peer.name.clone())
     }
 
     pub fn dropped(&mut self, reason: String) {
