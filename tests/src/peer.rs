@@ -121,12 +121,12 @@ impl Peer {
         view.cards.last().cloned().context("pictures")
     }
 
-    /// Waits until the newest answer has ended.
+    /// Waits until the newest answer that this peer asked for has ended.
     pub async fn until_written(&mut self) -> Result<Card> {
-        let view = self
-            .until("the end of the answer", |view| view.cards.last().is_some_and(|card| card.end.is_some()))
-            .await?;
-        view.cards.last().cloned().context("an answer")
+        let newest = |view: &View| view.cards.iter().rfind(|card| card.mine).cloned();
+        let ended = |view: &View| newest(view).is_some_and(|card| card.end.is_some());
+        let view = self.until("the end of the answer", ended).await?;
+        newest(&view).context("an answer")
     }
 }
 
