@@ -3,7 +3,7 @@
 mod pictures;
 
 use super::view::{
-    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, WriteRequest,
+    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, Weights, WriteRequest,
 };
 use crate::clock;
 use crate::compute::{Easel, Image, ModelSource, Prompt, Request, Turn};
@@ -12,6 +12,7 @@ use crate::transport::Counters;
 use coordinator::io::{
     Device, End, Event, Job, JobState, Kind, ModelSpec, Offer, Progress, RoomView, Stage, TextWork, Work,
 };
+use coordinator::swarm::{Content, Sharing};
 use coordinator::{JobId, ModelId, PeerId};
 use pictures::Sheets;
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +66,8 @@ impl Board {
             compute: starting(),
             chosen: None,
             fetching: None,
+            weights: Vec::new(),
+            sharing: Sharing::default(),
             signaling: SignalingStatus::Connecting,
             cards: Vec::new(),
             notices: Vec::new(),
@@ -100,6 +103,36 @@ impl Board {
         self.view.notices.push((clock::now().0, text));
         let surplus = self.view.notices.len().saturating_sub(NOTICES);
         self.view.notices.drain(..surplus);
+    }
+
+    /// The same again is no news.
+    pub fn trouble(&mut self, text: String) {
+        if !self.view.notices.iter().any(|(_, said)| *said == text) {
+            self.notice(text);
+        }
+    }
+
+    /// Something of a content changed.
+    pub fn weights<T>(&mut self, content: Content, change: impl FnOnce(&mut Weights) -> T) {
+        self.dirty = true;
+        let known = self.view.weights.iter().position(|one| one.content == content);
+        let index = known.unwrap_or_else(|| {
+            self.view.weights.push(Weights::new(content));
+            self.view.weights.len() - 1
+        });
+        change(&mut self.view.weights[index]);
+        self.view.weights.retain(|one| !one.is_over());
+    }
+
+    pub fn sharing(&mut self, sharing: Sharing) {
+        self.dirty = true;
+        self.view.sharing = sharing;
+    }
+
+    /// What people call a peer.
+    pub fn name_of(&self, peer: PeerId) -> String {
+        let known = self.view.peers.peers.iter().find(|one| one.id == peer);
+        known.map_or_else(|| format!("Peer {peer}"), |peer| peer.name.clone())
     }
 
     pub fn dropped(&mut self, reason: String) {

@@ -14,3 +14,11 @@ pub const FRESH_S: u64 = 60;
 pub const UNFINISHED_S: u64 = 600;
 /// Blocks under one pin. Source: all numbers of the largest manifest.
 pub const PINNED: usize = kernels::limits::MANIFEST_NUMBERS as usize;
+/// Bytes that a store in memory takes at most. Source: guess; an eighth of what a browser's engine can hold.
+pub const MEMORY_BYTES: u64 = 512 << 20;
+/// Part of the quota that is held for the room, beyond what this device needs. Source: guess.
+pub const SPARE_PART: u64 = 4;
+/// Bytes of the pages of a manifest, all of which are read to open a model. Source: guess; 32 bytes for each block of 2 TiB.
+pub const PAGES_BYTES: u64 = 64 << 20;
+/// Blocks that come near when one is read that is not here. Source: guess; as many as an origin sends at once.
+pub const READ_AHEAD: u32 = 4;

@@ -11,11 +11,17 @@ mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 pub mod limits;
+mod memory;
+
+use futures::future::Either;
 
 pub use error::StoreError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileStore;
 pub use kernels::weights::manifest::Hash;
+pub use memory::MemoryStore;
+#[cfg(target_arch = "wasm32")]
+pub use memory::open_browser;
 
 /// Keeps blocks. The browser's kinds wait for the disk, so that all functions may.
 #[allow(
@@ -66,6 +72,58 @@ pub trait BlockStore {
     /// # Errors
     /// [`StoreError::Disk`].
     async fn clear(&self) -> Result<(), StoreError>;
+}
+
+/// One of two kinds.
+impl<A: BlockStore, B: BlockStore> BlockStore for Either<A, B> {
+    async fn get(&self, block: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Left(store) => store.get(block).await,
+            Self::Right(store) => store.get(block).await,
+        }
+    }
+
+    async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.put(block, bytes).await,
+            Self::Right(store) => store.put(block, bytes).await,
+        }
+    }
+
+    async fn has(&self, block: Hash) -> Result<bool, StoreError> {
+        match self {
+            Self::Left(store) => store.has(block).await,
+            Self::Right(store) => store.has(block).await,
+        }
+    }
+
+    async fn remove(&self, block: Hash) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.remove(block).await,
+            Self::Right(store) => store.remove(block).await,
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<(Hash, u64)>, StoreError> {
+        match self {
+            Self::Left(store) => store.list().await,
+            Self::Right(store) => store.list().await,
+        }
+    }
+
+    async fn pin(&self, name: Hash, blocks: &[Hash]) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.pin(name, blocks).await,
+            Self::Right(store) => store.pin(name, blocks).await,
+        }
+    }
+
+    async fn clear(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.clear().await,
+            Self::Right(store) => store.clear().await,
+        }
+    }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
