@@ -6,8 +6,9 @@ use super::swarm::Keep;
 use super::web::UP;
 use super::{Report, Request, own_files, worker};
 use crate::painting::PaintRequest;
-use crate::store::{limits, open_browser};
+use crate::store::{BrowserStore, MemoryStore, StoreError, limits, open_browser};
 use futures::channel::mpsc::unbounded;
+use futures::future::Either;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
@@ -30,12 +31,23 @@ pub fn main() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     wasm_bindgen_futures::spawn_local(async {
-        let store = async |keep: &Keep| open_browser(keep.quota.unwrap_or(limits::QUOTA_BYTES)).await;
         if let Some(cause) = worker::run(incoming, Place::of, store, report).await {
             post(&cause.into());
         }
     });
     post(&UP.into());
+}
+
+/// Blocks of weights where this browser keeps them, or in memory where it keeps nothing for the page.
+async fn store(keep: &Keep) -> Result<Either<BrowserStore, MemoryStore>, StoreError> {
+    let quota = |most| keep.quota.unwrap_or(most);
+    match open_browser(quota(limits::QUOTA_BYTES)).await {
+        Ok(store) => Ok(Either::Left(store)),
+        Err(why) => {
+            tracing::warn!("weights stay in memory: {why}");
+            Ok(Either::Right(MemoryStore::new(quota(limits::MEMORY_BYTES).min(limits::MEMORY_BYTES))))
+        }
+    }
 }
 
 /// What `bench.html` runs: see [`bench`](super::bench). The answer is JSON.

@@ -109,15 +109,6 @@ impl BlockStore for MemoryStore {
     }
 }
 
-/// The best store that this browser lets a page have, of `quota` bytes at most.
-///
-/// # Errors
-/// [`StoreError`] if it has none.
-#[cfg(target_arch = "wasm32")]
-pub async fn open_browser(quota: u64) -> Result<impl BlockStore, StoreError> {
-    Ok(MemoryStore::new(quota.min(limits::MEMORY_BYTES)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
