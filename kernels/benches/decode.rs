@@ -205,7 +205,7 @@ impl Folder {
             Numbers { shape: vec![rows, cols], values: (0..rows * cols).map(|_| next()).collect() }
         };
         for tensor in needed(config, Layers::new(0, config.layers)) {
-            let (Some(module), [rows, cols]) = (tensor.name.strip_suffix("_proj.weight"), tensor.shape[..])
+            let (Some(module), &[rows, cols]) = (tensor.name.strip_suffix("_proj.weight"), &tensor.shape[..])
             else {
                 continue;
             };

@@ -108,7 +108,7 @@ impl Model {
         }
         for &Attached { id, weight } in attached {
             // Not a number is not within bounds either.
-            if !(weight.abs() <= limits::ADAPTER_WEIGHT) {
+            if weight.is_nan() || weight.abs() > limits::ADAPTER_WEIGHT {
                 return Err(StepError::AdapterWeight(weight));
             }
             let held = self.adapters.held.get(&id);
