@@ -226,7 +226,7 @@ impl Remote {
     pub fn of(source: &str) -> Self {
         let (source, query) = super::source::query(source);
         let folder = gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]);
-        let client: remote::Client = Default::default();
+        let client = remote::Client::default();
         Self { folder: folder.to_owned(), query: query.to_owned(), client }
     }
 
