@@ -95,13 +95,16 @@ pub fn own_source(names: &[String]) -> Result<String, String> {
         [_, _, ..] => return Err("These are several models: choose one .gguf file.".into()),
         [] => {}
     }
+    if names.iter().any(|name| name == "model_index.json") {
+        return Ok(format!("{OWN}your folder/"));
+    }
     let missing = ["config.json", "tokenizer.json"].into_iter().find(|name| !names.iter().any(|n| n == name));
     let weights = names.iter().any(|name| name.ends_with(".safetensors"));
     let missing = missing.or((!weights).then_some("model.safetensors"));
     match missing {
         None => Ok(format!("{OWN}your files/")),
         Some(name) => Err(format!(
-            "There is no {name} among these files. Choose one .gguf file, or all files of a model's folder: config.json, tokenizer.json and model.safetensors."
+            "There is no {name} among these files. Choose one .gguf file, or all files of a model's folder: config.json, tokenizer.json and model.safetensors; of one that paints choose the folder."
         )),
     }
 }
@@ -167,13 +170,14 @@ mod tests {
 
     #[test]
     fn own_files_are_a_model_or_it_is_said_what_is_missing() {
-        let rows: [(&[&str], Result<&str, &str>); 6] = [
+        let rows: [(&[&str], Result<&str, &str>); 7] = [
             (&["a-Q8_0.gguf"], Ok("files:/a-Q8_0.gguf")),
             (&["readme.md", "A.GGUF"], Ok("files:/A.GGUF")),
             (
                 &["config.json", "tokenizer.json", "model-00001-of-00002.safetensors"],
                 Ok("files:/your files/"),
             ),
+            (&["model_index.json", "transformer/config.json"], Ok("files:/your folder/")),
             (&["a.gguf", "b.gguf"], Err("several")),
             (&["config.json", "model.safetensors"], Err("tokenizer.json")),
             (&["config.json", "tokenizer.json"], Err("model.safetensors")),

@@ -22,3 +22,25 @@ pub const SPARE_PART: u64 = 4;
 pub const PAGES_BYTES: u64 = 64 << 20;
 /// Blocks that come near when one is read that is not here. Source: guess; as many as an origin sends at once.
 pub const READ_AHEAD: u32 = 4;
+/// Entries in the index of a packed store. Source: a terabyte of whole blocks; 64 MiB of index.
+pub const ENTRIES: usize = 1 << 20;
+/// Bytes at whose multiples blocks begin in a packed store. Source: a page of memory, in which systems write files.
+pub const ALIGN_BYTES: u64 = 4096;
+/// Bytes in which everything of a packed store lies. Source: what a browser's numbers hold exactly.
+pub const END_BYTES: u64 = 1 << 53;
+/// Milliseconds for which one of several tabs may keep the others from changing the store. Source: guess; some thirty blocks.
+pub const TURN_MS: u64 = 100;
+/// Milliseconds for which a tab that has nothing to do keeps its turn. Source: guess; the time between two blocks that are fetched.
+pub const IDLE_MS: u64 = 3;
+/// Milliseconds after which it is written down what was read. Source: guess.
+pub const TOUCH_MS: u64 = 1_000;
+/// Tries to open a file that a tab which is just closing still holds. Source: guess; two seconds in all.
+pub const OPEN_TRIES: u32 = 100;
+/// Milliseconds between two such tries. Source: see there.
+pub const OPEN_MS: u64 = 20;
+
+/// Bytes to which a store of this quota is cut down when something has to go.
+#[must_use]
+pub const fn kept(quota: u64) -> u64 {
+    (quota / 100).saturating_mul(KEPT_PERCENT)
+}

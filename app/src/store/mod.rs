@@ -7,21 +7,39 @@
 //! Under a quota the blocks that nobody used for longest go first; pinned ones (of a model that somebody wants to keep, or that
 //! runs) stay.
 
+#[cfg(target_arch = "wasm32")]
+mod bench;
+#[cfg(target_arch = "wasm32")]
+mod browser;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+#[cfg(target_arch = "wasm32")]
+mod indexed;
+#[cfg(any(target_arch = "wasm32", test))]
+mod ledger;
 pub mod limits;
 mod memory;
+#[cfg(target_arch = "wasm32")]
+mod opfs;
+#[cfg(any(target_arch = "wasm32", test))]
+mod packed;
+#[cfg(target_arch = "wasm32")]
+mod script;
 
 use futures::future::Either;
 
+#[cfg(target_arch = "wasm32")]
+pub use browser::{BrowserStore, open_browser, set_quota, used_bytes};
 pub use error::StoreError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileStore;
+#[cfg(target_arch = "wasm32")]
+pub use indexed::IndexedStore;
 pub use kernels::weights::manifest::Hash;
 pub use memory::MemoryStore;
 #[cfg(target_arch = "wasm32")]
-pub use memory::open_browser;
+pub use opfs::OpfsStore;
 
 /// Keeps blocks. The browser's kinds wait for the disk, so that all functions may.
 #[allow(
@@ -124,6 +142,26 @@ impl<A: BlockStore, B: BlockStore> BlockStore for Either<A, B> {
             Self::Right(store) => store.clear().await,
         }
     }
+}
+
+/// Whether these bytes are a block, and this one.
+fn compare(block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+    if bytes.len() > limits::BLOCK_BYTES {
+        return Err(StoreError::TooLong(bytes.len()));
+    }
+    if Hash::of(bytes) != block {
+        return Err(StoreError::Wrong(block));
+    }
+    Ok(())
+}
+
+/// A hash from its 64 hexadecimal digits.
+#[must_use]
+pub fn parse(digits: &str) -> Option<Hash> {
+    let digits: Vec<u8> =
+        digits.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+    let pairs: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if digits.len() == 64 { pairs.try_into().ok().map(Hash) } else { None }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
