@@ -68,7 +68,9 @@ async function fromNetwork(request, name, range) {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), PATIENCE_MS);
   try {
-    return await fetch(request, { signal: late.signal });
+    const answer = await fetch(request, { signal: late.signal });
+    // A proxy may answer for a server that is gone.
+    return answer.status < 500 ? answer : ((await kept(name, range)) ?? answer);
   } catch (error) {
     const here = await kept(name, range);
     if (here) return here;

@@ -74,6 +74,8 @@ async fn a_browser_keeps_what_stores_promise() -> Result<()> {
         ("", Browser::NoHandles, "database"),
     ];
     for (kind, browser, expected) in rows {
+        // Programs that still have the files open would be in the way of one that locks them.
+        window.reload().await?;
         let place = BrowserPlace { window: &window, kind, browser };
         let program = place.open(1 << 30).await.with_context(|| format!("{kind:?}, {browser:?}"))?;
         ensure!(program.kind == expected, "{kind:?}, {browser:?}: {}", program.kind);
@@ -81,6 +83,7 @@ async fn a_browser_keeps_what_stores_promise() -> Result<()> {
             promises(&place).await.with_context(|| format!("{kind}, {browser:?}"))?;
         }
     }
+    window.reload().await?;
     let nothing = BrowserPlace { window: &window, kind: "", browser: Browser::Nothing };
     let refused = nothing.open(1 << 30).await.map(|program| program.kind).map_err(|error| error.to_string());
     let denied = "this browser keeps nothing for this page";
@@ -176,7 +179,7 @@ async fn killed_browsers(rounds: u32) -> Result<()> {
             write_for_ever(&window, kind, round * 10_000, port).await?;
             let first = words.recv_timeout(Duration::from_secs(60)).context("it writes")?;
             // It writes now; any moment is as good as another.
-            std::thread::sleep(Duration::from_micros(u64::from(round) * 7919 % 40_000));
+            std::thread::sleep(Duration::from_micros(u64::from(round) * 7919 % 150_000));
             kill(&profile.0)?;
             let new: Vec<u32> = std::iter::once(first).chain(words.try_iter()).collect();
             fresh += new.len();

@@ -168,6 +168,11 @@ impl Window {
         Ok(self.driver.quit().await?)
     }
 
+    /// Opens the same page again; returns when it is there.
+    pub async fn reload(&self) -> Result<()> {
+        Ok(self.driver.refresh().await?)
+    }
+
     /// Writes a screenshot.
     pub async fn screenshot(&self, file: &Path) -> Result<()> {
         Ok(self.driver.screenshot(file).await?)

@@ -3,7 +3,7 @@
 /// Bytes of one block. Source: the manifest's.
 pub const BLOCK_BYTES: usize = kernels::limits::BLOCK_BYTES as usize;
 /// Bytes that a store takes if nobody says otherwise. Source: guess; a model of 7 B parameters in 4 bits, twice.
-pub const QUOTA_BYTES: u64 = 8 << 30;
+pub const QUOTA_BYTES: u64 = 8_000_000_000;
 /// Hundredths of the quota that are left when something has to go. Source: guess; so that not every block pushes one out.
 pub const KEPT_PERCENT: u64 = 95;
 /// Parts of the quota after which the disk is looked through again, for other programs write too. Source: guess.

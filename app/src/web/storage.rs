@@ -4,7 +4,15 @@ use super::words;
 
 /// Bytes that people can let this page keep. Source: from one small model to several large ones; what a browser allows is less
 /// than the disk has.
-pub const QUOTAS: [u64; 7] = [1 << 30, 2 << 30, 4 << 30, 8 << 30, 16 << 30, 32 << 30, 64 << 30];
+pub const QUOTAS: [u64; 7] = [
+    1_000_000_000,
+    2_000_000_000,
+    4_000_000_000,
+    8_000_000_000,
+    16_000_000_000,
+    32_000_000_000,
+    64_000_000_000,
+];
 
 /// Where weights stay between visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +37,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// "1.2 GB of 8.6 GB".
+    /// "1.2 GB of 8.0 GB".
     #[must_use]
     pub fn amount(&self) -> String {
         format!("{} of {}", words::bytes(self.used), words::bytes(self.quota))
@@ -56,8 +64,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_said_as_it_is() {
-        let kept = Kept { place: Where::Disk, used: 142_922_196, quota: 8 << 30, persisted: true };
-        assert_eq!(kept.amount(), "143 MB of 8.6 GB");
+        let kept = Kept { place: Where::Disk, used: 142_922_196, quota: 8_000_000_000, persisted: true };
+        assert_eq!(kept.amount(), "143 MB of 8.0 GB");
         let rows = [
             (kept, "until you clear", "promised"),
             (Kept { persisted: false, ..kept }, "may clear", "not promised"),
@@ -67,7 +75,7 @@ mod tests {
             assert!(kept.meaning().contains(said), "{why}");
         }
         assert!(
-            QUOTAS.is_sorted() && QUOTAS.contains(&(8 << 30)),
+            QUOTAS.is_sorted() && QUOTAS.contains(&8_000_000_000),
             "what stores take by themselves is one of them"
         );
     }
