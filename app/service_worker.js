@@ -4,7 +4,8 @@
 //
 // The page itself comes from the network if that answers soon, so that people who meet have the same build. Everything that
 // names its build (a hash in its name, or ?v=) comes from here if it is of this one, and from the network if it is of another:
-// no page ever gets parts of two. Files are kept by their hash, so that another build fetches only what it changed.
+// no page ever gets parts of two. Models, which lie in folders, all come from here. Files are kept by their hash, so that another
+// build fetches only what it changed.
 
 const KEPT = "app";
 const BASE = new URL("./", self.location).pathname;
@@ -20,7 +21,8 @@ const digest = async (bytes) =>
 
 async function keep(cache, name, hash) {
   if (await cache.match(place(hash))) return;
-  const answer = await fetch(BASE + name, { cache: "no-cache" });
+  // A whole model in the browser's own cache, compressed by the server, would be what is cut when a part of it is asked for.
+  const answer = await fetch(BASE + name, { cache: name.includes("/") ? "no-store" : "no-cache" });
   if (!answer.ok) throw new Error(`${name}: status ${answer.status}`);
   const bytes = await answer.arrayBuffer();
   // The server may be in the middle of getting another build.
@@ -91,6 +93,6 @@ self.addEventListener("fetch", (event) => {
   const build = searchParams.get("v");
   if (build !== null && build !== VERSION) return;
   const range = request.headers.get("Range");
-  const certain = build !== null || HASHED.test(name);
+  const certain = build !== null || HASHED.test(name) || name.includes("/");
   event.respondWith(certain ? kept(name, range).then((here) => here ?? fetch(request)) : fromNetwork(request, name, range));
 });

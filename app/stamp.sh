@@ -14,10 +14,6 @@ files() {
 version=$(files | hashes | cut -c1-16)
 sed "s/BUILD-VERSION/$version/" index.html > stamped
 mv stamped index.html
-{
-    printf 'const VERSION = "%s";\nconst FILES = {\n' "$version"
-    files | sed 's|^\([0-9a-f]*\) [ *]\./\(.*\)$|  "\2": "\1",|'
-    printf '};\n\n'
-    cat service_worker.js
-} > stamped
-mv stamped service_worker.js
+list=$(files | sed 's|^\([0-9a-f]*\) [ *]\./\(.*\)$|  "\2": "\1",|')
+script=$(cat service_worker.js)
+printf 'const VERSION = "%s";\nconst FILES = {\n%s\n};\n\n%s\n' "$version" "$list" "$script" > service_worker.js
