@@ -1,6 +1,6 @@
 //! Blocks in memory, for as long as the program runs: where nothing may be kept, and for peers that keep nothing.
 
-use super::{BlockStore, Hash, StoreError, compare};
+use super::{BlockStore, Hash, StoreError, compare, limits};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
