@@ -85,7 +85,9 @@ async fn a_browser_keeps_what_stores_promise() -> Result<()> {
     }
     window.reload().await?;
     let nothing = BrowserPlace { window: &window, kind: "", browser: Browser::Nothing };
-    let refused = nothing.open(1 << 30).await.map(|program| program.kind).map_err(|error| error.to_string());
+    ensure!(nothing.open(1 << 30).await?.kind == "memory", "where nothing is kept, blocks stay in memory");
+    let refused = BrowserPlace { kind: "database", ..nothing }.open(1 << 30).await;
+    let refused = refused.map(|program| program.kind).map_err(|error| error.to_string());
     let denied = "this browser keeps nothing for this page";
     ensure!(refused.as_ref().is_err_and(|why| why.starts_with(denied)), "{refused:?}");
     damage_is_found(&window).await?;

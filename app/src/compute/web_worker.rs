@@ -31,6 +31,7 @@ pub fn main() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     wasm_bindgen_futures::spawn_local(async {
+        let store = async |keep: &Keep| Ok(open_browser(keep.quota.unwrap_or(limits::QUOTA_BYTES)).await);
         if let Some(cause) = worker::run(incoming, Place::of, store, report).await {
             post(&cause.into());
         }

@@ -1,6 +1,6 @@
 //! Blocks in memory, for as long as the program runs: where nothing may be kept, and for peers that keep nothing.
 
-use super::{BlockStore, Hash, StoreError, limits};
+use super::{BlockStore, Hash, StoreError, compare, limits};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -64,12 +64,7 @@ impl BlockStore for MemoryStore {
     }
 
     async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
-        if bytes.len() > limits::BLOCK_BYTES {
-            return Err(StoreError::TooLong(bytes.len()));
-        }
-        if Hash::of(bytes) != block {
-            return Err(StoreError::Wrong(block));
-        }
+        compare(block, bytes)?;
         let mut state = self.state.borrow_mut();
         state.take_out(block);
         state.make_room(bytes.len() as u64, self.quota)?;

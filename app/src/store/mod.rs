@@ -30,7 +30,7 @@ mod script;
 use futures::future::Either;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{BrowserStore, open_browser};
+pub use browser::{BrowserStore, open_browser, set_quota, used_bytes};
 pub use error::StoreError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileStore;

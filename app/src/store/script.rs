@@ -1,9 +1,10 @@
 //! The store for scripts: what `store_worker.js` offers to a page, such as `bench.html` or a browser test.
 
-use super::browser::{BrowserStore, open_browser};
+use super::browser::{BrowserStore, open_browser, set_quota, used_bytes};
 use super::indexed::IndexedStore;
 use super::opfs::OpfsStore;
 use super::{BlockStore, Hash, StoreError};
+use futures::future::Either;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -14,25 +15,28 @@ pub struct Blocks(BrowserStore);
 /// Errors in words, hashes as 64 hexadecimal digits, lengths in bytes.
 #[wasm_bindgen]
 impl Blocks {
-    /// Opens the store: `files`, `database`, or else whichever this browser has.
+    /// Opens the store: `files`, `database`, or else the best that this browser has.
     ///
     /// # Errors
-    /// As [`open_browser`].
+    /// Of the kind that was asked for.
     pub async fn open(kind: &str, quota: f64) -> Result<Blocks, String> {
         let store = match kind {
-            "files" => OpfsStore::open(quota as u64).await.map(BrowserStore::Files),
-            "database" => IndexedStore::open(quota as u64).await.map(BrowserStore::Indexed),
-            _ => open_browser(quota as u64).await,
+            "files" => OpfsStore::open(quota as u64).await.map(Either::Left),
+            "database" => {
+                IndexedStore::open(quota as u64).await.map(|store| Either::Right(Either::Left(store)))
+            }
+            _ => Ok(open_browser(quota as u64).await),
         };
         store.map(Self).map_err(said)
     }
 
-    /// Which of the two it is.
+    /// Which it is: `files`, `database` or `memory`.
     #[must_use]
     pub fn kind(&self) -> String {
         match self.0 {
-            BrowserStore::Files(_) => "files",
-            BrowserStore::Indexed(_) => "database",
+            Either::Left(_) => "files",
+            Either::Right(Either::Left(_)) => "database",
+            Either::Right(Either::Right(_)) => "memory",
         }
         .into()
     }
@@ -104,20 +108,20 @@ impl Blocks {
         self.0.clear().await.map_err(said)
     }
 
-    /// See [`BrowserStore::used_bytes`].
+    /// See [`used_bytes`].
     ///
     /// # Errors
     /// See there.
     pub async fn used(&self) -> Result<f64, String> {
-        Ok(self.0.used_bytes().await.map_err(said)? as f64)
+        Ok(used_bytes(&self.0).await.map_err(said)? as f64)
     }
 
-    /// See [`BrowserStore::set_quota`].
+    /// See [`set_quota`].
     ///
     /// # Errors
     /// See there.
     pub async fn quota(&self, bytes: f64) -> Result<(), String> {
-        self.0.set_quota(bytes as u64).await.map_err(said)
+        set_quota(&self.0, bytes as u64).await.map_err(said)
     }
 }
 
