@@ -8,7 +8,7 @@ use web_sys::{DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader, 
 
 /// The browser itself, with its cache.
 #[derive(Default)]
-pub struct Client;
+pub struct Client(());
 
 const REFUSED: &str = "Either nothing answers there, or that server does not let other pages read its files (CORS): then download the model and choose the files instead";
 
