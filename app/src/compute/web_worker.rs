@@ -6,9 +6,8 @@ use super::swarm::Keep;
 use super::web::UP;
 use super::{Report, Request, own_files, worker};
 use crate::painting::PaintRequest;
-use crate::store::{BrowserStore, MemoryStore, StoreError, limits, open_browser};
+use crate::store::{limits, open_browser};
 use futures::channel::mpsc::unbounded;
-use futures::future::Either;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
@@ -37,18 +36,6 @@ pub fn main() {
         }
     });
     post(&UP.into());
-}
-
-/// Blocks of weights where this browser keeps them, or in memory where it keeps nothing for the page.
-async fn store(keep: &Keep) -> Result<Either<BrowserStore, MemoryStore>, StoreError> {
-    let quota = |most| keep.quota.unwrap_or(most);
-    match open_browser(quota(limits::QUOTA_BYTES)).await {
-        Ok(store) => Ok(Either::Left(store)),
-        Err(why) => {
-            tracing::warn!("weights stay in memory: {why}");
-            Ok(Either::Right(MemoryStore::new(quota(limits::MEMORY_BYTES).min(limits::MEMORY_BYTES))))
-        }
-    }
 }
 
 /// What `bench.html` runs: see [`bench`](super::bench). The answer is JSON.
