@@ -49,7 +49,7 @@ pub struct Batch {
     pub ids: Vec<i32>,
     /// `[count, tokens]`, 1 for a token and 0 for padding.
     pub mask: Vec<f32>,
-    /// `[count, squares, SETS]`: see [`labels`].
+    /// `[count, squares, SETS]`: see `labels.rs`.
     pub labels: Vec<i32>,
 }
 

@@ -81,7 +81,7 @@ pub struct Learner {
     pub encoder: TextEncoder,
     /// Noise to pictures.
     pub denoiser: Denoiser,
-    /// Hidden states half-way through the denoiser to [`labels`]; it does not ship.
+    /// Hidden states half-way through the denoiser to what is in each square; it does not ship.
     pub reader: Product,
 }
 
