@@ -100,9 +100,9 @@ def fill_adapter(model, name, generator, dtype):
 
 
 def to_q8_0(model):
-    """Matrices as they are once they were rounded to blocks."""
-    for _, tensor in model.named_parameters():
-        if tensor.dim() == 2:
+    """The base's matrices as they are once they were rounded to blocks; adapters stay as they are."""
+    for name, tensor in model.named_parameters():
+        if tensor.dim() == 2 and "lora_" not in name:
             kind = gguf.GGMLQuantizationType.Q8_0
             blocks = gguf.quants.quantize(tensor.data.numpy(), kind)
             tensor.data.copy_(torch.from_numpy(np.array(gguf.quants.dequantize(blocks, kind))))
@@ -114,9 +114,9 @@ def open_base(folder):
     ).eval()
 
 
-def answer(base, adapters, weights, ids, merged=False):
+def answer(base, adapters, weights, ids, merged=False, rounded=False):
     """Logits of the model in the folder `base` with the adapters in `adapters`, each with its weight."""
-    model = open_base(base) if isinstance(base, Path) else base
+    model = open_base(base)
     for name in weights:
         if isinstance(model, peft.PeftModel):
             model.load_adapter(adapters / name, adapter_name=name)
@@ -128,6 +128,9 @@ def answer(base, adapters, weights, ids, merged=False):
                 module.scaling[name] *= weights[name]
     model.base_model.set_adapter(list(weights), inference_mode=True)
     model = model.eval()
+    if rounded:
+        # Not before: an adapter of the head brings a copy of the head along.
+        to_q8_0(model)
     if merged:
         model = model.merge_and_unload()
     with torch.no_grad():
@@ -156,6 +159,9 @@ def make(folder, base, index, target):
         path = out / name / "adapter_config.json"
         config = json.loads(path.read_text())
         config["base_model_name_or_path"] = f"manyhands/{folder}"
+        # A set, which comes in another order every time.
+        if isinstance(config["target_modules"], list):
+            config["target_modules"].sort()
         path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     vocabulary = open_base(base).config.vocab_size
     ids = torch.randint(3, vocabulary, (2, TOKENS), generator=generator)
@@ -168,9 +174,7 @@ def make(folder, base, index, target):
         merged = (reference[name] - reference[f"merged.{name}"]).abs().max()
         print(f"{folder}/{name}: moves logits by {moved:.2f} of their spread; merged differs by {merged:.1e}")
     if folder == "llama":
-        model = open_base(base)
-        to_q8_0(model)
-        reference["q8_0.both"] = answer(model, out, answers["both"], ids)
+        reference["q8_0.both"] = answer(base, out, answers["both"], ids, rounded=True)
     if folder == "stories260K":
         reference = {key: value for key, value in reference.items() if not key.startswith("merged")}
     save_file(reference, out / "ref.safetensors")

@@ -512,8 +512,10 @@ fn what_does_not_fit_the_model_is_refused_by_name() {
         ),
         (
             with_tensors(&plain, |all| {
-                let tensor = all.remove(a).unwrap();
-                all.insert(a.replace("q_proj", "z_proj"), tensor);
+                for name in [a.to_owned(), a.replace("lora_A", "lora_B")] {
+                    let tensor = all.remove(&name).unwrap();
+                    all.insert(name.replace("q_proj", "z_proj"), tensor);
+                }
             }),
             &llama,
             "z_proj",
