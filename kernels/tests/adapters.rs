@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Checkpoint, Memory, Reference, assert_close, block_on, devices, own, shared};
-use kernels::device::Opened;
+use kernels::device::{Kind, Opened};
 use kernels::engine::{Draw, Engine, Input, Step, StepOut};
 use kernels::llm::{Adapter, Attached, CacheFormat, Config, Layers, Sampling, Stage, StageOut};
 use kernels::quant::Format;
@@ -160,8 +160,11 @@ fn check(of: &str, checkpoint: &Checkpoint, answers: &[Answer]) {
             if reference.has(&format!("merged.{name}")) {
                 close("merged by PEFT", &found, &format!("merged.{name}"));
             }
-            close("step by step", &whole.all(&reference, Some(1)), name);
-            close("passes of 5", &whole.all(&reference, Some(5)), name);
+            // A GPU in software takes seconds for each: the richest answer has to do there.
+            if opened.kind == Kind::Cpu || answers.last().is_some_and(|(last, _)| last == name) {
+                close("step by step", &whole.all(&reference, Some(1)), name);
+                close("passes of 5", &whole.all(&reference, Some(5)), name);
+            }
             assert!(cut.all(&reference, None) == found, "{of}/{name}: cut into stages the bits differ");
             assert!(found != base, "{of}/{name} changes something");
             whole.attach(&[]);
