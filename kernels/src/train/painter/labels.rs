@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scene::{Colour, Kind, Object, SIDE, Scene};
 
 /// Pixels on a side of a square.
-const SQUARE: usize = 8;
+pub(super) const SQUARE: usize = 8;
 /// An object's centre lies on a corner of squares and its radius is under two of them: it touches so many on an axis.
 const TOUCHED: usize = 4;
 

@@ -28,7 +28,7 @@ const LABELS_WEIGHT: f64 = 0.1;
 pub fn denoiser_config() -> denoiser::Config {
     denoiser::Config {
         channels: 3,
-        patch: 8,
+        patch: labels::SQUARE,
         text_width: 128,
         width: 160,
         ff_width: 320,

@@ -168,12 +168,11 @@ fn tiny(device: &Device) -> Learner {
     };
     let denoiser = denoiser::Config {
         text_width: 16,
-        patch: 16,
         width: 32,
         ff_width: 32,
         heads: 2,
         axes: [8, 8],
-        depth: 1,
+        depth: 2,
         ..denoiser_config()
     };
     Learner::init(&encoder, &denoiser, device)
