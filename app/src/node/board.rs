@@ -1,9 +1,10 @@
 //! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
 
 mod pictures;
+mod weights;
 
 use super::view::{
-    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, Weights, WriteRequest,
+    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, WriteRequest,
 };
 use crate::clock;
 use crate::compute::{Easel, Image, ModelSource, Prompt, Request, Turn};
@@ -12,7 +13,7 @@ use crate::transport::Counters;
 use coordinator::io::{
     Device, End, Event, Job, JobState, Kind, ModelSpec, Offer, Progress, RoomView, Stage, TextWork, Work,
 };
-use coordinator::swarm::{Content, Sharing};
+use coordinator::swarm::Sharing;
 use coordinator::{JobId, ModelId, PeerId};
 use pictures::Sheets;
 use std::collections::{BTreeMap, VecDeque};
@@ -110,23 +111,6 @@ impl Board {
         if !self.view.notices.iter().any(|(_, said)| *said == text) {
             self.notice(text);
         }
-    }
-
-    /// Something of a content changed.
-    pub fn weights<T>(&mut self, content: Content, change: impl FnOnce(&mut Weights) -> T) {
-        self.dirty = true;
-        let known = self.view.weights.iter().position(|one| one.content == content);
-        let index = known.unwrap_or_else(|| {
-            self.view.weights.push(Weights::new(content));
-            self.view.weights.len() - 1
-        });
-        change(&mut self.view.weights[index]);
-        self.view.weights.retain(|one| !one.is_over());
-    }
-
-    pub fn sharing(&mut self, sharing: Sharing) {
-        self.dirty = true;
-        self.view.sharing = sharing;
     }
 
     /// What people call a peer.
