@@ -237,7 +237,9 @@ impl Remote {
         let answer = answer.map_err(|why| format!("cannot fetch {name} from {}: {why}", self.folder))?;
         match answer.status {
             200..300 => Ok(answer),
-            404 => Err(format!("cannot fetch {name} from {}: status 404, there is no such file", self.folder)),
+            404 => {
+                Err(format!("cannot fetch {name} from {}: status 404, there is no such file", self.folder))
+            }
             status => Err(format!("cannot fetch {name} from {}: status {status}", self.folder)),
         }
     }
