@@ -1,10 +1,12 @@
-// Fetches the compute worker's wasm, saying how far it is, and starts it. Everything else is Rust.
-import init from "./worker.js";
+// Fetches the compute worker's wasm, saying how far it is, and starts it; its address ends with the build's version, and so do those
+// of what it fetches. Everything else is Rust.
+const { search } = new URL(import.meta.url);
 
 const EVERY_BYTES = 256 * 1024;
 
 try {
-  const response = await fetch(new URL("./worker_bg.wasm", import.meta.url));
+  const { default: init } = await import(`./worker.js${search}`);
+  const response = await fetch(new URL(`./worker_bg.wasm${search}`, import.meta.url));
   if (!response.ok) throw new Error(`the engine could not be fetched (status ${response.status})`);
   let done = 0;
   let said = 0;

@@ -1,10 +1,11 @@
 //! Journeys of people in real Chromium windows, against the real signaling binary and the built app.
 
+mod offline;
 mod pictures;
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
-use tests::browser::{Driver, Tier, Window};
+use tests::browser::{Driver, Tier, Window, built_app};
 use tests::program::Server;
 
 /// A software GPU takes all cores: one journey at a time.
@@ -14,15 +15,6 @@ const DESKTOP: (u32, u32) = (1280, 860);
 
 /// The other way than the default for a room's devices to share the work, as the settings call it.
 const EVERYONE: &str = "Every device takes a part";
-
-/// The built app, or None where nobody built it: the tests then say so and pass over.
-fn built_app() -> Option<PathBuf> {
-    let app = std::env::var_os("MANYHANDS_DIST").map(PathBuf::from);
-    if app.is_none() {
-        eprintln!("skipped: MANYHANDS_DIST does not name a built app; `cargo xtask test` sets it");
-    }
-    app
-}
 
 #[tokio::test]
 async fn two_windows_write_on_the_cpu_and_the_coordinator_is_closed() -> Result<()> {

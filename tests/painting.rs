@@ -2,10 +2,11 @@
 //! whoever is lost on the way, the pictures are those that a peer alone would have painted.
 
 use anyhow::{Context, Result, ensure};
+use app::compute::Means;
 use app::node::view::{Ask, Card, View};
 use app::painting::PaintRequest;
 use coordinator::io::{Spread, Stage};
-use tests::peer::{LIMIT, Peer, files};
+use tests::peer::{LIMIT, Peer, files, means};
 use tests::program::{Program, Server, painter_model, root};
 
 fn request(count: u16, steps: u16) -> PaintRequest {
@@ -114,7 +115,8 @@ async fn a_painter_that_nobody_can_hold_is_shared() -> Result<()> {
     let link = server.link("blocks");
     let _others =
         [("Ada", 6), ("Ben", 6), ("Cleo", 6)].map(|(name, mib)| peer_process(&link, name, Some(mib)));
-    let mut asker = Peer::join_lending(1, &link, &painter_model(), 1 << 20)?;
+    let lending = Means { memory: Some(1 << 20), ..means(&painter_model().to_string_lossy()) };
+    let mut asker = Peer::join_with(1, &link, lending)?;
     asker.until("everyone", |view| view.painter.is_some() && view.peers.peers.len() == 4).await?;
     let card = asker.paint(&request).await?;
     let parts: Vec<&Stage> = card.stages.iter().collect();

@@ -186,6 +186,8 @@ pub const ORPHAN_MS: u64 = 3_000;
 pub const LAYER_MICROS: u32 = 500;
 /// Bytes of a block of weights. Source: the product's feature list (A12), as in the manifest; one bulk message.
 pub const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of the root of a content. Source: the manifest's.
+pub const ROOT_BYTES: usize = 150_000;
 /// Contents that a peer takes part in at once. Source: `MODELS`, and a few adapters for each.
 pub const CONTENTS: usize = 16;
 /// Runs of numbers in one message, and in all that is known of one peer and content. Source: a room's full share of a model
@@ -250,3 +252,13 @@ pub const SWARM_STRIPES: u32 = 4096;
 pub const SWARM_WINDOW_STRIPES: u32 = 256;
 /// Blocks that are looked at to find the rarest. Source: guess; a content of 64 MiB is seen as a whole.
 pub const SWARM_LOOK: usize = 64;
+/// Contents of others that are remembered. Source: guess; a room runs `MODELS`, and people compare a few more.
+pub const SWARM_HELD: usize = 64;
+/// Milliseconds in which a root has to come. Source: guess; 150 KB at 0.3 Mb/s.
+pub const SWARM_ROOT_MS: u64 = 4_000;
+/// Milliseconds in which a root that came has to be checked; then its worker is gone. Source: guess.
+pub const SWARM_ROOT_CHECK_MS: u64 = 20_000;
+/// Milliseconds for which a peer that did not send a root is not asked for it again. Source: guess.
+pub const SWARM_ROOT_REST_MS: u64 = 5_000;
+/// Milliseconds between two roots that are sent, whoever asks. Source: guess; 1.5 MB/s at most.
+pub const SWARM_ROOT_PACE_MS: u64 = 100;

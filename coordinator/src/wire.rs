@@ -5,12 +5,13 @@
 //! ```
 //!
 //! [`Message::Hello`] is kind 0 in every version and its layout never changes, so that two versions can always tell
-//! that they differ. What carries tensors or pixels ([`Message::Hidden`], [`Message::Blob`], [`Message::Picture`]) travels on the
-//! bulk lane, everything else on control; what is relayed keeps its lane.
+//! that they differ. What carries tensors, pixels or weights ([`Message::Hidden`], [`Message::Blob`], [`Message::Picture`], some of
+//! [`Message::Swarm`]) travels on the bulk lane, everything else on control; what is relayed keeps its lane.
 
 use crate::health::Share;
 use crate::ids::{Epoch, JobId, Lease, ModelId, PeerId};
 use crate::io::{Capability, Lane, Offer, Part, Spread, Stage};
+use crate::swarm;
 use serde::{Deserialize, Serialize};
 
 pub mod bounded;
@@ -20,7 +21,7 @@ mod jobs;
 
 pub use jobs::*;
 
-pub use codec::{WireError, agree, decode, encode, encode_as};
+pub use codec::{WireError, agree, decode, encode, encode_as, is_activation, is_swarm};
 pub(crate) use codec::{check_work, clip, is_bulk};
 
 /// The version of the messages below.
@@ -111,6 +112,8 @@ pub enum Message {
         #[serde(deserialize_with = "fields::payload", serialize_with = "serde_bytes::serialize")]
         bytes: Vec<u8>,
     },
+    /// About weights: not for the coordinator, and never relayed.
+    Swarm(swarm::Message),
 }
 
 /// A peer's heartbeat: that it lives, what it knows, whom it follows. Small, because everyone sends it to everyone.
@@ -263,6 +266,7 @@ impl Message {
         match self {
             Self::Hidden(_) | Self::Blob(_) | Self::Picture(_) => Lane::Bulk,
             Self::Relay { bytes, .. } | Self::Relayed { bytes, .. } if is_bulk(bytes) => Lane::Bulk,
+            Self::Swarm(message) => message.lane(),
             _ => Lane::Control,
         }
     }

@@ -7,6 +7,7 @@ use coordinator::io::{
     Capability, Device, End, Job, JobState, Kind, ModelSpec, Offer, Part, Progress, Shape, Speed, Stage,
     TextWork, Work,
 };
+use coordinator::swarm::{self, Content};
 use coordinator::wire::{
     self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart,
     OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust, Whole,
@@ -153,6 +154,11 @@ fn messages() -> Vec<Message> {
         Message::Choose(Choice::default()),
         Message::Relay { to: PEER, bytes: wire::encode(&Message::Done(JOB)) },
         Message::Relayed { from: PEER, bytes: wire::encode(&Message::Done(JOB)) },
+        Message::Swarm(swarm::Message::Tell {
+            content: Content([7; 32]),
+            fact: swarm::Fact::Has,
+            blocks: (0..200).step_by(3).collect(),
+        }),
     ]
 }
 

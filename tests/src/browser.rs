@@ -57,6 +57,16 @@ impl Tier {
     }
 }
 
+/// The built app, or None where nobody built it: the tests then say so and pass over.
+#[must_use]
+pub fn built_app() -> Option<PathBuf> {
+    let app = std::env::var_os("MANYHANDS_DIST").map(PathBuf::from);
+    if app.is_none() {
+        eprintln!("skipped: MANYHANDS_DIST does not name a built app; `cargo xtask test` sets it");
+    }
+    app
+}
+
 /// One chromedriver; every window is a browser of its own.
 pub struct Driver {
     child: Child,
@@ -77,7 +87,21 @@ impl Driver {
 
     /// Opens a browser of its own, with a fresh profile, on `link`.
     pub async fn open(&self, link: &str, tier: Tier, size: (u32, u32)) -> Result<Window> {
+        self.open_with(link, tier, size, None).await
+    }
+
+    /// The same with the profile in this folder, for a browser that finds what an earlier one kept.
+    pub async fn open_with(
+        &self,
+        link: &str,
+        tier: Tier,
+        size: (u32, u32),
+        profile: Option<&Path>,
+    ) -> Result<Window> {
         let mut wanted = ChromeCapabilities::new();
+        if let Some(profile) = profile {
+            wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
+        }
         for flag in FLAGS {
             wanted.add_arg(flag)?;
         }
@@ -144,6 +168,11 @@ impl Window {
         Ok(self.driver.quit().await?)
     }
 
+    /// Opens the same page again; returns when it is there.
+    pub async fn reload(&self) -> Result<()> {
+        Ok(self.driver.refresh().await?)
+    }
+
     /// Writes a screenshot.
     pub async fn screenshot(&self, file: &Path) -> Result<()> {
         Ok(self.driver.screenshot(file).await?)
@@ -152,6 +181,11 @@ impl Window {
     /// What a script returns.
     pub async fn script(&self, script: &str) -> Result<Value> {
         Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
+    }
+
+    /// What a script's last argument, a function, is called with: for scripts that wait.
+    pub async fn script_async(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        Ok(self.driver.execute_async(script, arguments).await?.json().clone())
     }
 
     /// Waits for a script to return true.

@@ -1,14 +1,27 @@
-//! Models for tests that are no models: what is read of them is enough to be judged by.
+//! Models for tests: of no weights at all, to be judged by what is read of them, and of random ones.
 
 use crate::program::story_checkpoint;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use std::fs;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Layers, channels and feed-forward channels of [`too_large`]: 3.2 GB in half precision, beyond what any tab lends.
-const LARGE: (u64, u64, u64) = (8, 4096, 11_008);
+/// What a model of the Llama family is made of: heads have 64 channels, twice as many are asked with as are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Transformer layers.
+    pub layers: u64,
+    /// Channels.
+    pub width: u64,
+    /// Channels of the feed-forward networks.
+    pub ff: u64,
+}
+
+/// [`too_large`]: 3.2 GB in half precision, beyond what any tab lends.
+const LARGE: Shape = Shape { layers: 8, width: 4096, ff: 11_008 };
+/// Channels of a head.
+const HEAD: u64 = 64;
 
 /// The files of a model that is larger than a browser's engine can hold, made in `folder`. Its weights are a hole: a
 /// file of their length that takes no room on the disk.
@@ -16,25 +29,58 @@ const LARGE: (u64, u64, u64) = (8, 4096, 11_008);
 /// # Errors
 /// If a file cannot be written.
 pub fn too_large(folder: &Path) -> Result<Vec<PathBuf>> {
+    let vocabulary = describe(folder, LARGE)?;
+    let path = folder.join("model.safetensors");
+    let (file, bytes) = begin(&path, &tensors(LARGE, vocabulary))?;
+    file.set_len(file.metadata()?.len() + bytes)?;
+    Ok(["config.json", "tokenizer.json", "model.safetensors"].map(|name| folder.join(name)).to_vec())
+}
+
+/// A model of random weights in half precision, the same each time, made in `folder` with the story model's tokenizer. What it
+/// writes makes no sense, and depends on every one of them.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn random(folder: &Path, shape: Shape) -> Result<()> {
+    let vocabulary = describe(folder, shape)?;
+    let tensors = tensors(shape, vocabulary);
+    let (file, _) = begin(&folder.join("model.safetensors"), &tensors)?;
+    let (mut file, mut state) = (BufWriter::new(file), 0u64);
+    for (_, sizes) in &tensors {
+        for _ in 0..sizes.iter().product::<u64>() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Norms are 1; everything else has a random sign and mantissa, and a size from 2⁻⁹ to 2⁻⁵.
+            let bits = (state >> 40) as u16;
+            let half = if sizes.len() == 1 { 0x3c00 } else { (bits & 0x83ff) | (6 + (bits >> 10 & 3)) << 10 };
+            file.write_all(&half.to_le_bytes())?;
+        }
+    }
+    Ok(file.flush()?)
+}
+
+/// Writes what lies beside the weights; returns the size of the vocabulary.
+fn describe(folder: &Path, shape: Shape) -> Result<u64> {
     fs::create_dir_all(folder)?;
-    let (layers, width, ff) = LARGE;
     let story = story_checkpoint();
     let mut config: Value = serde_json::from_slice(&fs::read(story.join("config.json"))?)?;
     let fields = config.as_object_mut().context("a configuration is an object")?;
-    let changed =
-        [("num_hidden_layers", layers), ("hidden_size", width), ("intermediate_size", ff), ("head_dim", 128)];
-    let heads = [("num_attention_heads", width / 128), ("num_key_value_heads", width / 128)];
+    let Shape { layers, width, ff } = shape;
+    let changed = [
+        ("num_hidden_layers", layers),
+        ("hidden_size", width),
+        ("intermediate_size", ff),
+        ("head_dim", HEAD),
+    ];
+    let heads = [("num_attention_heads", width / HEAD), ("num_key_value_heads", width / HEAD / 2)];
     fields.extend(changed.into_iter().chain(heads).map(|(name, value)| (name.to_owned(), json!(value))));
     let vocabulary = fields["vocab_size"].as_u64().context("it has a vocabulary")?;
     fs::write(folder.join("config.json"), config.to_string())?;
     fs::copy(story.join("tokenizer.json"), folder.join("tokenizer.json"))?;
-    hole(&folder.join("model.safetensors"), &tensors(vocabulary))?;
-    Ok(["config.json", "tokenizer.json", "model.safetensors"].map(|name| folder.join(name)).to_vec())
+    Ok(vocabulary)
 }
 
 /// Names and shapes, as checkpoints of the Llama family have them.
-fn tensors(vocabulary: u64) -> Vec<(String, Vec<u64>)> {
-    let (layers, width, ff) = LARGE;
+fn tensors(Shape { layers, width, ff }: Shape, vocabulary: u64) -> Vec<(String, Vec<u64>)> {
     let mut all = vec![
         ("model.embed_tokens.weight".to_owned(), vec![vocabulary, width]),
         ("model.norm.weight".to_owned(), vec![width]),
@@ -43,9 +89,10 @@ fn tensors(vocabulary: u64) -> Vec<(String, Vec<u64>)> {
         let mut add = |name: &str, shape: &[u64]| {
             all.push((format!("model.layers.{layer}.{name}.weight"), shape.to_vec()))
         };
-        for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
-            add(&format!("self_attn.{name}"), &[width, width]);
-        }
+        add("self_attn.q_proj", &[width, width]);
+        add("self_attn.k_proj", &[width / 2, width]);
+        add("self_attn.v_proj", &[width / 2, width]);
+        add("self_attn.o_proj", &[width, width]);
         add("mlp.gate_proj", &[ff, width]);
         add("mlp.up_proj", &[ff, width]);
         add("mlp.down_proj", &[width, ff]);
@@ -55,8 +102,8 @@ fn tensors(vocabulary: u64) -> Vec<(String, Vec<u64>)> {
     all
 }
 
-/// A safetensors file in half precision without a byte of weights.
-fn hole(path: &Path, tensors: &[(String, Vec<u64>)]) -> Result<()> {
+/// The header of a safetensors file in half precision, and how many bytes of weights have to follow.
+fn begin(path: &Path, tensors: &[(String, Vec<u64>)]) -> Result<(fs::File, u64)> {
     let (mut header, mut end) = (Map::new(), 0);
     for (name, shape) in tensors {
         let start = end;
@@ -67,6 +114,5 @@ fn hole(path: &Path, tensors: &[(String, Vec<u64>)]) -> Result<()> {
     let mut file = fs::File::create(path)?;
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
-    file.set_len(8 + header.len() as u64 + end)?;
-    Ok(())
+    Ok((file, end))
 }

@@ -37,35 +37,25 @@ pub struct Peer {
 impl Peer {
     /// A peer without a room.
     pub fn alone(id: u128, model: &Path) -> Self {
-        Self::start(PeerId(id), model, None, || Alone)
+        Self::start(PeerId(id), means(&model.to_string_lossy()), || Alone)
     }
 
     /// A peer that joins the room of `link`.
     pub fn join(id: u128, link: &str, model: &Path) -> Result<Self> {
-        Self::joining(id, link, model, None)
+        Self::join_with(id, link, means(&model.to_string_lossy()))
     }
 
-    /// The same of a peer that holds so many bytes of weights at most.
-    pub fn join_lending(id: u128, link: &str, model: &Path, memory: u64) -> Result<Self> {
-        Self::joining(id, link, model, Some(memory))
-    }
-
-    fn joining(id: u128, link: &str, model: &Path, memory: Option<u64>) -> Result<Self> {
+    /// The same with means of its own.
+    pub fn join_with(id: u128, link: &str, means: Means) -> Result<Self> {
         let options =
             JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
         let join = || WebRtc::join(options).expect("a thread and random numbers");
-        Ok(Self::start(PeerId(id), model, memory, join))
+        Ok(Self::start(PeerId(id), means, join))
     }
 
-    fn start<T: Transport>(
-        me: PeerId,
-        model: &Path,
-        memory: Option<u64>,
-        transport: impl FnOnce() -> T + Send + 'static,
-    ) -> Self {
+    fn start<T: Transport>(me: PeerId, means: Means, transport: impl FnOnce() -> T + Send + 'static) -> Self {
         let (asks, incoming) = unbounded();
         let (publish, views) = watch::channel(None);
-        let means = Means { chosen: Some(model.to_string_lossy().into_owned()), memory, ..Means::default() };
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -131,13 +121,19 @@ impl Peer {
         view.cards.last().cloned().context("pictures")
     }
 
-    /// Waits until the newest answer has ended.
+    /// Waits until the newest answer that this peer asked for has ended.
     pub async fn until_written(&mut self) -> Result<Card> {
-        let view = self
-            .until("the end of the answer", |view| view.cards.last().is_some_and(|card| card.end.is_some()))
-            .await?;
-        view.cards.last().cloned().context("an answer")
+        let newest = |view: &View| view.cards.iter().rfind(|card| card.mine).cloned();
+        let ended = |view: &View| newest(view).is_some_and(|card| card.end.is_some());
+        let view = self.until("the end of the answer", ended).await?;
+        newest(&view).context("an answer")
     }
+}
+
+/// A model of a peer that keeps weights in memory.
+#[must_use]
+pub fn means(model: &str) -> Means {
+    Means { chosen: Some(model.to_owned()), ..Means::default() }
 }
 
 /// A request whose answer is long enough to lose somebody in the middle.

@@ -1,6 +1,11 @@
 //! Where a worker reads a model from: a folder on disk, or a URL. By byte range; never a whole checkpoint at once.
 
+#[cfg_attr(not(target_arch = "wasm32"), path = "files/remote_native.rs")]
+mod remote;
+
 pub use super::source::gguf_name;
+use futures::future::LocalBoxFuture;
+use std::any::Any;
 use std::ops::Range;
 
 /// Longest answer accepted for a whole small file (configuration, tokenizer). Source: the largest published
@@ -27,7 +32,25 @@ pub trait Files {
     async fn length(&self, name: &str) -> Result<u64, String>;
     /// Some bytes of a file, exactly as many as asked for.
     async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String>;
+    /// Whether reading takes somebody else's line, so that it is worth to read each byte only once.
+    fn is_remote(&self) -> bool {
+        false
+    }
+    /// What people call the model, if the files say so themselves.
+    fn called(&self) -> Option<String> {
+        None
+    }
+    /// Brings these ranges so close that reading them waits for nobody, and keeps them there as long as what comes of it is
+    /// held; None where nothing has to be brought.
+    fn bring(&self, _ranges: &[(String, Range<u64>)]) -> Option<Bringing> {
+        None
+    }
 }
+
+/// Ranges on their way, and then what keeps them here.
+pub type Bringing = LocalBoxFuture<'static, Brought>;
+/// Ends with the need for what was brought.
+pub type Brought = Box<dyn Any>;
 
 /// The same files as `kernels` reads them.
 pub struct Checked<'a, F: ?Sized>(pub &'a F);
@@ -132,29 +155,34 @@ impl Files for Folder {
     }
 }
 
-/// What a worker in a browser reads from.
+/// Files of a person's own: of a folder, or chosen in the page.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Own = Folder;
 #[cfg(target_arch = "wasm32")]
+pub use super::own_files::OwnFiles as Own;
+
+/// What a worker reads from, beside contents.
 pub enum Place {
     /// A server.
     Remote(Remote),
-    /// Files that a person chose.
-    Own(super::own_files::OwnFiles),
+    /// A person's own files.
+    Own(Own),
 }
 
-#[cfg(target_arch = "wasm32")]
 impl Place {
     /// Where the files of the model `source` are.
     #[must_use]
     pub fn of(source: &str) -> Self {
-        if source.starts_with(super::source::OWN) {
-            Self::Own(super::own_files::OwnFiles)
-        } else {
-            Self::Remote(Remote::of(source))
+        if super::source::is_address(source) {
+            return Self::Remote(Remote::of(source));
         }
+        #[cfg(target_arch = "wasm32")]
+        return Self::Own(Own);
+        #[cfg(not(target_arch = "wasm32"))]
+        Self::Own(Folder::of(source))
     }
 }
 
-#[cfg(target_arch = "wasm32")]
 #[async_trait::async_trait(?Send)]
 impl Files for Place {
     async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
@@ -177,118 +205,95 @@ impl Files for Place {
             Self::Own(files) => files.range(name, range).await,
         }
     }
+
+    fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
 }
 
-/// Files on a server, fetched in a Web Worker.
-#[cfg(target_arch = "wasm32")]
+/// Files on a server.
 pub struct Remote {
     /// The URL of their folder, with its last slash.
     folder: String,
     /// What stands behind each of their names.
     query: String,
+    client: remote::Client,
 }
 
-#[cfg(target_arch = "wasm32")]
 impl Remote {
     /// What lies beside the model `source`: below it, or beside that GGUF file.
     #[must_use]
     pub fn of(source: &str) -> Self {
         let (source, query) = super::source::query(source);
         let folder = gguf_name(source).map_or(source, |name| &source[..source.len() - name.len()]);
-        Self { folder: folder.to_owned(), query: query.to_owned() }
+        let client = remote::Client::default();
+        Self { folder: folder.to_owned(), query: query.to_owned(), client }
+    }
+
+    async fn get(&self, name: &str, range: Option<Range<u64>>, most: u64) -> Result<Answer, String> {
+        let url = format!("{}{name}{}", self.folder, self.query);
+        let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let answer = self.client.get(&url, range, most).await;
+        let answer = answer.map_err(|why| format!("cannot fetch {name} from {}: {why}", self.folder))?;
+        match answer.status {
+            200..300 => Ok(answer),
+            404 => {
+                Err(format!("cannot fetch {name} from {}: status 404, there is no such file", self.folder))
+            }
+            status => Err(format!("cannot fetch {name} from {}: status {status}", self.folder)),
+        }
     }
 }
 
-#[cfg(target_arch = "wasm32")]
-mod remote {
-    use super::{Files, Range, Remote, WHOLE_FILE_BYTES};
-    use js_sys::{ArrayBuffer, Uint8Array};
-    use wasm_bindgen::{JsCast, JsValue};
-    use wasm_bindgen_futures::JsFuture;
-    use web_sys::{DedicatedWorkerGlobalScope, RequestInit, Response};
+/// What a server says.
+struct Answer {
+    status: u16,
+    /// Of the header `Content-Range`: bytes of the whole file.
+    total: Option<u64>,
+    /// No more than were asked for, and one.
+    body: Vec<u8>,
+}
 
-    #[async_trait::async_trait(?Send)]
-    impl Files for Remote {
-        async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
-            let response = self.fetch(name, None).await?;
-            let length = header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
-            if length.is_some_and(|length| length > WHOLE_FILE_BYTES) {
-                return Err(format!(
-                    "{name} has more than {WHOLE_FILE_BYTES} bytes, which are not read at once"
-                ));
-            }
-            body(name, &response).await
-        }
+/// The length of the whole file in `bytes 0-9/1234`.
+fn total(content_range: &str) -> Option<u64> {
+    content_range.rsplit('/').next()?.parse().ok()
+}
 
-        async fn length(&self, name: &str) -> Result<u64, String> {
-            let response = self.fetch(name, Some(0..1)).await?;
-            let range = header(&response, "content-range");
-            let total =
-                range.as_deref().and_then(|text| text.rsplit('/').next()).and_then(|text| text.parse().ok());
-            total.ok_or_else(|| {
-                format!("the server does not say how long {name} is (no Content-Range); it must support range requests")
-            })
+#[async_trait::async_trait(?Send)]
+impl Files for Remote {
+    async fn whole(&self, name: &str) -> Result<Vec<u8>, String> {
+        let body = self.get(name, None, WHOLE_FILE_BYTES).await?.body;
+        if body.len() as u64 > WHOLE_FILE_BYTES {
+            return Err(format!("{name} has more than {WHOLE_FILE_BYTES} bytes, which are not read at once"));
         }
-
-        async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
-            if range.is_empty() {
-                return Ok(Vec::new());
-            }
-            let expected = range.end - range.start;
-            let response = self.fetch(name, Some(range)).await?;
-            if response.status() != 206 {
-                return Err(format!("the server of {name} does not support range requests"));
-            }
-            let bytes = body(name, &response).await?;
-            if bytes.len() as u64 != expected {
-                return Err(format!("{name}: asked for {expected} bytes, got {}", bytes.len()));
-            }
-            Ok(bytes)
-        }
+        Ok(body)
     }
 
-    impl Remote {
-        async fn fetch(&self, name: &str, range: Option<Range<u64>>) -> Result<Response, String> {
-            let failed = |cause: JsValue| {
-                format!(
-                    "cannot fetch {name} from {}: {}. Either nothing answers there, or that server does not let other pages read its files (CORS): then download the model and choose the files instead",
-                    self.folder,
-                    text_of(&cause)
-                )
-            };
-            let init = RequestInit::new();
-            if let Some(range) = range {
-                let headers = web_sys::Headers::new().map_err(failed)?;
-                let value = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-                headers.set("Range", &value).map_err(failed)?;
-                init.set_headers(&headers);
-            }
-            let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-            let url = format!("{}{name}{}", self.folder, self.query);
-            let promise = scope.fetch_with_str_and_init(&url, &init);
-            let response: Response = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
-            if response.ok() {
-                Ok(response)
-            } else {
-                let hint = if response.status() == 404 { ": there is no such file" } else { "" };
-                Err(format!("cannot fetch {name} from {}: status {}{hint}", self.folder, response.status()))
-            }
+    async fn length(&self, name: &str) -> Result<u64, String> {
+        let total = self.get(name, Some(0..1), 1).await?.total;
+        total.ok_or_else(|| {
+            format!("the server does not say how long {name} is (no Content-Range); it must support range requests")
+        })
+    }
+
+    async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let expected = range.end.saturating_sub(range.start);
+        if expected == 0 {
+            return Ok(Vec::new());
         }
+        let from_start = range.start == 0;
+        let Answer { status, body, .. } = self.get(name, Some(range), expected).await?;
+        // A server that knows no ranges sends all of it: that is right for a small file only.
+        if status != 206 && !(from_start && body.len() as u64 == expected) {
+            return Err(format!("the server of {name} does not support range requests"));
+        }
+        if body.len() as u64 != expected {
+            return Err(format!("{name}: asked for {expected} bytes, got {}", body.len()));
+        }
+        Ok(body)
     }
 
-    fn header(response: &Response, name: &str) -> Option<String> {
-        response.headers().get(name).ok().flatten()
-    }
-
-    async fn body(name: &str, response: &Response) -> Result<Vec<u8>, String> {
-        let failed = |cause: JsValue| format!("{name} broke off: {}", text_of(&cause));
-        let buffer = JsFuture::from(response.array_buffer().map_err(failed)?).await.map_err(failed)?;
-        Ok(Uint8Array::new(&buffer.unchecked_into::<ArrayBuffer>()).to_vec())
-    }
-
-    fn text_of(value: &JsValue) -> String {
-        value
-            .dyn_ref::<js_sys::Error>()
-            .map_or_else(|| format!("{value:?}"), |error| String::from(error.message()))
+    fn is_remote(&self) -> bool {
+        true
     }
 }

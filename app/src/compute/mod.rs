@@ -1,10 +1,10 @@
 //! The compute worker: what it is asked, what it answers, and the two places where it lives.
 //!
 //! ```text
-//! node ──Request──▶ worker.rs (owns the engine of `kernels`, the tokenizer, the weights' source)
-//!      ◀──Report──
+//! node ──Request──▶ worker.rs (owns the engine of `kernels`, the tokenizer) ◀─┐ files
+//!      ◀──Report──  keeper (owns the store of blocks, their hashes, origins) ──┘
 //! ```
-//! `worker.rs` is the same on both sides; `web.rs` runs it in a Web Worker, `native.rs` on a thread. When it dies
+//! The two are one program and take turns. `worker.rs` is the same on both sides; `web.rs` runs it in a Web Worker, `native.rs` on a thread. When it dies
 //! (a lost GPU, a trap), `restart.rs` says whether and on which device to start it again.
 
 #[cfg(feature = "compute")]
@@ -13,12 +13,15 @@ pub mod bench;
 pub mod bench_pictures;
 #[cfg(feature = "compute")]
 pub mod files;
+#[cfg(feature = "compute")]
+pub mod keeper;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod own_files;
 pub mod restart;
 pub mod source;
+pub mod swarm;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 #[cfg(all(feature = "compute", target_arch = "wasm32"))]
@@ -32,8 +35,8 @@ use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part, Shape};
 use coordinator::{JobId, Lease, ModelId};
 use serde::{Deserialize, Serialize};
 
-/// Where a model's files are: a folder on disk, or the URL of one, ending with a slash; a GGUF file in either; or what
-/// [`source::own_source`] makes of a person's own files.
+/// Where a model's files are: a folder on disk, or the URL of one, ending with a slash; a GGUF file in either; what
+/// [`source::own_source`] makes of a person's own files; or `content:` and the name of a content that the room has.
 pub type ModelSource = String;
 
 /// What a worker computes with.
@@ -49,6 +52,8 @@ pub struct Means {
     pub adapters: Vec<(ModelSource, f32)>,
     /// Bytes of weights to hold at most; None for a quarter of this device's memory.
     pub memory: Option<u64>,
+    /// Where blocks of weights stay.
+    pub keep: swarm::Keep,
 }
 
 /// What a person writes, and what it goes on from.
@@ -133,6 +138,8 @@ pub enum Request {
     Preview(Canvas<Vec<u8>>),
     /// Make an image of decoded tiles, in order.
     Assemble(Canvas<Vec<Vec<u8>>>),
+    /// Do something about blocks of weights; waits for nothing of the above.
+    Swarm(swarm::Errand),
 }
 
 /// A picture of a job, and how far it is.
@@ -256,6 +263,8 @@ pub enum Report {
         /// The image, or why there is none.
         image: Result<Image, String>,
     },
+    /// Something about blocks of weights.
+    Swarm(swarm::News),
 }
 
 /// A running worker, as the driver loop sees it.

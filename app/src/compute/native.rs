@@ -1,12 +1,16 @@
 //! The worker natively: a thread, watched and started again when it dies.
 
-use super::files::Folder;
+use super::files::Place;
 use super::restart::{Next, Restarts};
+use super::swarm::Keep;
 use super::{Compute, Means, ModelSource, Report, Request, worker};
+use crate::store::{FileStore, MemoryStore, StoreError, limits};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::Either;
 use kernels::ops::threads;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 /// A worker on a thread of its own.
 pub struct NativeCompute {
@@ -83,11 +87,11 @@ fn spawn(
         if let Err(error) = threads::take(threads) {
             tracing::warn!(%error, "one thread computes");
         }
-        let send = |report| {
-            let _ = outgoing.unbounded_send(Message::Report(report));
+        let reports = outgoing.clone();
+        let send = move |report| {
+            let _ = reports.unbounded_send(Message::Report(report));
         };
-        let files = |source: &str| Folder::of(source);
-        let run = || futures::executor::block_on(worker::run(incoming, files, send));
+        let run = || futures::executor::block_on(worker::run(incoming, Place::of, store, send));
         let cause = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(None) => return,
             Ok(Some(cause)) => cause,
@@ -99,6 +103,15 @@ fn spawn(
         tracing::error!(%error, "cannot start the compute thread");
     }
     (requests, reports)
+}
+
+/// Blocks of weights in a folder, or in memory.
+async fn store(keep: &Keep) -> Result<Either<FileStore, MemoryStore>, StoreError> {
+    let quota = |most: u64| keep.quota.unwrap_or(most);
+    Ok(match &keep.folder {
+        Some(folder) => Either::Left(FileStore::open(Path::new(folder), quota(limits::QUOTA_BYTES))?),
+        None => Either::Right(MemoryStore::new(quota(limits::MEMORY_BYTES))),
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

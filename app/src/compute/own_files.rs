@@ -2,7 +2,7 @@
 
 use super::ModelSource;
 use super::source::own_source;
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Reflect, Uint8Array};
 use std::cell::RefCell;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::File;
@@ -12,7 +12,14 @@ pub use reading::OwnFiles;
 
 thread_local! {
     /// The latest choice: in the page, to be posted with the worker's first request; in the worker, to be read.
-    static CHOSEN: RefCell<Vec<File>> = const { RefCell::new(Vec::new()) };
+    static CHOSEN: RefCell<Vec<(String, File)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a model calls a file: its path in the folder that was chosen, else its name.
+fn called(file: &File) -> String {
+    let path = Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+    let inside = path.as_deref().and_then(|path| path.split_once('/')).map(|(_, inside)| inside.to_owned());
+    inside.unwrap_or_else(|| file.name())
 }
 
 /// Keeps the files that a person chose, and says how the model is called.
@@ -20,7 +27,8 @@ thread_local! {
 /// # Errors
 /// In plain words, if they are no model.
 pub fn choose(files: Vec<File>) -> Result<ModelSource, String> {
-    let names: Vec<String> = files.iter().map(File::name).collect();
+    let files: Vec<(String, File)> = files.into_iter().map(|file| (called(&file), file)).collect();
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     let source = own_source(&names)?;
     CHOSEN.with(|chosen| chosen.replace(files));
     Ok(source)
@@ -30,8 +38,8 @@ pub fn choose(files: Vec<File>) -> Result<ModelSource, String> {
 pub fn with_files(request: &Uint8Array) -> Array {
     let post = Array::of1(request);
     CHOSEN.with_borrow(|files| {
-        for file in files {
-            post.push(file);
+        for (name, file) in files {
+            post.push(&Array::of2(&name.as_str().into(), file));
         }
     });
     post
@@ -42,7 +50,11 @@ pub fn take_files(data: &JsValue) -> Option<Vec<u8>> {
     let Some(post) = data.dyn_ref::<Array>() else {
         return data.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
     };
-    let files = post.iter().skip(1).filter_map(|file| file.dyn_into().ok()).collect();
+    let pair = |pair: JsValue| {
+        let pair: Array = pair.dyn_into().ok()?;
+        Some((pair.get(0).as_string()?, pair.get(1).dyn_into().ok()?))
+    };
+    let files = post.iter().skip(1).filter_map(pair).collect();
     CHOSEN.with(|chosen| chosen.replace(files));
     post.get(0).dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
 }
@@ -62,7 +74,8 @@ mod reading {
 
     impl OwnFiles {
         fn find(name: &str) -> Result<File, String> {
-            let found = CHOSEN.with_borrow(|files| files.iter().find(|file| file.name() == name).cloned());
+            let found = CHOSEN.with_borrow(|files| files.iter().find(|(called, _)| called == name).cloned());
+            let found = found.map(|(_, file)| file);
             found.ok_or_else(|| format!("{name} is not among the files that were chosen; choose it as well"))
         }
     }

@@ -3,9 +3,14 @@
 /// A source, and the query of an address, with its `?`: what signs it, for instance. Empty for everything else.
 #[must_use]
 pub fn query(source: &str) -> (&str, &str) {
-    let remote = source.starts_with("https://") || source.starts_with("http://");
-    let at = source.find('?').filter(|_| remote).unwrap_or(source.len());
+    let at = source.find('?').filter(|_| is_address(source)).unwrap_or(source.len());
     source.split_at(at)
+}
+
+/// True if a server has it.
+#[must_use]
+pub fn is_address(source: &str) -> bool {
+    source.starts_with("https://") || source.starts_with("http://")
 }
 
 /// The file's name, if the model `source` is one GGUF file.
@@ -53,6 +58,32 @@ pub fn with(source: &str, quantisation: Option<&str>, half_cache: bool) -> Strin
 /// How the source of a model begins that consists of a person's own files.
 pub const OWN: &str = "files:/";
 
+/// How the source of a model begins that is known by its content alone; 64 hexadecimal digits follow, and what of it is meant.
+const CONTENT: &str = "content:";
+
+/// The content that a source names, whichever file of it is meant.
+///
+/// # Errors
+/// In plain words, if it should be one and is none.
+pub fn content(source: &str) -> Result<Option<[u8; 32]>, String> {
+    let Some(rest) = source.strip_prefix(CONTENT) else { return Ok(None) };
+    let digits = rest.split('/').next().unwrap_or_default();
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let plain = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(pair).collect();
+    let bytes = bytes.filter(|_| plain).and_then(|bytes| bytes.try_into().ok());
+    let wrong =
+        || format!("{CONTENT} is followed by 64 hexadecimal digits, as `manyhands manifest` prints them");
+    bytes.map(Some).ok_or_else(wrong)
+}
+
+/// The source that names a content, and a file of it if that is what is meant.
+#[must_use]
+pub fn of_content(id: &[u8; 32], file: &str) -> String {
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{CONTENT}{digits}/{file}")
+}
+
 /// The source of a model of a person's own files, given what they are called.
 ///
 /// # Errors
@@ -64,13 +95,16 @@ pub fn own_source(names: &[String]) -> Result<String, String> {
         [_, _, ..] => return Err("These are several models: choose one .gguf file.".into()),
         [] => {}
     }
+    if names.iter().any(|name| name == "model_index.json") {
+        return Ok(format!("{OWN}your folder/"));
+    }
     let missing = ["config.json", "tokenizer.json"].into_iter().find(|name| !names.iter().any(|n| n == name));
     let weights = names.iter().any(|name| name.ends_with(".safetensors"));
     let missing = missing.or((!weights).then_some("model.safetensors"));
     match missing {
         None => Ok(format!("{OWN}your files/")),
         Some(name) => Err(format!(
-            "There is no {name} among these files. Choose one .gguf file, or all files of a model's folder: config.json, tokenizer.json and model.safetensors."
+            "There is no {name} among these files. Choose one .gguf file, or all files of a model's folder: config.json, tokenizer.json and model.safetensors; of one that paints choose the folder."
         )),
     }
 }
@@ -100,7 +134,7 @@ pub fn address(typed: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, gguf_name, half_cached, own_source, quantised, with};
+    use super::{address, content, gguf_name, half_cached, of_content, own_source, quantised, with};
 
     #[test]
     fn only_known_quantisations_are_taken_off() {
@@ -136,13 +170,14 @@ mod tests {
 
     #[test]
     fn own_files_are_a_model_or_it_is_said_what_is_missing() {
-        let rows: [(&[&str], Result<&str, &str>); 6] = [
+        let rows: [(&[&str], Result<&str, &str>); 7] = [
             (&["a-Q8_0.gguf"], Ok("files:/a-Q8_0.gguf")),
             (&["readme.md", "A.GGUF"], Ok("files:/A.GGUF")),
             (
                 &["config.json", "tokenizer.json", "model-00001-of-00002.safetensors"],
                 Ok("files:/your files/"),
             ),
+            (&["model_index.json", "transformer/config.json"], Ok("files:/your folder/")),
             (&["a.gguf", "b.gguf"], Err("several")),
             (&["config.json", "model.safetensors"], Err("tokenizer.json")),
             (&["config.json", "tokenizer.json"], Err("model.safetensors")),
@@ -155,6 +190,30 @@ mod tests {
                 (found, _) => panic!("{names:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn contents_are_named_by_all_of_their_digits() {
+        let id = [0xab; 32];
+        let plain = of_content(&id, "");
+        let rows = [
+            (plain.clone(), Ok(Some(id)), "as it is written here"),
+            (
+                plain.trim_end_matches('/').to_uppercase().replace("CONTENT", "content"),
+                Ok(Some(id)),
+                "by hand",
+            ),
+            (of_content(&id, "a.gguf"), Ok(Some(id)), "one file of it"),
+            ("https://host/content/".into(), Ok(None), "something else"),
+            ("content:".into(), Err(()), "nothing"),
+            (plain[..40].to_owned(), Err(()), "cut off"),
+            (plain.replace("ab/", "a+/"), Err(()), "no digit"),
+            (plain.replace("abab", "aä"), Err(()), "no digit either"),
+        ];
+        for (source, want, why) in rows {
+            assert_eq!(content(&source).map_err(drop), want, "{why}: {source}");
+        }
+        assert_eq!(gguf_name(&of_content(&id, "a.gguf")), Some("a.gguf"));
     }
 
     #[test]

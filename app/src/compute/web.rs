@@ -121,7 +121,7 @@ impl Worker {
         let on_error = on_error(sender.clone());
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let handle = match web_sys::Worker::new_with_options("./worker_boot.js", &options) {
+        let handle = match web_sys::Worker::new_with_options(&boot_script(), &options) {
             Ok(worker) => {
                 worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
                 worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
@@ -158,6 +158,14 @@ impl Worker {
             worker.terminate();
         }
     }
+}
+
+/// The worker's script, of the build that this page is of (see `app/stamp.sh`): another one may be out by now.
+fn boot_script() -> String {
+    let document = web_sys::window().and_then(|window| window.document());
+    let meta = document.and_then(|document| document.query_selector("meta[name=version]").ok().flatten());
+    let version = meta.and_then(|meta| meta.get_attribute("content")).unwrap_or_default();
+    format!("./worker_boot.js?v={version}")
 }
 
 impl Drop for Worker {

@@ -2,9 +2,11 @@
 
 use super::files::{Place, Remote};
 use super::source::quantised;
+use super::swarm::Keep;
 use super::web::UP;
 use super::{Report, Request, own_files, worker};
 use crate::painting::PaintRequest;
+use crate::store::{limits, open_browser};
 use futures::channel::mpsc::unbounded;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
@@ -28,8 +30,8 @@ pub fn main() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     wasm_bindgen_futures::spawn_local(async {
-        let files = |source: &str| Place::of(source);
-        if let Some(cause) = worker::run(incoming, files, report).await {
+        let store = async |keep: &Keep| Ok(open_browser(keep.quota.unwrap_or(limits::QUOTA_BYTES)).await);
+        if let Some(cause) = worker::run(incoming, Place::of, store, report).await {
             post(&cause.into());
         }
     });

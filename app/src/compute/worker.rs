@@ -1,4 +1,5 @@
-//! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time.
+//! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time. The keeper of
+//! weights goes on whenever this loop waits.
 
 mod batch;
 mod image;
@@ -9,24 +10,34 @@ pub(crate) mod painter;
 mod reading;
 mod text;
 
-use super::files::Files;
-use super::source::quantised;
+use super::files::{Bringing, Brought, Files};
+use super::keeper::{Keeper, Source};
+use super::source::{gguf_name, quantised};
+use super::swarm::Keep;
 use super::{Means, Report, Request};
+use crate::store::{BlockStore, StoreError};
 use coordinator::io::{Chunk, Part, Task};
-use futures::StreamExt;
-use futures::channel::mpsc::UnboundedReceiver;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::future::{AbortHandle, Abortable, FusedFuture, LocalBoxFuture};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, select};
 use kernels::device::{self, Opened};
 use model::Model;
 use painter::Painter;
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 use text::{Begin, Texts};
 
 /// Works until the requests end (None) or the device is lost (its cause): everything here is gone then, and a new
-/// worker has to be started.
-pub async fn run<F: Files>(
+/// worker has to be started. `files` finds what lies beside a source, `store` opens what keeps blocks of weights.
+pub async fn run<F: Files + 'static, S: BlockStore + 'static>(
     mut requests: UnboundedReceiver<Request>,
-    files: impl Fn(&str) -> F,
-    report: impl Fn(Report),
+    files: impl Fn(&str) -> F + 'static,
+    store: impl AsyncFnOnce(&Keep) -> Result<S, StoreError>,
+    report: impl Fn(Report) + 'static,
 ) -> Option<String> {
     let (gpu, means, notice) = loop {
         // Anything else was asked of the worker before this one: whoever asked learns that it is gone and asks again.
@@ -34,22 +45,82 @@ pub async fn run<F: Files>(
             break (gpu, means, notice);
         }
     };
-    match boot(gpu, means, notice, files, &report).await {
-        Ok(worker) => worker.work(requests, report).await,
+    let report: Rc<dyn Fn(Report)> = Rc::new(report);
+    let store = match store(&means.keep).await {
+        Ok(store) => store,
         Err(why) => {
-            report(Report::Failed(why));
-            None
+            report(Report::Failed(format!("no place for weights: {why}")));
+            return None;
         }
-    }
+    };
+    let keeper = Keeper::new(store, &means.keep, files, report.clone());
+    let (errands, for_keeper) = unbounded();
+    let (work, for_worker) = unbounded();
+    // Whoever is asked first looks at everything that has come, before the others go on.
+    let sort = async move {
+        while let Some(request) = requests.next().await {
+            let _ = match request {
+                Request::Swarm(errand) => errands.unbounded_send(errand).is_ok(),
+                other => work.unbounded_send(other).is_ok(),
+            };
+        }
+        None
+    };
+    let keep = async {
+        keeper.run(for_keeper).await;
+        None
+    };
+    let work = async {
+        match boot(gpu, means, notice, &keeper, &*report).await {
+            Ok(worker) => worker.work(for_worker, &*report).await,
+            Err(why) => {
+                report(Report::Failed(why));
+                None
+            }
+        }
+    };
+    let (sort, keep, work) = (pin!(sort.fuse()), pin!(keep.fuse()), pin!(work.fuse()));
+    together(sort, keep, work).await
 }
 
-async fn boot<F: Files>(
+/// All three, each as far as it gets, until the work ends.
+async fn together(
+    mut sort: impl FusedFuture<Output = Option<String>> + Unpin,
+    mut keep: impl FusedFuture<Output = Option<String>> + Unpin,
+    mut work: impl FusedFuture<Output = Option<String>> + Unpin,
+) -> Option<String> {
+    poll_fn(|cx| {
+        if !sort.is_terminated() {
+            let _ = sort.poll_unpin(cx);
+        }
+        if !keep.is_terminated() {
+            let _ = keep.poll_unpin(cx);
+        }
+        work.poll_unpin(cx)
+    })
+    .await
+}
+
+/// Lets the others go on.
+async fn pause() {
+    let mut paused = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn boot<F: Files + 'static, S: BlockStore + 'static>(
     gpu: bool,
     means: Means,
     notice: Option<String>,
-    files: impl Fn(&str) -> F,
-    report: &impl Fn(Report),
-) -> Result<Worker<F>, String> {
+    keeper: &Rc<Keeper<F, S>>,
+    report: &dyn Fn(Report),
+) -> Result<Worker<Source<F, S>>, String> {
     let loading = |what: &str| report(Report::Progress { what: what.into(), done: 0, total: 0 });
     loading("Opening the device");
     let opened = device::open(if gpu { device::Prefer::Gpu } else { device::Prefer::Cpu }).await;
@@ -57,7 +128,7 @@ async fn boot<F: Files>(
     let mut notices: Vec<String> = notice.or_else(|| opened.notice.clone()).into_iter().collect();
     loading("Reading the models' descriptions");
     let memory = means.memory;
-    let worker = open(means, files, opened, &mut notices).await?;
+    let worker = open(means, keeper, opened, &mut notices).await?;
     loading("Measuring this device");
     let mut offers = Vec::new();
     if let Some(writer) = &worker.writer {
@@ -76,35 +147,45 @@ async fn boot<F: Files>(
 }
 
 /// The models. Without the one that a person chose there is no worker; the room does without another.
-async fn open<F: Files>(
+async fn open<F: Files + 'static, S: BlockStore + 'static>(
     means: Means,
-    files: impl Fn(&str) -> F,
+    keeper: &Rc<Keeper<F, S>>,
     opened: Opened,
     notices: &mut Vec<String>,
-) -> Result<Worker<F>, String> {
-    let Means { mut text, mut pictures, chosen, adapters, .. } = means;
-    let files = |source: &str| files(quantised(source).0);
-    let mut must_paint = text.is_none();
-    if let Some(source) = chosen {
-        let gguf = super::source::gguf_name(quantised(&source).0).is_some();
-        if !gguf && painter::paints(&files(&source)).await {
-            (pictures, must_paint) = (Some(source), true);
+) -> Result<Worker<Source<F, S>>, String> {
+    let (mut text, mut pictures) = (None, None);
+    let mut must_paint = means.text.is_none();
+    if let Some(source) = means.chosen {
+        let (files, source) = keeper.open(&source).await?;
+        if gguf_name(quantised(&source).0).is_none() && painter::paints(&files).await {
+            (pictures, must_paint) = (Some((files, source)), true);
         } else {
-            text = Some(source);
+            text = Some((files, source));
+        }
+    }
+    if let (None, Some(source)) = (&text, means.text) {
+        text = Some(keeper.open(&source).await?);
+    }
+    if let (None, Some(source)) = (&pictures, means.pictures) {
+        match keeper.open(&source).await {
+            Ok(found) => pictures = Some(found),
+            Err(why) if must_paint => return Err(why),
+            Err(why) => notices.push(format!("This device does not paint: {why}.")),
         }
     }
     let writer = match text {
-        Some(source) => {
-            let (mut model, language) = Model::open(&source, files(&source), opened.clone()).await?;
-            for (folder, weight) in adapters {
-                model.adapt(&folder, files(&folder), weight).await?;
+        Some((files, source)) => {
+            let (mut model, language) = Model::open(&source, files, opened.clone()).await?;
+            for (folder, weight) in means.adapters {
+                let (files, folder) = keeper.open(&folder).await?;
+                model.adapt(&folder, files, weight).await?;
             }
             Some(Writer { model, texts: Texts::new(language) })
         }
         None => None,
     };
     let painter = match pictures {
-        Some(source) => match Painter::open(&source, files(&source), opened).await {
+        Some((files, source)) => match Painter::open(&source, files, opened).await {
             Ok(painter) => Some(painter),
             Err(why) if must_paint => return Err(why),
             Err(why) => {
@@ -114,7 +195,13 @@ async fn open<F: Files>(
         },
         None => None,
     };
-    Ok(Worker { writer, painter, waiting: VecDeque::new() })
+    Ok(Worker {
+        writer,
+        painter,
+        waiting: VecDeque::new(),
+        bringing: FuturesUnordered::new(),
+        parts: Vec::new(),
+    })
 }
 
 /// What writes.
@@ -127,6 +214,18 @@ struct Worker<F> {
     writer: Option<Writer<F>>,
     painter: Option<Painter<F>>,
     waiting: VecDeque<Request>,
+    /// Parts whose weights are on their way.
+    bringing: FuturesUnordered<Abortable<LocalBoxFuture<'static, (Part, Brought)>>>,
+    parts: Vec<Held>,
+}
+
+/// A part that is loaded, or on its way.
+struct Held {
+    part: Part,
+    /// Ends the way here.
+    coming: AbortHandle,
+    /// Keeps its weights near.
+    near: Option<Brought>,
 }
 
 /// What a person waits for that takes no time.
@@ -149,19 +248,30 @@ impl<F: Files> Worker<F> {
     async fn work(
         mut self,
         mut requests: UnboundedReceiver<Request>,
-        report: impl Fn(Report),
+        report: &dyn Fn(Report),
     ) -> Option<String> {
         loop {
             if self.waiting.is_empty() {
-                let request = requests.next().await?;
-                self.enqueue(request);
+                select! {
+                    request = requests.next() => self.enqueue(request?),
+                    came = self.bringing.select_next_some() => {
+                        if let Ok((part, near)) = came {
+                            self.came(part, near, report).await;
+                        }
+                    }
+                }
+            } else {
+                pause().await;
             }
             while let Ok(request) = requests.try_recv() {
                 self.enqueue(request);
             }
             let Some(request) = self.waiting.pop_front() else { continue };
-            if let Err(lost) = self.answer(request, &report).await {
+            if let Err(lost) = self.answer(request, report).await {
                 return Some(lost);
+            }
+            if let Some(Some(Ok((part, near)))) = self.bringing.next().now_or_never() {
+                self.came(part, near, report).await;
             }
         }
     }
@@ -182,13 +292,26 @@ impl<F: Files> Worker<F> {
         }
     }
 
-    async fn answer(&mut self, request: Request, report: &impl Fn(Report)) -> Result<(), String> {
+    async fn answer(&mut self, request: Request, report: &dyn Fn(Report)) -> Result<(), String> {
         match request {
-            Request::Load(part) => report(self.load(part, report).await),
-            Request::Unload(part) => match self.painter_of(part) {
-                Some(painter) => painter.unload(part),
-                None => self.writer.iter_mut().for_each(|writer| writer.model.unload(part)),
+            Request::Load(part) => match self.bring(part) {
+                Some(bringing) => {
+                    let (coming, registration) = AbortHandle::new_pair();
+                    self.parts.push(Held { part, coming, near: None });
+                    let bringing = bringing.map(move |near| (part, near)).boxed_local();
+                    self.bringing.push(Abortable::new(bringing, registration));
+                }
+                None => report(self.load(part, report).await),
             },
+            Request::Unload(part) => {
+                if let Some(index) = self.parts.iter().position(|held| held.part == part) {
+                    self.parts.swap_remove(index).coming.abort();
+                }
+                match self.painter_of(part) {
+                    Some(painter) => painter.unload(part),
+                    None => self.writer.iter_mut().for_each(|writer| writer.model.unload(part)),
+                }
+            }
             Request::Run(chunk) => self.compute(chunk, report).await?,
             Request::Order { ticket, request } => {
                 let painter = self.painter.as_ref().ok_or_else(|| NO_PAINTER.to_owned());
@@ -216,12 +339,12 @@ impl<F: Files> Worker<F> {
             Request::Decode { job, tokens, last } => {
                 self.text(|texts| texts.decode(job, None, &tokens, last), report);
             }
-            Request::Boot { .. } | Request::Forget(..) => {}
+            Request::Boot { .. } | Request::Forget(..) | Request::Swarm(_) => {}
         }
         Ok(())
     }
 
-    fn text(&mut self, decode: impl FnOnce(&mut Texts) -> Report, report: &impl Fn(Report)) {
+    fn text(&mut self, decode: impl FnOnce(&mut Texts) -> Report, report: &dyn Fn(Report)) {
         if let Some(writer) = &mut self.writer {
             report(decode(&mut writer.texts));
         }
@@ -237,7 +360,7 @@ impl<F: Files> Worker<F> {
         painter.ok_or_else(|| "this device paints with another model and cannot show this picture".into())
     }
 
-    async fn compute(&mut self, chunk: Chunk, report: &impl Fn(Report)) -> Result<(), String> {
+    async fn compute(&mut self, chunk: Chunk, report: &dyn Fn(Report)) -> Result<(), String> {
         let (job, lease, number) = (chunk.job, chunk.lease, chunk.number);
         let result = match (&chunk.task, &mut self.writer, &mut self.painter) {
             (Task::Pass { .. }, Some(writer), _) => {
@@ -257,7 +380,29 @@ impl<F: Files> Worker<F> {
         Ok(())
     }
 
-    async fn load(&mut self, part: Part, report: &impl Fn(Report)) -> Report {
+    /// Brings the weights of a part near; None if they are, or if nothing can be brought.
+    fn bring(&self, part: Part) -> Option<Bringing> {
+        let painter = self.painter.as_ref().filter(|painter| painter.id() == part.model);
+        match (painter, &self.writer) {
+            (Some(painter), _) => painter.bring(part),
+            (None, Some(writer)) => writer.model.bring(part),
+            (None, None) => None,
+        }
+    }
+
+    /// The weights of a part are near.
+    async fn came(&mut self, part: Part, near: Brought, report: &dyn Fn(Report)) {
+        let held = self.parts.iter_mut().find(|held| held.part == part && held.near.is_none());
+        let Some(held) = held else { return };
+        held.near = Some(near);
+        let loaded = self.load(part, report).await;
+        if let Report::LoadFailed(..) = loaded {
+            self.parts.retain(|held| held.part != part);
+        }
+        report(loaded);
+    }
+
+    async fn load(&mut self, part: Part, report: &dyn Fn(Report)) -> Report {
         let what = |name: &str| format!("Loading {name} {}–{}", part.layers.start + 1, part.layers.end);
         let progress = |name: &'static str| {
             move |done, total| report(Report::Progress { what: what(name), done, total })

@@ -4,20 +4,23 @@ mod adapters;
 mod bench;
 mod eval;
 mod generate;
+mod manifest;
 mod paint;
 mod peer;
+mod store;
 mod threads;
 mod tokenize;
 
 use crate::compute::Means;
 use crate::compute::native::NativeCompute;
 use crate::compute::source::{self, QUANTISATIONS};
+use crate::compute::swarm::Keep;
 use crate::link::RoomLink;
 use crate::names;
 use crate::node::view::{Ask, View};
 use crate::node::{Node, Setup};
 use crate::transport::{IceServers, JoinOptions, Transport, WebRtc};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coordinator::io::Spread;
 use coordinator::{Epoch, PeerId};
@@ -43,6 +46,10 @@ enum Command {
     Paint(paint::Options),
     /// Turn text into token ids, a line of them for each line read.
     Tokenize(tokenize::Options),
+    /// Hash a model, so that rooms can share its weights; prints the name of its content.
+    Manifest(manifest::Options),
+    /// Look after the weights that are kept on this machine.
+    Store(store::Options),
     /// Measure how fast this machine reads and writes with a model.
     Bench(bench::Options),
 }
@@ -54,7 +61,7 @@ const CACHES: [&str; 2] = ["f32", "f16"];
 const SHIPPED: [&str; 2] = ["assets/story/story.gguf", "assets/painter"];
 
 /// What a command needs models for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kinds {
     /// Text alone.
     Text,
@@ -68,9 +75,16 @@ pub enum Kinds {
 #[derive(Args)]
 pub struct Common {
     /// A model in place of the one of its kind that ships: a folder with config.json, tokenizer.json and model.safetensors
-    /// (or shards with their index), a GGUF file, or the folder of a model that paints (with model_index.json).
-    #[arg(long, value_name = "DIR|FILE.gguf")]
-    model: Option<PathBuf>,
+    /// (or shards with their index), a GGUF file, or the folder of a model that paints (with model_index.json); here, or at
+    /// an address; or what `manyhands manifest` calls it, if somebody in the room has it.
+    #[arg(long, value_name = "DIR|FILE.gguf|URL|content:ID")]
+    model: Option<String>,
+    /// Where weights from servers and from peers stay between runs; by default in this user's cache.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Megabytes that they take there at most.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    store_quota: Option<u64>,
     /// Turn matrices of floats into such blocks while loading; everybody in a room has to do the same.
     #[arg(long, value_parser = QUANTISATIONS)]
     quantize: Option<String>,
@@ -123,6 +137,8 @@ pub fn main() -> Result<()> {
             Command::Generate(options) => generate::run(options).await,
             Command::Paint(options) => paint::run(options).await,
             Command::Tokenize(options) => tokenize::run(&options).await,
+            Command::Manifest(options) => manifest::run(&options).await,
+            Command::Store(options) => store::run(&options).await,
             Command::Bench(options) => bench::run(&options).await,
         }
     })
@@ -150,32 +166,46 @@ impl Common {
     }
 
     fn means(&self, kinds: Kinds) -> Result<Means> {
-        let with = |path: &Path| {
-            source::with(&path.to_string_lossy(), self.quantize.as_deref(), self.cache == "f16")
-        };
+        let with = |source: &str| source::with(source, self.quantize.as_deref(), self.cache == "f16");
         let chosen = self.model.as_deref().map(checked).transpose()?;
         let ships = |kind: usize, other: Kinds| shipped(SHIPPED[kind]).filter(|_| kinds != other);
         let [text, pictures] = [ships(0, Kinds::Pictures), ships(1, Kinds::Text)];
         if chosen.is_none() && text.is_none() && pictures.is_none() {
             bail!("the shipped models ({}) are not here; name a model with --model", SHIPPED.join(", "));
         }
-        let (text, pictures) = (text.as_deref().map(with), pictures.as_deref().map(with));
+        let path = |path: PathBuf| with(&path.to_string_lossy());
+        let (text, pictures) = (text.map(path), pictures.map(path));
+        let chosen = chosen.as_deref().map(with);
         let (adapters, memory) = (self.adapters.sources(), self.memory.map(|mib| mib << 20));
-        Ok(Means { text, pictures, chosen: chosen.map(with), adapters, memory })
+        Ok(Means { text, pictures, chosen, adapters, memory, keep: self.keep() })
+    }
+
+    fn keep(&self) -> Keep {
+        // Nobody asked for the cache: where it cannot be, weights stay in memory.
+        let cache = || store::cache().filter(|folder| std::fs::create_dir_all(folder).is_ok());
+        let folder = self.store.clone().or_else(cache);
+        let folder = folder.map(|folder| folder.to_string_lossy().into_owned());
+        Keep { folder, quota: self.store_quota.map(|mib| mib << 20) }
     }
 }
 
-/// What is meant to be a model.
-fn checked(path: &Path) -> Result<&Path> {
+/// What is meant to be a model: an address as the app writes them, or what lies on this machine as it was given.
+fn checked(model: &str) -> Result<String> {
+    if source::is_address(model) {
+        return source::address(model).map_err(|why| anyhow!(why));
+    }
+    if source::content(model).map_err(|why| anyhow!(why))?.is_some() {
+        return Ok(model.to_owned());
+    }
+    let path = Path::new(model);
     let is_one =
         path.is_file() || ["config.json", "model_index.json"].iter().any(|name| path.join(name).is_file());
     if !is_one {
         bail!(
-            "{} is no GGUF file and holds neither config.json nor model_index.json; --model takes such a file, or a folder as the Hugging Face hub has them",
-            path.display()
+            "{model} is no GGUF file and holds neither config.json nor model_index.json; --model takes such a file, or a folder as the Hugging Face hub has them"
         );
     }
-    Ok(path)
+    Ok(model.to_owned())
 }
 
 /// A model that ships, if it is here or beside the program.

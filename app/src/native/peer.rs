@@ -14,6 +14,9 @@ pub struct Options {
     /// The room's link, as the page shows it.
     #[arg(long, value_name = "LINK")]
     room: String,
+    /// Compute nothing but text, or nothing but pictures; with --model, the shipped model of the other kind is left alone.
+    #[arg(long, value_enum, default_value_t = Kinds::Both)]
+    only: Kinds,
     #[command(flatten)]
     common: Common,
 }
@@ -22,7 +25,7 @@ pub async fn run(options: Options) -> Result<()> {
     let link = RoomLink::parse(&options.room)?;
     let me = random_peer()?;
     let transport = options.common.join(&link, me)?;
-    let node = options.common.node(me, link.room(), transport, Kinds::Both)?;
+    let node = options.common.node(me, link.room(), transport, options.only)?;
     let (asks, incoming) = unbounded();
     let mut wish = Wish::new(&options.common, asks.clone());
     tokio::task::spawn_local(async move {

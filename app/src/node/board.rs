@@ -1,6 +1,7 @@
 //! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
 
 mod pictures;
+mod weights;
 
 use super::view::{
     Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, WriteRequest,
@@ -12,6 +13,7 @@ use crate::transport::Counters;
 use coordinator::io::{
     Device, End, Event, Job, JobState, Kind, ModelSpec, Offer, Progress, RoomView, Stage, TextWork, Work,
 };
+use coordinator::swarm::Sharing;
 use coordinator::{JobId, ModelId, PeerId};
 use pictures::Sheets;
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +67,8 @@ impl Board {
             compute: starting(),
             chosen: None,
             fetching: None,
+            weights: Vec::new(),
+            sharing: Sharing::default(),
             signaling: SignalingStatus::Connecting,
             cards: Vec::new(),
             notices: Vec::new(),
@@ -100,6 +104,19 @@ impl Board {
         self.view.notices.push((clock::now().0, text));
         let surplus = self.view.notices.len().saturating_sub(NOTICES);
         self.view.notices.drain(..surplus);
+    }
+
+    /// The same again is no news.
+    pub fn trouble(&mut self, text: String) {
+        if !self.view.notices.iter().any(|(_, said)| *said == text) {
+            self.notice(text);
+        }
+    }
+
+    /// What people call a peer.
+    pub fn name_of(&self, peer: PeerId) -> String {
+        let known = self.view.peers.peers.iter().find(|one| one.id == peer);
+        known.map_or_else(|| format!("Peer {peer}"), |peer| peer.name.clone())
     }
 
     pub fn dropped(&mut self, reason: String) {

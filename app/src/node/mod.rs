@@ -5,12 +5,16 @@
 //!   NetEvent ────┼──▶ Node::run ──▶ Coordinator::handle ──▶ Outputs: send, load, run, event
 //!     Report ────┘      │  one turn per thing that happened, then sleep until `wake_at`
 //! ```
+//! The swarm stands beside the coordinator (`weights.rs`): messages about weights go to it, and what it wants goes to the keeper
+//! of weights in the worker.
+//!
 //! It decides nothing. What it adds to the coordinator is translation: text to tokens and back (asked of the
 //! worker), events to the [`View`] that a face draws.
 
 mod alone;
 mod board;
 pub mod view;
+mod weights;
 
 pub use alone::Alone;
 
@@ -21,11 +25,13 @@ use board::Board;
 
 use crate::painting::PaintRequest;
 use coordinator::io::{Command, Event, Input, Output, PictureWork, Shape, TextWork, Work};
-use coordinator::{Config, Coordinator, PeerId};
+use coordinator::swarm::{self, Swarm};
+use coordinator::{Config, Coordinator, PeerId, wire};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, select};
 use std::collections::BTreeMap;
 use view::{Ask, SignalingStatus, View, WriteRequest};
+use weights::Line;
 
 /// Prompts that wait for the tokenizer. Source: guess; a person types one at a time.
 const PROMPTS_WAITING: usize = 16;
@@ -50,6 +56,8 @@ pub struct Node<T, C> {
     transport: T,
     compute: C,
     coordinator: Coordinator,
+    swarm: Swarm,
+    line: Line,
     board: Board,
     /// Prompts at the tokenizer, by ticket.
     encoding: BTreeMap<u32, WriteRequest>,
@@ -67,6 +75,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
             transport,
             compute,
             coordinator: Coordinator::new(config, clock::now()),
+            swarm: Swarm::new(setup.me, clock::now()),
+            line: Line::default(),
             board: Board::new(setup.me, setup.room),
             encoding: BTreeMap::new(),
             ordering: BTreeMap::new(),
@@ -84,7 +94,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
             if self.board.take_dirty() {
                 on_view(self.board.view());
             }
-            let wake = self.coordinator.wake_at();
+            self.watch_line();
+            let wake = [self.coordinator.wake_at(), self.swarm.wake_at()].into_iter().flatten().min();
             select! {
                 ask = asks.next() => match ask {
                     Some(ask) => self.on_ask(ask),
@@ -92,11 +103,22 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 },
                 event = self.transport.next().fuse() => self.on_net(event),
                 report = self.compute.next().fuse() => self.on_report(report),
-                () = clock::sleep_until(wake).fuse() => self.handle(Input::Tick),
+                () = clock::sleep_until(wake).fuse() => self.tick(),
             }
         }
         self.transport.leave();
         clock::sleep(FAREWELL_MS).await;
+    }
+
+    /// Time passed, for whom it is due. With nothing due, the line may have become quiet.
+    fn tick(&mut self) {
+        let now = clock::now();
+        if self.swarm.wake_at().is_some_and(|at| at <= now) {
+            self.swarm(swarm::Input::Tick);
+        }
+        if self.coordinator.wake_at().is_none_or(|at| at <= now) {
+            self.handle(Input::Tick);
+        }
     }
 
     fn on_ask(&mut self, ask: Ask) {
@@ -109,15 +131,29 @@ impl<T: Transport, C: Compute> Node<T, C> {
             Ask::Vitals(vitals) => self.handle(Input::Command(Command::Vitals(vitals))),
             Ask::Spread(spread) => self.handle(Input::Command(Command::Spread(spread))),
             Ask::Open(model) => self.open(model),
+            Ask::Sharing(sharing) => {
+                self.board.sharing(sharing);
+                self.swarm(swarm::Input::Sharing(sharing));
+            }
             Ask::Leave => self.leaving = true,
         }
     }
 
     fn on_net(&mut self, event: NetEvent) {
         match event {
-            NetEvent::Up(peer) => self.handle(Input::PeerUp(peer)),
-            NetEvent::Down(peer) => self.handle(Input::PeerDown(peer)),
-            NetEvent::Message { from, bytes } => self.handle(Input::Received { from, bytes }),
+            NetEvent::Up(peer) => {
+                self.handle(Input::PeerUp(peer));
+                self.swarm(swarm::Input::PeerUp(peer));
+            }
+            NetEvent::Down(peer) => {
+                self.handle(Input::PeerDown(peer));
+                self.swarm(swarm::Input::PeerDown(peer));
+            }
+            NetEvent::Message { from, bytes } if wire::is_swarm(&bytes) => self.on_weights(from, &bytes),
+            NetEvent::Message { from, bytes } => {
+                self.line.passed(&bytes);
+                self.handle(Input::Received { from, bytes });
+            }
             NetEvent::Signaling(state) => self.board.signaling(status(state)),
             NetEvent::Dropped { reason, .. } => self.board.dropped(reason.into()),
         }
@@ -138,10 +174,14 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 }
             }
             Report::Failed(why) => {
+                self.close_weights();
                 self.board.compute_failed(why.clone());
                 self.handle(Input::ComputeLost(why));
             }
-            Report::Lost(why) => self.handle(Input::ComputeLost(why)),
+            Report::Lost(why) => {
+                self.close_weights();
+                self.handle(Input::ComputeLost(why));
+            }
             Report::Loaded(part) => {
                 self.board.fetched();
                 self.handle(Input::Loaded(part));
@@ -151,8 +191,10 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.handle(Input::LoadFailed(part, why));
             }
             Report::Ran { job, lease, number, result } => {
+                self.line.ran();
                 self.handle(Input::Ran { job, lease, number, result })
             }
+            Report::Swarm(news) => self.on_news(news),
             Report::Encoded { ticket, tokens } => self.submit(ticket, tokens),
             Report::Ordered { ticket, shape } => self.submit_pictures(ticket, shape),
             Report::Image { job, unit, whole, image } => {
@@ -170,6 +212,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
     /// What ran here is written on by others, if there are any.
     fn open(&mut self, model: Option<ModelSource>) {
+        self.close_weights();
         self.board.opening(model.clone());
         self.handle(Input::ComputeLost("it opens another model".into()));
         self.compute.open(model);
@@ -244,13 +287,17 @@ impl<T: Transport, C: Compute> Node<T, C> {
         for output in self.coordinator.handle(clock::now(), input) {
             match output {
                 Output::Send { to, lane, bytes } => {
+                    self.line.passed(&bytes);
                     if let Err(error) = self.transport.send(to, lane, bytes) {
                         self.not_sent(error);
                     }
                 }
                 Output::Load(part) => self.compute.ask(Request::Load(part)),
                 Output::Unload(part) => self.compute.ask(Request::Unload(part)),
-                Output::Run(chunk) => self.compute.ask(Request::Run(chunk)),
+                Output::Run(chunk) => {
+                    self.line.runs();
+                    self.compute.ask(Request::Run(chunk));
+                }
                 Output::Forget(job, lease) => self.compute.ask(Request::Forget(job, lease)),
                 Output::Event(event) => self.on_event(event),
             }

@@ -57,6 +57,8 @@ impl Compute for Toy {
             Request::Unload(_) | Request::Forget(..) => {}
             // It does not paint.
             Request::Order { .. } | Request::Preview(_) | Request::Assemble(_) => {}
+            // It has no weights.
+            Request::Swarm(_) => {}
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
+use crate::compute::swarm::{About, Progress};
 use crate::compute::{Easel, Image, ModelSource};
 use crate::painting::PaintRequest;
 use crate::sampling::{Likelihood, Sampling};
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
+use coordinator::swarm::{Content, Sharing};
 use coordinator::wire::Team;
 use coordinator::{JobId, Layers, ModelId, PeerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a person can ask of the node.
@@ -28,6 +30,8 @@ pub enum Ask {
     Spread(Spread),
     /// Compute with another model; None for the one that this device started with.
     Open(Option<ModelSource>),
+    /// What others may have of the weights that are here.
+    Sharing(Sharing),
     /// Leave the room in good order: peers learn it at once.
     Leave,
 }
@@ -66,6 +70,10 @@ pub struct View {
     pub chosen: Option<ModelSource>,
     /// Layers on their way into a worker that is ready.
     pub fetching: Option<Fetching>,
+    /// The contents that are open here, or that others take part in.
+    pub weights: Vec<Weights>,
+    /// What others may have of the weights that are here.
+    pub sharing: Sharing,
     /// The signaling server.
     pub signaling: SignalingStatus,
     /// Answers and pictures, oldest first.
@@ -118,6 +126,29 @@ pub struct Fetching {
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
+}
+
+/// A content: a model's weights, as the room shares them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Its name; [`of_content`](crate::compute::source::of_content) makes the source of a model of it.
+    pub content: Content,
+    /// What it is, once known.
+    pub about: Option<About>,
+    /// Whether this device takes part in it.
+    pub open: bool,
+    /// How many others do.
+    pub peers: u32,
+    /// What this device wants of it.
+    pub progress: Progress,
+    /// Bytes that came from where the model lies.
+    pub from_origin: u64,
+    /// Bytes that came from others.
+    pub from_peers: BTreeMap<PeerId, u64>,
+    /// Names of those who sent something wrong.
+    pub liars: BTreeSet<String>,
+    /// True while the store has no room for it.
+    pub no_room: bool,
 }
 
 /// The model for people.

@@ -14,6 +14,11 @@ pub enum StoreError {
     /// Nothing more fits: what is here is pinned, or the disk is full. Cure: a larger quota, or fewer models.
     #[error("no room for more weights ({0}): remove a model, or allow more space")]
     NoRoom(String),
+    /// The browser keeps nothing for this page. Cure: allow it to, or go on with what fits in memory.
+    #[error(
+        "this browser keeps nothing for this page ({0}): allow storage for this site, or models are fetched again each time"
+    )]
+    Denied(String),
     /// The disk refused.
     #[error("{path}: {error}")]
     Disk {

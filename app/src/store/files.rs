@@ -9,7 +9,7 @@
 //! A rename is all or nothing, so that no program that is stopped leaves half a block. Bytes are not forced to the disk: after a
 //! power cut a block may be damaged, which its hash shows when it is read.
 
-use super::{BlockStore, Hash, StoreError, limits};
+use super::{BlockStore, Hash, StoreError, compare, limits, parse};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -80,7 +80,7 @@ impl FileStore {
         let mut all = Vec::new();
         for folder in entries(&self.root.join("blocks"))? {
             for path in entries(&folder)? {
-                let block = path.file_name().and_then(|name| hash(name.to_str()?));
+                let block = path.file_name().and_then(|name| parse(name.to_str()?));
                 // What others take out while we look is gone, which is no error.
                 let (Some(block), Ok(data)) = (block, fs::metadata(&path)) else { continue };
                 let used = data.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -106,7 +106,7 @@ impl FileStore {
         let pinned = self.pinned()?;
         all.retain(|kept| !pinned.contains(&kept.block));
         all.sort_by_key(|kept| kept.used);
-        let most = (self.quota / 100).saturating_mul(limits::KEPT_PERCENT).saturating_sub(bytes);
+        let most = limits::kept(self.quota).saturating_sub(bytes);
         for kept in all {
             if self.used_bytes() <= most {
                 break;
@@ -164,12 +164,7 @@ impl BlockStore for FileStore {
     }
 
     async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
-        if bytes.len() > limits::BLOCK_BYTES {
-            return Err(StoreError::TooLong(bytes.len()));
-        }
-        if Hash::of(bytes) != block {
-            return Err(StoreError::Wrong(block));
-        }
+        compare(block, bytes)?;
         let (path, length) = (self.path(block), bytes.len() as u64);
         // What is there may be damaged: it is replaced, and counted once.
         let before = fs::metadata(&path).map_or(0, |data| data.len());
@@ -257,14 +252,6 @@ fn touch(path: &Path) {
 fn older(data: &fs::Metadata, seconds: u64) -> bool {
     let age = data.modified().ok().and_then(|then| then.elapsed().ok());
     age.is_some_and(|age| age > Duration::from_secs(seconds))
-}
-
-/// 64 hexadecimal digits as a hash.
-fn hash(name: &str) -> Option<Hash> {
-    let digits: Vec<u8> =
-        name.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
-    let pairs: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    if digits.len() == 64 { pairs.try_into().ok().map(Hash) } else { None }
 }
 
 fn disk(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + use<> {

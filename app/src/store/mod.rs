@@ -7,15 +7,39 @@
 //! Under a quota the blocks that nobody used for longest go first; pinned ones (of a model that somebody wants to keep, or that
 //! runs) stay.
 
+#[cfg(target_arch = "wasm32")]
+mod bench;
+#[cfg(target_arch = "wasm32")]
+mod browser;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+#[cfg(target_arch = "wasm32")]
+mod indexed;
+#[cfg(any(target_arch = "wasm32", test))]
+mod ledger;
 pub mod limits;
+mod memory;
+#[cfg(target_arch = "wasm32")]
+mod opfs;
+#[cfg(any(target_arch = "wasm32", test))]
+mod packed;
+#[cfg(target_arch = "wasm32")]
+mod script;
 
+use futures::future::Either;
+
+#[cfg(target_arch = "wasm32")]
+pub use browser::{BrowserStore, open_browser, set_quota, used_bytes};
 pub use error::StoreError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileStore;
+#[cfg(target_arch = "wasm32")]
+pub use indexed::IndexedStore;
 pub use kernels::weights::manifest::Hash;
+pub use memory::MemoryStore;
+#[cfg(target_arch = "wasm32")]
+pub use opfs::OpfsStore;
 
 /// Keeps blocks. The browser's kinds wait for the disk, so that all functions may.
 #[allow(
@@ -66,6 +90,78 @@ pub trait BlockStore {
     /// # Errors
     /// [`StoreError::Disk`].
     async fn clear(&self) -> Result<(), StoreError>;
+}
+
+/// One of two kinds.
+impl<A: BlockStore, B: BlockStore> BlockStore for Either<A, B> {
+    async fn get(&self, block: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Left(store) => store.get(block).await,
+            Self::Right(store) => store.get(block).await,
+        }
+    }
+
+    async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.put(block, bytes).await,
+            Self::Right(store) => store.put(block, bytes).await,
+        }
+    }
+
+    async fn has(&self, block: Hash) -> Result<bool, StoreError> {
+        match self {
+            Self::Left(store) => store.has(block).await,
+            Self::Right(store) => store.has(block).await,
+        }
+    }
+
+    async fn remove(&self, block: Hash) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.remove(block).await,
+            Self::Right(store) => store.remove(block).await,
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<(Hash, u64)>, StoreError> {
+        match self {
+            Self::Left(store) => store.list().await,
+            Self::Right(store) => store.list().await,
+        }
+    }
+
+    async fn pin(&self, name: Hash, blocks: &[Hash]) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.pin(name, blocks).await,
+            Self::Right(store) => store.pin(name, blocks).await,
+        }
+    }
+
+    async fn clear(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.clear().await,
+            Self::Right(store) => store.clear().await,
+        }
+    }
+}
+
+/// Whether these bytes are a block, and this one.
+fn compare(block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+    if bytes.len() > limits::BLOCK_BYTES {
+        return Err(StoreError::TooLong(bytes.len()));
+    }
+    if Hash::of(bytes) != block {
+        return Err(StoreError::Wrong(block));
+    }
+    Ok(())
+}
+
+/// A hash from its 64 hexadecimal digits.
+#[must_use]
+pub fn parse(digits: &str) -> Option<Hash> {
+    let digits: Vec<u8> =
+        digits.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+    let pairs: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if digits.len() == 64 { pairs.try_into().ok().map(Hash) } else { None }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -1,4 +1,5 @@
-//! Stores in folders of their own, and programs that are killed while they write.
+//! Stores in folders of their own, and programs that are killed while they write. What all stores promise is in `tests/stores.rs`
+//! of the crate `tests`.
 
 use super::*;
 use futures::executor::block_on;
@@ -54,34 +55,6 @@ fn aged(path: &Path, hours: u64) {
 }
 
 #[test]
-fn what_is_put_is_there_for_every_program() {
-    let folder = Folder::new("shared");
-    let (one, two) = (folder.open(1 << 30), folder.open(1 << 30));
-    let (hash, bytes) = block(7, 1000);
-    assert_eq!(block_on(one.get(hash)).unwrap(), None);
-    block_on(one.put(hash, &bytes)).unwrap();
-    block_on(two.put(hash, &bytes)).unwrap();
-    assert_eq!(block_on(two.get(hash)).unwrap(), Some(bytes));
-    assert_eq!(block_on(two.list()).unwrap(), [(hash, 1000)]);
-    assert!(block_on(two.has(hash)).unwrap());
-    block_on(two.remove(hash)).unwrap();
-    block_on(two.remove(hash)).unwrap();
-    assert!(!block_on(one.has(hash)).unwrap());
-}
-
-#[test]
-fn what_is_no_block_is_not_kept() {
-    let folder = Folder::new("wrong");
-    let store = folder.open(1 << 30);
-    let (hash, bytes) = block(7, 1000);
-    let wrong = block_on(store.put(hash, &bytes[1..]));
-    assert!(matches!(wrong, Err(StoreError::Wrong(named)) if named == hash));
-    let long = vec![0; limits::BLOCK_BYTES + 1];
-    assert!(matches!(block_on(store.put(Hash::of(&long), &long)), Err(StoreError::TooLong(_))));
-    assert_eq!((block_on(store.list()).unwrap(), store.used_bytes()), (vec![], 0));
-}
-
-#[test]
 fn damage_on_disk_is_found_when_it_is_read() {
     type Damage = fn(&Path);
     let rows: [(Damage, &str); 4] = [
@@ -100,57 +73,6 @@ fn damage_on_disk_is_found_when_it_is_read() {
         put(&store, 7, 1000);
         assert!(block_on(store.get(hash)).unwrap().is_some(), "{why}: and can be fetched again");
     }
-}
-
-#[test]
-fn what_nobody_used_for_longest_goes_first_and_pins_stay() {
-    let folder = Folder::new("quota");
-    let store = folder.open(10_000);
-    let blocks: Vec<Hash> = (0..10).map(|number| put(&store, number, 1000)).collect();
-    for (hours, hash) in blocks.iter().enumerate() {
-        aged(&path(&folder, *hash), 20 - hours as u64);
-    }
-    block_on(store.pin(Hash::of(b"model"), &blocks[1..2])).unwrap();
-    block_on(store.get(blocks[2])).unwrap();
-    let new = put(&store, 99, 1000);
-    let left: Vec<bool> = blocks.iter().map(|hash| block_on(store.has(*hash)).unwrap()).collect();
-    let want = [false, true, true, false, true, true, true, true, true, true];
-    assert_eq!(left, want, "two go, for a little room; neither what is pinned nor what was just read");
-    assert!(block_on(store.has(new)).unwrap());
-    assert_eq!(store.used_bytes(), 9000);
-}
-
-#[test]
-fn what_is_pinned_is_never_pushed_out_and_a_pin_can_be_undone() {
-    let folder = Folder::new("pins");
-    let store = folder.open(3_000);
-    let blocks: Vec<Hash> = (0..3).map(|number| put(&store, number, 1000)).collect();
-    let (name, (hash, bytes)) = (Hash::of(b"model"), block(9, 1000));
-    block_on(store.pin(name, &blocks)).unwrap();
-    let other = folder.open(3_000);
-    assert!(matches!(block_on(other.put(hash, &bytes)), Err(StoreError::NoRoom(_))), "in any program");
-    assert_eq!(block_on(store.list()).unwrap().len(), 3);
-    block_on(store.pin(name, &[])).unwrap();
-    block_on(other.put(hash, &bytes)).unwrap();
-    assert!(block_on(other.list()).unwrap().len() < 4);
-    block_on(store.clear()).unwrap();
-    assert!(block_on(other.list()).unwrap().is_empty(), "everything is gone");
-}
-
-#[test]
-fn what_others_wrote_counts_too() {
-    let folder = Folder::new("others");
-    let (one, two) = (folder.open(100_000), folder.open(100_000));
-    for number in 0..100 {
-        put(&one, number, 1000);
-        put(&two, 100 + number, 1000);
-    }
-    let bytes: u64 = block_on(one.list()).unwrap().iter().map(|(_, bytes)| bytes).sum();
-    // Each may add as much as it writes between two looks.
-    assert!(
-        bytes <= 100_000 + 2 * (100_000 / limits::LOOKS + 1000),
-        "{bytes} bytes under a quota of 100,000"
-    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, HtmlElement, HtmlTextAreaElement, Storage, Url};
+use web_sys::{Blob, BlobPropertyBag, HtmlElement, HtmlTextAreaElement, Storage, StorageManager, Url};
 
 /// 64 random bits.
 pub fn random() -> u64 {
@@ -41,6 +41,24 @@ fn storage(keep: Keep) -> Option<Storage> {
         Keep::Visits => window().local_storage(),
     };
     storage.ok().flatten()
+}
+
+/// Asks the browser, once in all visits, not to clear by itself what this page keeps; some ask the person. Nothing depends on it.
+pub async fn ask_to_keep() {
+    const KEY: &str = "manyhands.asked-to-keep";
+    let storage = Reflect::get(&window().navigator(), &"storage".into());
+    let Ok(storage) = storage.and_then(|storage| storage.dyn_into::<StorageManager>()) else { return };
+    let kept = match storage.persisted() {
+        Ok(asked) => JsFuture::from(asked).await.is_ok_and(|kept| kept.is_truthy()),
+        Err(_) => return,
+    };
+    if kept || load::<bool>(Keep::Visits, KEY).is_some() {
+        return;
+    }
+    store(Keep::Visits, KEY, &true);
+    if let Ok(asked) = storage.persist() {
+        let _ = JsFuture::from(asked).await;
+    }
 }
 
 /// Puts `text` on the clipboard; true if it is there.

@@ -1,6 +1,8 @@
-//! Another model than the one that comes with the page: by address, or from the person's own files.
+//! Another model than the one that comes with the page: a known one, by address, or from the person's own files.
 
+use super::browser;
 use super::context::Room;
+use super::known::{Fit, KNOWN, Known};
 use crate::compute::own_files;
 use crate::compute::source::{address, with};
 use crate::node::view::{Ask, ComputeStatus};
@@ -12,20 +14,86 @@ use web_sys::{File, HtmlInputElement};
 #[component]
 pub fn Chooser() -> impl IntoView {
     let room = Room::here();
-    let typed = RwSignal::new(String::new());
     let trouble = RwSignal::new(None::<String>);
     let chosen = room.memo(|view| view.chosen.is_some());
     let loads =
         room.memo(|view| matches!(view.compute, ComputeStatus::Loading { .. }) || view.fetching.is_some());
-    let smaller = RwSignal::new(String::new());
-    let open = move |source: Result<String, String>| match source {
+    let open = Callback::new(move |source: Result<String, String>| match source {
         Ok(source) => {
             trouble.set(None);
-            let format = smaller.get_untracked();
-            let format = Some(format.as_str()).filter(|format| !format.is_empty());
-            room.ask(Ask::Open(Some(with(&source, format, false))));
+            // Now it is clear to the person what the browser asks for, if it asks.
+            leptos::task::spawn_local(browser::ask_to_keep());
+            room.ask(Ask::Open(Some(source)));
         }
         Err(why) => trouble.set(Some(why)),
+    });
+    view! {
+        <section class="chooser">
+            <details>
+                <summary>"Another model"</summary>
+                <KnownModels open />
+                <OtherModels open />
+                <p class="trouble" role="alert">{move || trouble.get()}</p>
+            </details>
+            <Show when=move || chosen.get()>
+                <button type="button" class="quiet" on:click=move |_| room.ask(Ask::Open(None))>
+                    {move || if loads.get() { "Cancel" } else { "Back to the first model" }}
+                </button>
+            </Show>
+        </section>
+    }
+}
+
+/// The shipped ones, and published ones with what they take.
+#[component]
+fn KnownModels(open: Callback<Result<String, String>>) -> impl IntoView {
+    let room = Room::here();
+    let chosen = room.memo(|view| view.chosen.clone());
+    let shipped = move || match chosen.get() {
+        None => "Came with this page. In use.",
+        Some(_) => "Came with this page.",
+    };
+    view! {
+        <ul class="models" aria-label="Models">
+            <li>
+                <h3>"Story writer and painter"</h3>
+                <p class="fine">{shipped}</p>
+            </li>
+            {KNOWN.iter().map(|known| view! { <KnownModel known open /> }).collect_view()}
+        </ul>
+    }
+}
+
+#[component]
+fn KnownModel(known: &'static Known, open: Callback<Result<String, String>>) -> impl IntoView {
+    let room = Room::here();
+    let fit = room.memo(|view| Fit::of(known.memory, view));
+    let source = known.source();
+    let used = room.memo(move |view| view.chosen.as_ref() == Some(&source));
+    view! {
+        <li>
+            <h3><a href=known.page target="_blank" rel="noreferrer">{known.name}</a></h3>
+            <button
+                type="button" class="quiet" aria-label=format!("Load {}", known.name)
+                disabled=move || used.get() on:click=move |_| open.run(Ok(known.source()))
+            >
+                {move || if used.get() { "In use" } else { "Load" }}
+            </button>
+            <p class="fine">{known.facts()}</p>
+            <p class="fine fit" data-fit=move || fit.get().name()>{move || fit.get().words()}</p>
+        </li>
+    }
+}
+
+/// By address, or from files.
+#[component]
+fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
+    let typed = RwSignal::new(String::new());
+    let smaller = RwSignal::new(String::new());
+    let open = move |source: Result<String, String>| {
+        let format = smaller.get_untracked();
+        let format = Some(format.as_str()).filter(|format| !format.is_empty());
+        open.run(source.map(|source| with(&source, format, false)));
     };
     let load = move |event: SubmitEvent| {
         event.prevent_default();
@@ -40,43 +108,37 @@ pub fn Chooser() -> impl IntoView {
         input.set_value("");
     };
     view! {
-        <section class="chooser">
-            <details>
-                <summary>"Another model"</summary>
-                <form on:submit=load>
-                    <label for="model-address">"Address of a model"</label>
-                    <div class="row">
-                        <input
-                            id="model-address" type="text" inputmode="url" autocomplete="off" spellcheck="false"
-                            placeholder="https://…/model.gguf, or a folder"
-                            prop:value=move || typed.get()
-                            on:input:target=move |event| typed.set(event.target().value())
-                        />
-                        <button type="submit" class="quiet">"Load"</button>
-                    </div>
-                </form>
-                <label for="model-files">"Or your own files"</label>
+        <form on:submit=load>
+            <label for="model-address">"Address of a model"</label>
+            <div class="row">
                 <input
-                    id="model-files" type="file" multiple=true accept=".gguf,.safetensors,.json,.jinja"
-                    on:change:target=move |event| take(event.target())
+                    id="model-address" type="text" inputmode="url" autocomplete="off" spellcheck="false"
+                    placeholder="https://…/model.gguf, or a folder"
+                    prop:value=move || typed.get()
+                    on:input:target=move |event| typed.set(event.target().value())
                 />
-                <label for="model-smaller">"Weights that are floats"</label>
-                <select id="model-smaller" on:change:target=move |event| smaller.set(event.target().value())>
-                    <option value="">"Keep as they are"</option>
-                    <option value="q8_0">"Make smaller: Q8_0, a quarter"</option>
-                    <option value="q4_0">"Make smaller: Q4_0, an eighth"</option>
-                </select>
-                <p class="fine">
-                    "A .gguf file, or a folder’s config.json, tokenizer.json and model.safetensors. Files are read on this device and sent to nobody. Others need the same model to take a part."
-                </p>
-                <p class="trouble" role="alert">{move || trouble.get()}</p>
-            </details>
-            <Show when=move || chosen.get()>
-                <button type="button" class="quiet" on:click=move |_| room.ask(Ask::Open(None))>
-                    {move || if loads.get() { "Cancel" } else { "Back to the first model" }}
-                </button>
-            </Show>
-        </section>
+                <button type="submit" class="quiet">"Load"</button>
+            </div>
+        </form>
+        <label for="model-files">"Or your own files"</label>
+        <input
+            id="model-files" type="file" multiple=true accept=".gguf,.safetensors,.json,.jinja"
+            on:change:target=move |event| take(event.target())
+        />
+        <label for="model-folder">"Or a folder of yours, for a model that paints"</label>
+        <input
+            id="model-folder" type="file" multiple=true prop:webkitdirectory=true
+            on:change:target=move |event| take(event.target())
+        />
+        <label for="model-smaller">"Weights that are floats"</label>
+        <select id="model-smaller" on:change:target=move |event| smaller.set(event.target().value())>
+            <option value="">"Keep as they are"</option>
+            <option value="q8_0">"Make smaller: Q8_0, a quarter"</option>
+            <option value="q4_0">"Make smaller: Q4_0, an eighth"</option>
+        </select>
+        <p class="fine">
+            "A .gguf file; a folder’s config.json, tokenizer.json and model.safetensors; or a folder in diffusers’ layout. Files are read on this device and sent to nobody. Others need the same model to take a part."
+        </p>
     }
 }
 

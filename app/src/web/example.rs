@@ -7,6 +7,7 @@ use crate::node::view::{
 };
 use crate::painting::PaintRequest;
 use coordinator::io::{Capability, Device, End, ModelPlan, Part, PeerView, RoomView, Spread, Stage};
+use coordinator::swarm::Sharing;
 use coordinator::wire::Team;
 use coordinator::{Epoch, JobId, Layers, ModelId, PeerId};
 use std::collections::BTreeMap;
@@ -86,6 +87,8 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
         chosen: None,
         fetching: None,
+        weights: Vec::new(),
+        sharing: Sharing::On,
         signaling: SignalingStatus::Open,
         cards: Vec::new(),
         notices: Vec::new(),

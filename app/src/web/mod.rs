@@ -1,7 +1,7 @@
 //! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
 //!
 //! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
-//! [`sentence`], [`comings`], [`painted`]), which are tested natively. The components only put it on the screen.
+//! [`sentence`], [`comings`], [`painted`], [`known`], [`storage`]), which are tested natively. The components only put it on the screen.
 //!
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
@@ -12,17 +12,20 @@
 //!                └─ panel ─┬─ strip    (who runs which layers, a strip per team)
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
-//!                          ├─ chooser  (another model)
+//!                          ├─ chooser  (another model: known ones, an address, own files)
+//!                          ├─ storage_panel (what is kept on this device)
 //!                          └─ details
 //! ```
 
 pub mod colour;
 pub mod comings;
+pub mod known;
 pub mod paint_settings;
 pub mod painted;
 pub mod sentence;
 pub mod settings;
 pub mod status;
+pub mod storage;
 pub mod stretch;
 pub mod words;
 
@@ -69,12 +72,16 @@ mod place;
 #[cfg(target_arch = "wasm32")]
 mod room;
 #[cfg(target_arch = "wasm32")]
+mod storage_panel;
+#[cfg(target_arch = "wasm32")]
 mod strip;
 #[cfg(target_arch = "wasm32")]
 mod vitals;
 
 #[cfg(target_arch = "wasm32")]
 pub use place::{AskNode, OnView, run};
+#[cfg(target_arch = "wasm32")]
+pub use storage_panel::StoragePanel;
 
 #[cfg(test)]
 mod example;

@@ -95,6 +95,7 @@ impl Coordinator {
         match message {
             Message::Hello { .. } | Message::Pulse(_) | Message::Report(_) => Ok(()),
             Message::Relay { .. } | Message::Relayed { .. } => Err("a relayed message within another".into()),
+            Message::Swarm(_) => Err("weights that are not sent directly".into()),
             Message::Want => {
                 self.out.send(from, Message::Report(Box::new(self.told.clone())));
                 Ok(())

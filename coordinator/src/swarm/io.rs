@@ -17,11 +17,11 @@ impl fmt::Debug for Content {
 }
 
 /// One of the places outside the room that a content's files can be read from, as the caller counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OriginId(pub u8);
 
 /// Where a block comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {
     /// Somebody in the room.
     Peer(PeerId),
@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 /// How much a block is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Need {
     /// Something waits for it.
     Now,
@@ -39,7 +39,7 @@ pub enum Need {
 }
 
 /// What the person allows to be given away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// Nothing, and nobody is told what is here.
     Off,
@@ -54,7 +54,7 @@ pub enum Sharing {
 }
 
 /// What became of a block that was to be checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It is what its hash says, and it is in the store.
     Kept,
@@ -65,7 +65,7 @@ pub enum Verdict {
 }
 
 /// Everything that can happen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// Time passed; nothing else happened.
     Tick,
@@ -80,6 +80,17 @@ pub enum Input {
         /// What.
         message: Message,
     },
+    /// This peer wants to open a content, and needs its root.
+    Seek(Content),
+    /// What came of [`Output::CheckRoot`].
+    RootChecked {
+        /// Of which content.
+        content: Content,
+        /// Who sent it.
+        from: PeerId,
+        /// Whether it is what the content's name says.
+        right: bool,
+    },
     /// This peer takes part in a content.
     Open {
         /// Which.
@@ -90,6 +101,13 @@ pub enum Input {
         block_bytes: u32,
         /// What of it is in the store already.
         have: Blocks,
+    },
+    /// The store turns out to have these as well.
+    Found {
+        /// Of which content.
+        content: Content,
+        /// Which.
+        blocks: Blocks,
     },
     /// It takes part no longer. What is in the store stays there.
     Close(Content),
@@ -120,7 +138,7 @@ pub enum Input {
         /// True if the room shares its cost: each block is fetched by one peer. False for a person's own files.
         shared: bool,
     },
-    /// What came of [`Output::Fetch`].
+    /// What came of [`Output::Fetch`]. [`Input::Checked`] follows if a block came: whoever reads it checks it as well.
     Fetched {
         /// Of which content.
         content: Content,
@@ -128,8 +146,8 @@ pub enum Input {
         origin: OriginId,
         /// Which block.
         number: u32,
-        /// Its bytes, or why there are none.
-        result: Result<Vec<u8>, String>,
+        /// How many bytes came, or why there are none.
+        result: Result<u32, String>,
     },
     /// What came of [`Output::Check`].
     Checked {
@@ -176,7 +194,8 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Read a block from an origin; answer with [`Input::Fetched`].
+    /// Read a block from an origin; answer with [`Input::Fetched`], compare it with its hash and store it, and answer with
+    /// [`Input::Checked`].
     Fetch {
         /// Of which content.
         content: Content,
@@ -215,6 +234,22 @@ pub enum Output {
         /// Which block.
         number: u32,
     },
+    /// Compare what came with the content's name, and answer with [`Input::RootChecked`].
+    CheckRoot {
+        /// Of which content.
+        content: Content,
+        /// Who sent it.
+        from: PeerId,
+        /// As they came.
+        bytes: Vec<u8>,
+    },
+    /// Send the content's root as [`Message::Root`].
+    ServeRoot {
+        /// To whom.
+        to: PeerId,
+        /// Of which content.
+        content: Content,
+    },
     /// Tell the person.
     Event(Event),
 }
@@ -222,6 +257,13 @@ pub enum Output {
 /// What the person may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// So many of the others take part in a content now.
+    Held {
+        /// In which.
+        content: Content,
+        /// How many.
+        peers: u32,
+    },
     /// A block is in the store.
     Got {
         /// Of which content.
@@ -241,8 +283,8 @@ pub enum Event {
         source: Source,
         /// Of which content.
         content: Content,
-        /// Which block.
-        number: u32,
+        /// Which block; None for its root.
+        number: Option<u32>,
     },
     /// A source did not answer in time. It is not asked for a while.
     Stalled {

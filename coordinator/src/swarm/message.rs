@@ -7,7 +7,7 @@ use crate::limits;
 use crate::wire::bounded;
 use serde::{Deserialize, Serialize};
 
-/// One message. All but [`Message::Block`] travel on the control lane.
+/// One message. The last two, which carry contents, travel on the bulk lane, all others on control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// The sender takes part in this content: tell it everything from now on.
@@ -46,7 +46,19 @@ pub enum Message {
         /// Why not.
         why: Refusal,
     },
-    /// A block, on the bulk lane.
+    /// Send the content's root. Answered by [`Message::Root`] or [`Message::NoRoot`].
+    AskRoot(Content),
+    /// The sender does not send it, or not now.
+    NoRoot(Content),
+    /// The root of a content, whose hash is the content's name.
+    Root {
+        /// Of what.
+        content: Content,
+        /// Its bytes.
+        #[serde(deserialize_with = "root_bytes", serialize_with = "serde_bytes::serialize")]
+        bytes: Vec<u8>,
+    },
+    /// A block.
     Block {
         /// Of what.
         content: Content,
@@ -56,6 +68,13 @@ pub enum Message {
         #[serde(deserialize_with = "bytes", serialize_with = "serde_bytes::serialize")]
         bytes: Vec<u8>,
     },
+}
+
+/// The first of the variants on the bulk lane, as it is encoded; those behind it are as well.
+pub const BULK: u8 = 8;
+
+fn root_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    bounded::bytes::<D, { limits::ROOT_BYTES }>(deserializer)
 }
 
 fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
@@ -91,7 +110,7 @@ impl Message {
     #[must_use]
     pub const fn lane(&self) -> Lane {
         match self {
-            Self::Block { .. } => Lane::Bulk,
+            Self::Root { .. } | Self::Block { .. } => Lane::Bulk,
             _ => Lane::Control,
         }
     }
@@ -102,6 +121,9 @@ impl Message {
         match self {
             Self::Join(content)
             | Self::Leave(content)
+            | Self::AskRoot(content)
+            | Self::NoRoot(content)
+            | Self::Root { content, .. }
             | Self::Tell { content, .. }
             | Self::Ask { content, .. }
             | Self::Withdraw { content, .. }
@@ -129,6 +151,15 @@ mod tests {
         assert_eq!(postcard::from_bytes::<Message>(&fitting).unwrap(), block(limits::BLOCK_BYTES));
         let long = postcard::to_stdvec(&block(limits::BLOCK_BYTES + 1)).unwrap();
         assert!(postcard::from_bytes::<Message>(&long).is_err(), "a block without an end");
-        assert_eq!((tell.lane(), block(1).lane()), (Lane::Control, Lane::Bulk));
+        let root = |bytes| Message::Root { content, bytes: vec![1; bytes] };
+        let bytes = postcard::to_stdvec(&root(limits::ROOT_BYTES)).unwrap();
+        assert_eq!(postcard::from_bytes::<Message>(&bytes).unwrap(), root(limits::ROOT_BYTES));
+        let long = postcard::to_stdvec(&root(limits::ROOT_BYTES + 1)).unwrap();
+        assert!(postcard::from_bytes::<Message>(&long).is_err(), "a root without an end");
+        let (ask, no) = (Message::AskRoot(content), Message::NoRoot(content));
+        for (message, tag) in [(tell, 2), (ask, 6), (no, 7), (root(1), BULK), (block(1), BULK + 1)] {
+            let bytes = postcard::to_stdvec(&message).unwrap();
+            assert_eq!((bytes[0], message.lane() == Lane::Bulk), (tag, tag >= BULK), "{message:?}");
+        }
     }
 }

@@ -29,17 +29,20 @@ mod io;
 mod message;
 mod origin;
 mod peers;
+mod roots;
 mod source;
 mod uploads;
 mod weights;
 
 pub use blocks::Blocks;
 pub use io::{Content, Event, Input, Need, OriginId, Output, Sharing, Source, Verdict};
+pub(crate) use message::BULK as BULK_FROM;
 pub use message::{Fact, Message, Refusal};
 
 use crate::ids::{Millis, PeerId};
 use crate::limits;
 use origin::Origin;
+use roots::Roots;
 use source::Supplier;
 use std::collections::{BTreeMap, BTreeSet};
 use uploads::Uploads;
@@ -99,6 +102,7 @@ pub struct Swarm {
     /// Peers that lied, those who left among them.
     liars: BTreeSet<PeerId>,
     uploads: Uploads,
+    roots: Roots,
     /// When somebody was connected last.
     met: Millis,
     /// When was last looked at what is due.
@@ -110,7 +114,8 @@ impl Swarm {
     #[must_use]
     pub fn new(me: PeerId, now: Millis) -> Self {
         let (contents, peers, liars) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { me, contents, peers, liars, uploads: Uploads::default(), met: now, looked: now }
+        let (uploads, roots) = (Uploads::default(), Roots::default());
+        Self { me, contents, peers, liars, uploads, roots, met: now, looked: now }
     }
 
     /// Takes in what happened; returns what is to be done, in order.
@@ -132,7 +137,8 @@ impl Swarm {
     pub fn wake_at(&self) -> Option<Millis> {
         let shares = self.uploads.sharing != Sharing::Off;
         let active = |weights: &Weights| weights.is_active(self.looked, self.me, shares);
-        let active = self.uploads.is_active() || self.contents.values().any(active);
+        let waits = self.uploads.is_active() || self.roots.is_active();
+        let active = waits || self.contents.values().any(active);
         active.then(|| self.looked.after(limits::SWARM_BEAT_MS))
     }
 
@@ -158,12 +164,25 @@ impl Swarm {
         match input {
             Input::Tick => {}
             Input::PeerUp(peer) => self.up(now, peer, out),
-            Input::PeerDown(peer) => self.down(peer),
+            Input::PeerDown(peer) => self.down(peer, out),
             Input::Received { from, message } => self.received(now, from, message, out),
             Input::Open { content, numbers, block_bytes, have } => {
                 self.open(now, content, numbers, block_bytes, have, out);
             }
             Input::Close(content) => self.close(content, out),
+            Input::Seek(content) => self.roots.seek(content),
+            Input::RootChecked { content, from, right } => {
+                self.roots.checked(content, from, right);
+                if !right {
+                    let source = Source::Peer(from);
+                    out.push(Output::Event(Event::Lied { source, content, number: None }));
+                    self.found_lying(from, out);
+                }
+            }
+            Input::Found { content, blocks } => self.with(now, content, out, |weights, context| {
+                weights.found(&blocks);
+                weights.tell_complete(context);
+            }),
             Input::Want { content, need, blocks } => self.with(now, content, out, |weights, context| {
                 weights.want(need, &blocks);
                 weights.tell_complete(context);
@@ -229,6 +248,7 @@ impl Swarm {
         out: &mut Vec<Output>,
     ) {
         if self.contents.len() < limits::CONTENTS && !self.contents.contains_key(&content) {
+            self.roots.know(content);
             self.contents.insert(content, Weights::new(now, content, numbers, block_bytes, have));
             out.extend(self.peers.keys().map(|&to| Output::Send { to, message: Message::Join(content) }));
         }
@@ -249,7 +269,7 @@ impl Swarm {
         if peer == self.me || (self.peers.len() >= limits::PEERS && !self.peers.contains_key(&peer)) {
             return;
         }
-        self.down(peer);
+        self.down(peer, out);
         let lied = self.liars.contains(&peer);
         self.peers.insert(peer, Supplier::new(lied));
         self.met = now;
@@ -259,8 +279,9 @@ impl Swarm {
         }
     }
 
-    fn down(&mut self, peer: PeerId) {
+    fn down(&mut self, peer: PeerId, out: &mut Vec<Output>) {
         self.peers.remove(&peer);
+        self.roots.forget(peer, out);
         self.uploads.forget(peer);
         self.contents.values_mut().for_each(|weights| weights.forget(peer));
     }
@@ -272,8 +293,12 @@ impl Swarm {
         }
         let content = message.content();
         match message {
-            Message::Join(_) => self.with(now, content, out, |weights, context| weights.greet(context, from)),
+            Message::Join(_) => {
+                self.roots.joined(content, from, out);
+                self.with(now, content, out, |weights, context| weights.greet(context, from));
+            }
             Message::Leave(_) => {
+                self.roots.left(content, from, out);
                 self.with(now, content, out, |weights, _| weights.forget(from));
                 self.recount();
             }
@@ -290,8 +315,20 @@ impl Swarm {
                     supplier.busy(now);
                 }
             }),
+            Message::AskRoot(_) => {
+                let here = self.contents.contains_key(&content) && self.uploads.sharing != Sharing::Off;
+                out.push(if here && self.roots.may_send(now) {
+                    Output::ServeRoot { to: from, content }
+                } else {
+                    Output::Send { to: from, message: Message::NoRoot(content) }
+                });
+            }
+            Message::NoRoot(_) => self.roots.refused(now, content, from),
+            Message::Root { bytes, .. } => self.roots.arrived(now, content, from, bytes, out),
             Message::Block { number, bytes, .. } => self.with(now, content, out, |weights, context| {
-                weights.arrived(context, Source::Peer(from), number, bytes);
+                if weights.arrived(context, Source::Peer(from), number, bytes.len() as u32) {
+                    context.out.push(Output::Check { content, number, from: Source::Peer(from), bytes });
+                }
             }),
         }
     }
@@ -330,12 +367,16 @@ impl Swarm {
             }
         });
         if let (true, Source::Peer(peer)) = (lied, from) {
-            // It may have left while its block was being checked.
-            let here = self.peers.contains_key(&peer);
-            self.down(peer);
-            self.peers.extend(here.then(|| (peer, Supplier::new(true))));
-            self.remember(peer);
+            self.found_lying(peer, out);
         }
+    }
+
+    /// It may have left while what it sent was being checked.
+    fn found_lying(&mut self, peer: PeerId, out: &mut Vec<Output>) {
+        let here = self.peers.contains_key(&peer);
+        self.down(peer, out);
+        self.peers.extend(here.then(|| (peer, Supplier::new(true))));
+        self.remember(peer);
     }
 
     /// A liar is known for as long as there is room to remember it.
@@ -351,6 +392,8 @@ impl Swarm {
         self.find_stalled(now, out);
         self.contents.values_mut().for_each(|weights| weights.expire(now));
         self.announce(now, out);
+        let Self { me, met, ref mut peers, ref mut roots, .. } = *self;
+        roots.ask(&mut Context { now, me, peers, out, flights_left: 0, met, beat: true });
     }
 
     fn announce(&mut self, now: Millis, out: &mut Vec<Output>) {

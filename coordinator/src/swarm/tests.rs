@@ -9,6 +9,8 @@ const MODEL: Content = Content([7; 32]);
 const HUB: OriginId = OriginId(0);
 const BYTES: u32 = 1000;
 
+mod roots;
+
 /// This peer, its clock, and what it had to do since it was last asked.
 struct Desk {
     swarm: Swarm,
@@ -62,12 +64,12 @@ impl Desk {
 
     /// A block comes, is checked, and is what it should be or not.
     fn comes(&mut self, from: Source, number: u32, verdict: Verdict) {
-        let bytes = vec![1; BYTES as usize];
         let input = match from {
             Source::Peer(from) => {
+                let bytes = vec![1; BYTES as usize];
                 Input::Received { from, message: Message::Block { content: MODEL, number, bytes } }
             }
-            Source::Origin(origin) => Input::Fetched { content: MODEL, origin, number, result: Ok(bytes) },
+            Source::Origin(origin) => Input::Fetched { content: MODEL, origin, number, result: Ok(BYTES) },
         };
         self.input(input);
         self.input(Input::Checked { content: MODEL, number, from, verdict });
@@ -420,4 +422,15 @@ fn a_wish_to_know_everything_is_granted_once_a_second() {
     desk.pass(1_500);
     desk.input(Input::Received { from: BO, message: Message::Join(MODEL) });
     assert!(tells(&desk) <= 4);
+}
+
+#[test]
+fn what_the_store_turns_out_to_have_is_not_fetched() {
+    let mut desk = Desk::new(&[BO], 6, &[0]);
+    desk.input(Input::Found { content: MODEL, blocks: Blocks::from_iter([1, 2, 3, 4, 99]) });
+    assert_eq!(desk.swarm.have(MODEL), Blocks::from_iter(std::iter::once(0..5)));
+    desk.told(BO, Fact::Has, &(0..6).collect::<Vec<_>>());
+    assert_eq!(desk.asks(BO), [5]);
+    desk.input(Input::Found { content: MODEL, blocks: Blocks::from_iter([5]) });
+    assert!(desk.saw(|event| *event == Event::Complete(MODEL)));
 }

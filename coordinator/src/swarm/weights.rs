@@ -155,24 +155,31 @@ impl Weights {
         self.flights.insert(number, Flight { source, since: now, bytes: None });
     }
 
-    /// A block came from anywhere: it is passed on to be checked if it was asked for.
-    pub fn arrived(&mut self, context: &mut Context<'_>, from: Source, number: u32, bytes: Vec<u8>) {
+    /// A block of so many bytes came from anywhere. True if it was asked for: it is to be checked.
+    pub fn arrived(&mut self, context: &mut Context<'_>, from: Source, number: u32, length: u32) -> bool {
         let late = matches!(from, Source::Peer(peer) if self.late.remove(&(peer, number)));
-        let length = bytes.len() as u32;
         match self.flights.get_mut(&number) {
             Some(flight) if flight.source == from && flight.bytes.is_none() => flight.bytes = Some(length),
             // Given up, but nobody else was asked yet: the work is done, so it counts.
             None if late && !self.have.contains(number) && context.flights_left > 0 => {
                 self.flights.insert(number, Flight { source: from, since: context.now, bytes: Some(length) });
             }
-            _ if late => return,
-            _ => return context.dropped(from, "a block that was not asked for"),
+            _ if late => return false,
+            _ => {
+                context.dropped(from, "a block that was not asked for");
+                return false;
+            }
         }
         let now = context.now;
         if let Some(supplier) = context.supplier(&mut self.origins, from) {
-            supplier.arrived(now, bytes.len(), late);
+            supplier.arrived(now, length as usize, late);
         }
-        context.out.push(Output::Check { content: self.content, number, from, bytes });
+        true
+    }
+
+    /// The store turns out to have these.
+    pub fn found(&mut self, blocks: &Blocks) {
+        self.have = self.have.or(&blocks.and(&Blocks::all(self.numbers)));
     }
 
     /// A block has been checked. True if its source lied.
@@ -194,7 +201,7 @@ impl Weights {
         }
         match verdict {
             Verdict::Wrong => {
-                context.out.push(Output::Event(Event::Lied { source: from, content, number }));
+                context.out.push(Output::Event(Event::Lied { source: from, content, number: Some(number) }));
                 return true;
             }
             Verdict::NoRoom => {

@@ -3,6 +3,7 @@
 use super::{Demand, Message, OLDEST, OpenPart, Running, VERSION};
 use crate::io::{Shape, Work};
 use crate::limits;
+use crate::swarm::BULK_FROM;
 
 /// Kinds that travel on the bulk lane, and those that carry another message.
 const HELLO: u8 = 0;
@@ -11,9 +12,10 @@ const HIDDEN: u8 = 16;
 const BLOB: u8 = 19;
 const RELAY: u8 = 22;
 const RELAYED: u8 = 23;
-const KINDS: u8 = 24;
-/// Bytes around a relayed message.
-const RELAY_HEAD: usize = 64;
+const SWARM: u8 = 24;
+const KINDS: u8 = 25;
+/// Bytes around a relayed message, or a block of weights.
+const HEAD: usize = 64;
 
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +93,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if kind >= KINDS {
         return Err(WireError::Kind(kind));
     }
-    let most = most_bytes(kind);
+    let most = most_bytes(bytes);
     if bytes.len() > most {
         return Err(WireError::TooLong { bytes: bytes.len(), most });
     }
@@ -103,13 +105,26 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
 
 /// Whether an encoded message travels on the bulk lane.
 pub(crate) fn is_bulk(bytes: &[u8]) -> bool {
-    matches!(bytes, [_, PICTURE | HIDDEN | BLOB, ..])
+    matches!(bytes, [_, PICTURE | HIDDEN | BLOB, ..] | [_, SWARM, BULK_FROM..=u8::MAX, ..])
 }
 
-const fn most_bytes(kind: u8) -> usize {
-    match kind {
-        PICTURE | HIDDEN | BLOB => limits::BULK_BYTES,
-        RELAY | RELAYED => limits::BULK_BYTES + RELAY_HEAD,
+/// Whether an encoded message is about weights: it is for [`Swarm`](crate::swarm::Swarm), not for the coordinator.
+#[must_use]
+pub const fn is_swarm(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, SWARM, ..])
+}
+
+/// Whether an encoded message is what somebody computes on, or what came of it.
+#[must_use]
+pub const fn is_activation(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, HIDDEN | BLOB, ..])
+}
+
+const fn most_bytes(bytes: &[u8]) -> usize {
+    match bytes {
+        [_, PICTURE | HIDDEN | BLOB, ..] => limits::BULK_BYTES,
+        [_, RELAY | RELAYED, ..] => limits::BULK_BYTES + HEAD,
+        [_, SWARM, BULK_FROM..=u8::MAX, ..] => limits::BLOCK_BYTES + HEAD,
         _ => limits::CONTROL_BYTES,
     }
 }
@@ -216,6 +231,7 @@ mod tests {
     use super::*;
     use crate::ids::{Epoch, JobId, Lease, PeerId};
     use crate::io::Progress;
+    use crate::swarm::{self, Content};
     use crate::wire::{Blob, Hidden, Picture, Pulse, Trust};
 
     const PEER: PeerId = PeerId(7);
@@ -240,14 +256,27 @@ mod tests {
         assert_eq!(encode(&Message::Picture(Picture { job: JOB, unit: 0, progress }))[1], PICTURE);
         assert_eq!(encode(&Message::Relay { to: PEER, bytes: vec![] })[1], RELAY);
         assert_eq!(encode(&Message::Relayed { from: PEER, bytes: vec![] })[1], RELAYED);
-        assert_eq!(RELAYED + 1, KINDS, "the last one");
+        let swarm = |message| encode(&Message::Swarm(message));
+        let content = Content([7; 32]);
+        let rows = [
+            (swarm(swarm::Message::NoRoot(content)), false),
+            (swarm(swarm::Message::Root { content, bytes: vec![] }), true),
+            (swarm(swarm::Message::Block { content, number: 0, bytes: vec![] }), true),
+        ];
+        for (bytes, bulk) in rows {
+            assert_eq!((bytes[1], is_bulk(&bytes), is_swarm(&bytes)), (SWARM, bulk, true));
+        }
+        assert!(is_activation(&encode(&hidden())) && !is_activation(&encode(&hello(""))));
+        assert_eq!(SWARM + 1, KINDS, "the last one");
     }
 
     #[test]
     fn messages_survive_the_wire() {
         let (echo, following, plan) = (None, None, None);
         let pulse = Pulse { sent: 5, echo, following, trust: Trust::Ignored, plan, report: 1, age_s: 2 };
-        for message in [hello("Ada"), hidden(), Message::Pulse(pulse), Message::Done(JOB)] {
+        let root = swarm::Message::Root { content: Content([7; 32]), bytes: vec![1, 2] };
+        let (done, root) = (Message::Done(JOB), Message::Swarm(root));
+        for message in [hello("Ada"), hidden(), Message::Pulse(pulse), done, root] {
             assert_eq!(decode(&encode(&message)), Ok(message));
         }
     }
@@ -275,6 +304,12 @@ mod tests {
         let most = limits::CONTROL_BYTES;
         let big = [encode(&hello("A")), vec![0; most]].concat();
         assert_eq!(decode(&big), Err(WireError::TooLong { bytes: big.len(), most }), "a flood on control");
+        let swarm = |message| Message::Swarm(message);
+        let content = Content([7; 32]);
+        let block = |bytes| swarm::Message::Block { content, number: 9, bytes: vec![1; bytes] };
+        assert!(decode(&encode(&swarm(block(limits::BLOCK_BYTES)))).is_ok(), "a block is no flood");
+        let long = encode(&swarm(block(limits::BLOCK_BYTES + 100)));
+        assert!(matches!(decode(&long), Err(WireError::TooLong { .. })), "a longer one is");
     }
 
     #[test]

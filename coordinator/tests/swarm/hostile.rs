@@ -23,7 +23,10 @@ fn message(dice: &mut Dice) -> Message {
     let fact = [Fact::Has, Fact::Lost, Fact::Seeks, Fact::Rests, Fact::Fetches][dice.range(0, 5) as usize];
     let why = if dice.chance(50) { Refusal::Gone } else { Refusal::Busy };
     let blocks = blocks(dice);
-    match dice.range(0, 10) {
+    match dice.range(0, 13) {
+        10 => Message::AskRoot(content),
+        11 => Message::NoRoot(content),
+        12 => Message::Root { content, bytes: vec![0; 9] },
         0 => Message::Join(content),
         1 => Message::Leave(content),
         2..=5 => Message::Tell { content, fact, blocks },
@@ -76,8 +79,11 @@ fn messages_without_sense_do_no_harm() {
                         Input::Served { to, content, number, bytes: dice.chance(80).then_some(64) }
                     }
                     Some(Output::Fetch { content, origin, number }) => {
-                        let result = if dice.chance(80) { Ok(vec![1; 64]) } else { Err("no".into()) };
+                        let result = if dice.chance(80) { Ok(64) } else { Err("no".into()) };
                         Input::Fetched { content, origin, number, result }
+                    }
+                    Some(Output::CheckRoot { content, from, .. }) => {
+                        Input::RootChecked { content, from, right: dice.chance(50) }
                     }
                     _ => Input::Checked {
                         content: CONTENT,
@@ -86,6 +92,7 @@ fn messages_without_sense_do_no_harm() {
                         verdict: Verdict::Kept,
                     },
                 },
+                5 if dice.chance(10) => Input::Seek(CONTENT),
                 5 => Input::Evicted { content: CONTENT, blocks: blocks(&mut dice) },
                 _ => Input::Received { from: peer, message: message(&mut dice) },
             };

@@ -226,8 +226,10 @@ impl World {
                 if self.node(peer).fetches.get(&number).is_some_and(|&(_, end)| end == now) {
                     self.node(peer).fetches.remove(&number);
                     self.origin_bytes += u64::from(BLOCK_BYTES);
-                    let result = Ok(right(number));
+                    let result = Ok(BLOCK_BYTES);
                     self.handle(peer, Input::Fetched { content: CONTENT, origin: ORIGIN, number, result });
+                    let what = What::Checked(number, Source::Origin(ORIGIN), Verdict::Kept);
+                    self.at(now + 3, peer, what);
                 }
             }
             What::Checked(number, from, verdict) => {
@@ -348,6 +350,9 @@ impl World {
                 self.at(now + 3, peer, What::Checked(number, from, verdict));
             }
             Output::Serve { to, number, .. } => self.serve(peer, to, number),
+            Output::CheckRoot { .. } | Output::ServeRoot { .. } => {
+                panic!("there is one content, open to all")
+            }
             Output::Event(Event::Lied { source: Source::Peer(liar), .. }) => {
                 assert_eq!(self.nodes[&liar].plan.kind, Kind::Liar, "{liar} is named by {peer}");
                 let node = self.node(peer);

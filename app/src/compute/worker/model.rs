@@ -2,8 +2,8 @@
 
 use super::language::Language;
 use super::memory::cache_budget;
-use super::reading::Reading;
-use crate::compute::files::{Checked, Files, gguf_name};
+use super::reading::{self, Reading};
+use crate::compute::files::{Bringing, Checked, Files, gguf_name};
 use crate::compute::source::{half_cached, name, quantised};
 use coordinator::io::{self, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
@@ -60,7 +60,8 @@ impl<F: Files> Model<F> {
         config.eos.extend(ends);
         let id = kernels::ModelId::of_header(&description, &words, &head, &header).with_caches(format);
         let engine = Engine::new(opened, &config, header).with_caches(format, cache_budget());
-        let mut spec = spec(source, quantisation, &engine, ModelId(id.0))?;
+        let called = files.called().unwrap_or_else(|| name(source).to_owned());
+        let mut spec = spec(called, quantisation, &engine, ModelId(id.0))?;
         if format == CacheFormat::F16 {
             spec.name += " with f16 caches";
         }
@@ -110,6 +111,13 @@ impl<F: Files> Model<F> {
         }
     }
 
+    /// Brings a part's weights near; see [`Files::bring`].
+    pub fn bring(&self, part: Part) -> Option<Bringing> {
+        let ranges =
+            self.check(part.model).ok().and_then(|()| self.engine.ranges(range(part.layers)).ok())?;
+        self.files.bring(&reading::of(&ranges))
+    }
+
     /// Loads a part; `progress` is told the bytes so far and in all.
     pub async fn load(&mut self, part: Part, progress: impl Fn(u64, u64)) -> Result<(), String> {
         self.check(part.model)?;
@@ -154,7 +162,7 @@ pub const fn range(layers: Layers) -> kernels::llm::Layers {
 }
 
 fn spec<K: Ord + Clone>(
-    source: &str,
+    name: String,
     quantisation: Option<&str>,
     engine: &Engine<K>,
     id: ModelId,
@@ -164,11 +172,10 @@ fn spec<K: Ord + Clone>(
     let all = weight_bytes(engine, 0..layers)?;
     // A layer in the middle has no end; a model of one layer is all ends.
     let layer_bytes = if layers < 3 { all / layers.max(1) as u64 } else { weight_bytes(engine, 1..2)? };
-    let name = name(source);
     Ok(ModelSpec {
         id,
         kind: io::Kind::Text,
-        name: quantisation.map_or_else(|| name.to_owned(), |format| format!("{name} as {format}")),
+        name: quantisation.map(|format| format!("{name} as {format}")).unwrap_or(name),
         layers: u16::try_from(layers).unwrap_or(u16::MAX),
         layer_bytes,
         ends_bytes: all.saturating_sub(layer_bytes * layers as u64),

@@ -4,8 +4,8 @@ mod pieces;
 
 use super::image::{self, About};
 use super::model::{block_format, range};
-use super::reading::Reading;
-use crate::compute::files::{Checked, Files};
+use super::reading::{self, Reading};
+use crate::compute::files::{Bringing, Checked, Files};
 use crate::compute::source::{name, quantised};
 use crate::compute::{Canvas, Easel, Image};
 use crate::painting::PaintRequest;
@@ -67,8 +67,8 @@ impl<F: Files> Painter<F> {
         let id = ModelId(folder.id(&words).0);
         let tabled = folder.modulation_bytes().map_err(plain)? >= least_bytes;
         let engine = diffusion::Painter::new(opened, folder, tabled);
-        let name =
-            quantisation.map_or_else(|| name(source).to_owned(), |as_| format!("{} as {as_}", name(source)));
+        let called = files.called().unwrap_or_else(|| name(source).to_owned());
+        let name = quantisation.map(|as_| format!("{called} as {as_}")).unwrap_or(called);
         let spec = spec(name, &engine, id)?;
         Ok(Self { engine, open: Vec::new(), table: None, files, tokenizer, spec, held: Vec::new() })
     }
@@ -150,14 +150,24 @@ impl<F: Files> Painter<F> {
         Painting::new(folder, order).map(|painting| (size, painting)).map_err(|error| error.to_string())
     }
 
+    /// Brings a part's weights near; see [`Files::bring`].
+    pub fn bring(&self, part: Part) -> Option<Bringing> {
+        self.files.bring(&reading::of(&self.ranges(part.layers).ok()?))
+    }
+
+    fn ranges(&self, layers: Layers) -> Result<Vec<ByteRange>, String> {
+        let mut ranges = Vec::new();
+        for piece in pieces(&self.engine, layers) {
+            ranges.extend(self.engine.ranges(piece).map_err(|error| error.to_string())?);
+        }
+        Ok(ranges)
+    }
+
     /// Loads a part; `progress` is told the bytes so far and in all.
     pub async fn load(&mut self, part: Part, progress: impl Fn(u64, u64)) -> Result<(), String> {
         let plain = |error: Error| error.to_string();
         let pieces = pieces(&self.engine, part.layers);
-        let mut ranges = Vec::new();
-        for piece in &pieces {
-            ranges.extend(self.engine.ranges(*piece).map_err(plain)?);
-        }
+        let ranges = self.ranges(part.layers)?;
         let mut reading = Reading::new(&self.files, &ranges, progress);
         for piece in pieces {
             let source = async |range: &ByteRange| reading.read(range).await;

@@ -2,6 +2,7 @@
 
 use crate::compute::files::{Files, Reader};
 use kernels::weights::ByteRange;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads ranges one after the other, and tells how far it is.
@@ -31,6 +32,11 @@ impl<'a, F: Files, P: Fn(u64, u64)> Reading<'a, F, P> {
         (self.progress)(self.done, self.total);
         Ok(bytes)
     }
+}
+
+/// The same ranges by the names of their files.
+pub fn of(ranges: &[ByteRange]) -> Vec<(String, Range<u64>)> {
+    ranges.iter().map(|range| (range.file.to_string(), range.range.clone())).collect()
 }
 
 const fn length(range: &ByteRange) -> u64 {

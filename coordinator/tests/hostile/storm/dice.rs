@@ -6,6 +6,7 @@ use coordinator::io::{
     Capability, Device, End, Job, JobState, Kind, Offer, Part, PictureWork, Progress, Shape, Spread, Stage,
     TextWork, Work,
 };
+use coordinator::swarm::{self, Content};
 use coordinator::wire::{
     self, Ask, Blob, Choice, Demand, Echo, Fault, Following, Hidden, Message, ModelPlan, Open, OpenPart,
     OpenPicture, OpenText, Picture, Pulse, Report, RoomPlan, Running, Standing, Story, Team, Token, Trust,
@@ -16,7 +17,7 @@ use coordinator::{Epoch, JobId, Layers, Lease, ModelId, PeerId, limits, pieces};
 /// One more member of the room.
 pub const CY: PeerId = PeerId(4);
 /// Kinds of messages.
-pub const KINDS: usize = 24;
+pub const KINDS: usize = 25;
 /// Names that are remembered, so that messages may use them.
 const HARVEST: usize = 16;
 
@@ -337,6 +338,16 @@ impl Dice {
         let kind = self.roll(KINDS);
         if kind < 22 {
             return self.plain(kind);
+        }
+        if kind == 24 {
+            // Not for the coordinator, on whatever lane.
+            let (content, bytes) = (Content([7; 32]), self.bytes(40));
+            let root = self.roll(2) == 0;
+            return Message::Swarm(if root {
+                swarm::Message::Root { content, bytes }
+            } else {
+                swarm::Message::Join(content)
+            });
         }
         let inner = self.roll(22);
         let bytes = if self.roll(9) == 0 { self.bytes(99) } else { wire::encode(&self.plain(inner)) };

@@ -23,6 +23,7 @@
 mod codec;
 mod error;
 mod fields;
+mod file;
 mod format;
 mod group;
 mod layout;
@@ -31,6 +32,7 @@ mod rdrr;
 
 pub use codec::{decode_page, decode_root, encode_page, encode_root};
 pub use error::ManifestError;
+pub use file::{FILE_HEAD_BYTES, FILE_NAME, encode_file, page_in_file, root_in_file};
 pub use format::{
     About, Block, FileRef, Group, Hash, Name, Page, PageRef, Place, Portion, Root, Span, TensorRef,
 };

@@ -143,6 +143,32 @@ fn a_tensor_is_found_in_its_group_and_nowhere_else() {
 }
 
 #[test]
+fn a_file_holds_all_of_it_and_every_page_is_one_range() {
+    let manifest = made(&folder());
+    let (root, pages) = encoded(&manifest);
+    let file = encode_file(&manifest).unwrap();
+    let part = |range: Range<u64>| &file[range.start as usize..range.end as usize];
+    let at = root_in_file(part(0..FILE_HEAD_BYTES)).unwrap();
+    assert_eq!(part(at.clone()), root);
+    let root_bytes = at.end - at.start;
+    for (index, page) in pages.iter().enumerate() {
+        assert_eq!(part(page_in_file(&manifest.root, root_bytes, index)), page, "page {index}");
+    }
+    let last = page_in_file(&manifest.root, root_bytes, pages.len() - 1);
+    assert_eq!(last.end, file.len() as u64, "and nothing more");
+    let rows: [(&[u8], &str); 5] = [
+        (b"MHWF", "cut off"),
+        (b"MHWF\x01\x00\x00", "cut off in the length"),
+        (b"MHWM\x01\x00\x00\x00\x00", "a root by itself"),
+        (b"MHWF\x02\x00\x00\x00\x00", "from the future"),
+        (b"MHWF\x01\xff\xff\xff\xff", "a root without an end"),
+    ];
+    for (head, why) in rows {
+        assert!(root_in_file(head).is_err(), "{why}");
+    }
+}
+
+#[test]
 fn people_can_read_it() {
     let json: serde_json::Value = serde_json::from_str(&made(&folder()).to_json()).unwrap();
     assert_eq!(json["root"]["about"]["licence"], "MIT");

@@ -1,0 +1,218 @@
+//! How a model becomes a content: its root, then its pages, then what of it is here already.
+
+use super::held::Held;
+use super::map::Map;
+use super::{Keeper, Source};
+use crate::compute::Report;
+use crate::compute::files::Files;
+use crate::compute::source::{self, gguf_name, half_cached, quantised};
+use crate::compute::swarm::{About, News};
+use crate::store::{BlockStore, Hash, limits};
+use coordinator::swarm::{Blocks, Content, Input, OriginId};
+use kernels::limits::BLOCK_BYTES;
+use kernels::weights::manifest::{
+    FILE_HEAD_BYTES, FILE_NAME, ManifestError, Page, Root, decode_page, decode_root, root_in_file,
+};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// The one place that a model's files are read from, besides the room.
+const ORIGIN: OriginId = OriginId(0);
+
+/// What people are told of a content.
+pub fn about(root: &Root) -> About {
+    let kernels::weights::manifest::About { name, licence, source } = root.about.clone();
+    About { name, licence, source, bytes: root.bytes() }
+}
+
+impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
+    /// The files of the model `source`, and what it is called from here on: a content that is one GGUF file is called by that.
+    ///
+    /// # Errors
+    /// In plain words.
+    pub async fn open(self: &Rc<Self>, source: &str) -> Result<(Source<F, S>, String), String> {
+        let plain = quantised(source).0;
+        if let Some(id) = source::content(plain)? {
+            let root = self.root(Content(id)).await?;
+            let held = self.hold(root.0, root.1, None).await?;
+            let called = match gguf_name(plain) {
+                Some(_) => plain.to_owned(),
+                None => source::of_content(&id, single_gguf(&held).unwrap_or_default()),
+            };
+            let called = source::with(&called, quantised(source).1, half_cached(source).1);
+            return Ok((Source::content(self.clone(), held), called));
+        }
+        let files = (self.files)(plain);
+        let opened = match manifest(&files).await {
+            Some((root, bytes)) => self.hold(root, bytes, Some(files)).await.map(Some),
+            None => Ok(None),
+        };
+        // A manifest of another file, or one that is damaged, is as good as none.
+        let held = opened.unwrap_or_else(|why| {
+            tracing::warn!("the manifest beside {plain} is not used: {why}");
+            None
+        });
+        let belongs = |held: &Rc<Held<F>>| {
+            let map = held.map.get();
+            gguf_name(plain).is_none_or(|name| map.is_some_and(|map| map.length(name).is_some()))
+        };
+        let source_of = match held {
+            Some(held) if belongs(&held) => Source::content(self.clone(), held),
+            Some(held) => {
+                self.close(held.content);
+                Source::Plain((self.files)(plain))
+            }
+            None => Source::Plain((self.files)(plain)),
+        };
+        Ok((source_of, source.to_owned()))
+    }
+
+    /// The root of a content that is known by its name alone: from the store, or from the room.
+    async fn root(self: &Rc<Self>, content: Content) -> Result<(Root, Vec<u8>), String> {
+        let id = Hash(content.0);
+        let kept = self.store.get(id).await.map_err(|error| error.to_string())?;
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None => {
+                let what = "Waiting for somebody who has this model".into();
+                (self.report)(Report::Progress { what, done: 0, total: 0 });
+                self.sought.borrow_mut().insert(content, None);
+                self.input(Input::Seek(content));
+                let came = self.until(|| self.sought.borrow().get(&content).cloned().flatten()).await;
+                self.sought.borrow_mut().remove(&content);
+                came
+            }
+        };
+        let root = decode_root(&bytes, id).map_err(|error| error.to_string())?;
+        Ok((root, bytes))
+    }
+
+    /// Takes part in a content, and has all of its pages. `files`: where its files lie, if that is known.
+    async fn hold(
+        self: &Rc<Self>,
+        root: Root,
+        bytes: Vec<u8>,
+        files: Option<F>,
+    ) -> Result<Rc<Held<F>>, String> {
+        let size: u64 = root.pages.iter().map(|line| u64::from(line.size)).sum();
+        if size > limits::PAGES_BYTES {
+            let most = limits::PAGES_BYTES;
+            return Err(format!("its manifest has {size} bytes, of which {most} at most are read"));
+        }
+        let own = files.as_ref().is_some_and(|files| !files.is_remote());
+        let held = Rc::new(Held::new(root, bytes, files, own));
+        if let Some(before) = self.content(held.content) {
+            return Ok(before);
+        }
+        // A person's own are read before anybody hears of them: they may be another's.
+        let pages = if own { Some(self.own_pages(&held).await?) } else { None };
+        self.held.borrow_mut().insert(held.content, held.clone());
+        match self.fill(&held, pages).await {
+            Ok(()) => Ok(held),
+            Err(why) => {
+                self.close(held.content);
+                Err(why)
+            }
+        }
+    }
+
+    /// Tells the swarm, reads the pages unless they are known, and looks for what is here.
+    async fn fill(self: &Rc<Self>, held: &Rc<Held<F>>, pages: Option<Vec<Page>>) -> Result<(), String> {
+        let (content, numbers) = (held.content, held.root.numbers());
+        held.find(&self.here(held, Blocks::all(held.pages())).await?);
+        self.input(Input::Open { content, numbers, block_bytes: BLOCK_BYTES as u32, have: held.have() });
+        self.tell(News::About { content, about: about(&held.root) });
+        let up = held.files.is_some() && !held.own;
+        self.input(Input::Origin { content, origin: ORIGIN, up, shared: true });
+        let pages = match pages {
+            Some(pages) => pages,
+            None => self.room_pages(held).await?,
+        };
+        let _ = held.map.set(Map::new(&held.root, &pages)?);
+        let blocks = self.here(held, std::iter::once(held.pages()..numbers).collect()).await?;
+        held.find(&blocks);
+        self.input(Input::Found { content, blocks });
+        self.input(Input::Spare { content, blocks: if held.own { 0 } else { self.spare } });
+        Ok(())
+    }
+
+    /// Takes part in it no longer.
+    fn close(&self, content: Content) {
+        self.held.borrow_mut().remove(&content);
+        self.input(Input::Close(content));
+    }
+
+    /// Which of these are in the store, or in the person's own files.
+    async fn here(&self, held: &Held<F>, numbers: Blocks) -> Result<Blocks, String> {
+        if held.own {
+            return Ok(self.own_blocks(held).await.and(&numbers));
+        }
+        let kept = self.store.list().await.map_err(|error| error.to_string())?;
+        let kept: BTreeSet<Hash> = kept.into_iter().map(|(hash, _)| hash).collect();
+        let here = |number: &u32| held.hash(*number).is_some_and(|hash| kept.contains(&hash));
+        Ok(numbers.iter().filter(here).collect())
+    }
+
+    /// All pages, as they come. They stay wanted as long as this worker lives: without them nothing else is of use.
+    async fn room_pages(self: &Rc<Self>, held: &Rc<Held<F>>) -> Result<Vec<Page>, String> {
+        let what = "Reading the model's manifest".into();
+        (self.report)(Report::Progress { what, done: 0, total: 0 });
+        held.want(Blocks::all(held.pages()));
+        self.told_wants(held);
+        let mut pages = Vec::new();
+        for (number, line) in (0..).zip(&held.root.pages) {
+            let bytes = self.block(held, number).await?;
+            pages.push(decode_page(&bytes, line).map_err(|error| error.to_string())?);
+        }
+        Ok(pages)
+    }
+
+    async fn own_pages(&self, held: &Held<F>) -> Result<Vec<Page>, String> {
+        let mut pages = Vec::new();
+        for (number, line) in (0..).zip(&held.root.pages) {
+            let bytes = held.fetch(number).await?;
+            pages.push(decode_page(&bytes, line).map_err(|error| error.to_string())?);
+        }
+        Ok(pages)
+    }
+
+    /// What of a person's own files is as long as the manifest says. Their bytes are compared when somebody asks for them.
+    async fn own_blocks(&self, held: &Held<F>) -> Blocks {
+        let mut here = Blocks::all(held.pages());
+        let Some(files) = &held.files else { return Blocks::default() };
+        for (name, bytes) in held.map.get().into_iter().flat_map(Map::files) {
+            if files.length(name).await != Ok(bytes) {
+                continue;
+            }
+            let parts = held.map.get().and_then(|map| map.parts(name, 0..bytes).ok()).unwrap_or_default();
+            parts.into_iter().for_each(|part| here.insert(part.number));
+        }
+        here
+    }
+}
+
+/// The root of the manifest that lies beside some files, if there is one.
+async fn manifest(files: &impl Files) -> Option<(Root, Vec<u8>)> {
+    let head = files.range(FILE_NAME, 0..FILE_HEAD_BYTES).await.ok()?;
+    let root = async {
+        let range = root_in_file(&head).map_err(|error| error.to_string())?;
+        let bytes = files.range(FILE_NAME, range).await?;
+        let root = decode_root(&bytes, Hash::of(&bytes)).map_err(|error| error.to_string())?;
+        Ok::<_, String>((root, bytes))
+    };
+    match root.await {
+        Ok(root) => Some(root),
+        Err(why) if why == ManifestError::Foreign.to_string() => None,
+        Err(why) => {
+            tracing::warn!("the manifest beside the model is not used: {why}");
+            None
+        }
+    }
+}
+
+/// The name of the file, if a content is one GGUF file.
+fn single_gguf<F>(held: &Held<F>) -> Option<&str> {
+    let mut ggufs = held.map.get()?.files().filter_map(|(name, _)| gguf_name(name).map(|_| name));
+    let first = ggufs.next()?;
+    ggufs.next().is_none().then_some(first)
+}

@@ -1,0 +1,81 @@
+//! What is kept on this device: how much, how much may be, and a button that clears it.
+
+use super::storage::{Kept, QUOTAS, Where};
+use super::words;
+use leptos::prelude::*;
+
+/// Nothing before it is known what is kept.
+#[component]
+pub fn StoragePanel(
+    /// What is kept.
+    #[prop(into)]
+    kept: Signal<Option<Kept>>,
+    /// Asked for when the person allows another number of bytes.
+    #[prop(into)]
+    allow: Callback<u64>,
+    /// Asked for when the person wants everything gone.
+    #[prop(into)]
+    clear: Callback<()>,
+) -> impl IntoView {
+    let now =
+        move || kept.get().unwrap_or(Kept { place: Where::Memory, used: 0, quota: 0, persisted: false });
+    let on_disk = Memo::new(move |_| kept.get().is_some_and(|kept| kept.place == Where::Disk));
+    view! {
+        <Show when=move || kept.get().is_some()>
+            <section class="storage" aria-labelledby="storage-title">
+                <h2 id="storage-title">"Kept on this device"</h2>
+                <Show when=move || on_disk.get()>
+                    <progress aria-labelledby="storage-title" max=move || now().quota.max(1) value=move || now().used></progress>
+                    <p class="number" role="status" aria-label="Kept">{move || now().amount()}</p>
+                    <div class="row">
+                        <label for="storage-quota">"Keep at most"</label>
+                        <Quotas quota=Signal::derive(move || now().quota) allow />
+                        <Clear clear nothing=Signal::derive(move || now().used == 0) />
+                    </div>
+                </Show>
+                <p class="fine">{move || now().meaning()}</p>
+            </section>
+        </Show>
+    }
+}
+
+/// The sizes that people can choose from, and theirs if it is another.
+#[component]
+fn Quotas(quota: Signal<u64>, allow: Callback<u64>) -> impl IntoView {
+    let choices = move || {
+        let mut choices = QUOTAS.to_vec();
+        if let Err(at) = choices.binary_search(&quota.get()) {
+            choices.insert(at, quota.get());
+        }
+        choices
+    };
+    let option = move |bytes: u64| {
+        view! { <option value=bytes.to_string() selected=move || quota.get() == bytes>{words::bytes(bytes)}</option> }
+    };
+    let choose = move |value: String| value.parse().into_iter().for_each(|bytes| allow.run(bytes));
+    view! {
+        <select id="storage-quota" on:change:target=move |event| choose(event.target().value())>
+            {move || choices().into_iter().map(option).collect_view()}
+        </select>
+    }
+}
+
+/// Asks once more, for what is cleared has to be fetched again.
+#[component]
+fn Clear(clear: Callback<()>, nothing: Signal<bool>) -> impl IntoView {
+    let asked = RwSignal::new(false);
+    let press = move |_| {
+        if asked.get_untracked() {
+            clear.run(());
+        }
+        asked.update(|asked| *asked = !*asked);
+    };
+    view! {
+        <button
+            type="button" class="secondary" disabled=move || nothing.get()
+            on:click=press on:blur=move |_| asked.set(false)
+        >
+            {move || if asked.get() { "Clear all models?" } else { "Clear" }}
+        </button>
+    }
+}

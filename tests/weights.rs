@@ -1,0 +1,284 @@
+//! Rooms of native peers over real WebRTC that fetch a model once, hand it on, and outlive whoever brought it.
+
+use anyhow::{Context, Result, ensure};
+use app::compute::Means;
+use app::compute::swarm::Keep;
+use app::link::RoomLink;
+use app::node::view::{Ask, View, Weights, WriteRequest};
+use app::sampling::Sampling;
+use app::transport::{IceServers, JoinOptions, NetEvent, Transport, WebRtc};
+use coordinator::PeerId;
+use coordinator::swarm::{Blocks, Content, Fact, Message};
+use coordinator::wire;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tests::models::{Shape, random};
+use tests::origin::Origin;
+use tests::peer::{LIMIT, Peer, means, request, solo};
+use tests::program::{Program, Server, root};
+
+/// 64 MB, in layers of 6 MB.
+const LARGE: Shape = Shape { layers: 10, width: 512, ff: 1536 };
+/// 17 MB, in layers of 2 MB.
+const SMALL: Shape = Shape { layers: 8, width: 256, ff: 1024 };
+
+/// A model with its manifest, and room for stores; gone when the test is over.
+struct Model {
+    folder: PathBuf,
+    /// What the manifest calls it.
+    content: String,
+    bytes: u64,
+}
+
+impl Model {
+    fn make(name: &str, shape: Shape) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("manyhands-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let model = folder.join("model");
+        random(&model, shape)?;
+        let path = model.to_string_lossy();
+        let mut made = Program::start("manyhands", &["manifest", &path, "--name", name, "--licence", "MIT"])?;
+        let content = made.line(LIMIT, |line| line.starts_with("content:"))?;
+        let bytes = std::fs::metadata(model.join("model.safetensors"))?.len();
+        Ok(Self { folder, content, bytes })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("model")
+    }
+
+    fn store(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    fn id(&self) -> Result<Content> {
+        let id = app::compute::source::content(&self.content).map_err(anyhow::Error::msg)?;
+        Ok(Content(id.context("it is a content")?))
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A peer in a process of its own, which can be killed, that lends so many MiB to the model.
+fn peer_process(link: &str, name: &str, model: &str, memory: u64, store: &str) -> Result<Program> {
+    let memory = memory.to_string();
+    let arguments = ["peer", "--room", link, "--cpu", "--threads", "1", "--name", name, "--model", model];
+    let more = ["--memory", &memory, "--store", store, "--only", "text"];
+    let mut peer = Program::start("manyhands", &[&arguments[..], &more].concat())?;
+    peer.line(LIMIT, |line| line.starts_with("compute: ready"))?;
+    Ok(peer)
+}
+
+/// A text that does not end by itself.
+fn endless(seed: u64) -> WriteRequest {
+    let plain = request(seed);
+    let sampling = Sampling { bias: vec![(0, -100.0), (1, -100.0)], ..plain.sampling };
+    WriteRequest { max_new: 60, sampling, ..plain }
+}
+
+fn lending(model: &str, memory: u64) -> Means {
+    Means { memory: Some(memory << 20), ..means(model) }
+}
+
+fn weights(view: &View) -> Option<&Weights> {
+    view.weights.iter().find(|one| one.open)
+}
+
+/// True if all that this peer wants is here, and that is so much at least.
+fn has(view: &View, bytes: u64) -> bool {
+    weights(view).is_some_and(|one| one.progress.here == one.progress.wanted && one.progress.here >= bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_fills_itself_with_one_download() -> Result<()> {
+    let model = Model::make("fill", LARGE)?;
+    let expected = solo(&model.path(), &endless(5)).await?;
+    let server = Server::start(&root())?;
+    let (origin, link) = (Origin::start(&model.path())?, server.link("fill"));
+    let url = origin.url();
+    let mut first = peer_process(&link, "Ada", &url, 28, &model.store("ada"))?;
+    let _second = peer_process(&link, "Ben", &url, 28, &model.store("ben"))?;
+    let mut asker = Peer::join_with(1, &link, lending(&url, 28))?;
+    asker.until("three peers", |view| view.model.is_some() && view.peers.peers.len() == 3).await?;
+    asker.ask(Ask::Write(endless(5)));
+    let written = asker.until_written().await?;
+    ensure!(
+        written.text == expected.text,
+        "split over three: {:?}\nalone: {:?}",
+        written.text,
+        expected.text
+    );
+    ensure!(written.workers.len() == 3, "nobody could hold it alone: {:?}", written.workers);
+    let served = origin.served(|_| true);
+    println!("the origin served {:.3} of the model", served as f64 / model.bytes as f64);
+    ensure!(served * 10 <= model.bytes * 11, "{served} bytes of a model of {}", model.bytes);
+
+    // Killed and started again, a peer has what it had, and the room the rest.
+    first.kill();
+    asker.until("Ada is gone", |view| view.peers.peers.len() == 2).await?;
+    let weights_served = |origin: &Origin| origin.served(|path| path.ends_with(".safetensors"));
+    let before = weights_served(&origin);
+    let _first = peer_process(&link, "Ada", &url, 28, &model.store("ada"))?;
+    asker.until_room(3, 3).await?;
+    ensure!(weights_served(&origin) == before, "nothing is fetched twice");
+
+    // Without the origin the room is enough for whoever comes.
+    origin.switch(false);
+    let means =
+        Means { keep: Keep { folder: Some(model.store("dee")), quota: None }, ..means(&model.content) };
+    let mut last = Peer::join_with(4, &link, means)?;
+    last.until("the fourth is ready", |view| view.model.is_some() && view.peers.peers.len() == 4).await?;
+    last.ask(Ask::Write(endless(5)));
+    let written = last.until_written().await?;
+    ensure!(written.text == expected.text, "the fourth: {:?}\nalone: {:?}", written.text, expected.text);
+    // The header was read on opening, and is not needed any more.
+    let weights_bytes = model.bytes - (64 << 10);
+    let view = last.until("all of it", |view| has(view, weights_bytes)).await?;
+    let one = weights(&view).context("it is open")?;
+    let from_peers: u64 = one.from_peers.values().sum();
+    ensure!(one.from_origin == 0 && from_peers >= weights_bytes, "all from the room: {one:?}");
+    let about = one.about.as_ref().context("it is known")?;
+    ensure!((about.name.as_str(), about.licence.as_str()) == ("fill", "MIT"), "{about:?}");
+    Ok(())
+}
+
+/// One peer has the model in a folder of its own, another says that it has it too, and sends something else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_wrong_weights_is_named() -> Result<()> {
+    let model = Model::make("liar", SMALL)?;
+    let expected = solo(&model.path(), &endless(6)).await?;
+    let server = Server::start(&root())?;
+    let link = server.link("liar");
+    let liar = Liar::join(0x0bad << 112, &link, model.id()?)?;
+    let mut owner = Peer::join(2, &link, &model.path())?;
+    owner.until("the owner", |view| weights(view).is_some() && view.model.is_some()).await?;
+    let mut guest = Peer::join_with(1, &link, means(&model.content))?;
+    guest.until("the guest", |view| view.model.is_some()).await?;
+    // The owner gives its weights away and does not compute, so that the guest needs all of them.
+    owner.ask(Ask::Share(false));
+    guest.ask(Ask::Write(endless(6)));
+    let written = guest.until_written().await?;
+    ensure!(written.text == expected.text, "the guest: {:?}\nalone: {:?}", written.text, expected.text);
+    let named = |view: &View| weights(view).is_some_and(|one| !one.liars.is_empty());
+    let view = guest.until("the liar is named", named).await?;
+    let said = |(_, text): &(u64, String)| text.contains("not what they should be");
+    ensure!(view.notices.iter().filter(|notice| said(notice)).count() == 1, "{:?}", view.notices);
+    ensure!(liar.sent() == 1, "it cost one block, not {}", liar.sent());
+    Ok(())
+}
+
+/// A peer that says it has everything, and sends something else.
+struct Liar {
+    sent: Arc<AtomicU32>,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Liar {
+    fn join(id: u128, link: &str, content: Content) -> Result<Self> {
+        let options =
+            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
+        let sent = Arc::new(AtomicU32::new(0));
+        let (stop, mut stopped) = tokio::sync::oneshot::channel();
+        let counts = sent.clone();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut transport = WebRtc::join(options).expect("a thread and random numbers");
+                loop {
+                    let event = tokio::select! {
+                        event = transport.next() => event,
+                        _ = &mut stopped => return transport.leave(),
+                    };
+                    for (to, message) in lies(event, content) {
+                        let blocks = u32::from(matches!(message, Message::Block { .. }));
+                        counts.fetch_add(blocks, Ordering::Relaxed);
+                        let lane = message.lane();
+                        let _ = transport.send(to, lane, wire::encode(&wire::Message::Swarm(message)));
+                    }
+                }
+            });
+        });
+        Ok(Self { sent, _stop: stop })
+    }
+
+    fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// What a liar answers.
+fn lies(event: NetEvent, content: Content) -> Vec<(PeerId, Message)> {
+    let claim = || Message::Tell { content, fact: Fact::Has, blocks: Blocks::all(12) };
+    match event {
+        NetEvent::Up(peer) => vec![(peer, Message::Join(content)), (peer, claim())],
+        NetEvent::Message { from, bytes } => match wire::decode(&bytes) {
+            Ok(wire::Message::Swarm(Message::Join(_))) => vec![(from, claim())],
+            Ok(wire::Message::Swarm(Message::AskRoot(_))) => vec![(from, Message::NoRoot(content))],
+            Ok(wire::Message::Swarm(Message::Ask { blocks, .. })) => {
+                let block = |number| Message::Block { content, number, bytes: vec![7; 1 << 20] };
+                blocks.iter().map(|number| (from, block(number))).collect()
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// A moderate room; [`ten_peers_of_which_five_leave`] is the whole one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_peers_of_which_two_leave() -> Result<()> {
+    churn("churn", 6, 2, 8).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "ten peers take minutes on two cores; run it by name"]
+async fn ten_peers_of_which_five_leave() -> Result<()> {
+    for seed in 0..3 {
+        churn("crowd", 10, 5, 5 + seed).await?;
+    }
+    Ok(())
+}
+
+/// `peers` hold a model that none of them could hold alone; `leave` of them, whichever, are killed while another joins.
+async fn churn(name: &str, peers: usize, leave: usize, seed: u64) -> Result<()> {
+    let model = Model::make(name, LARGE)?;
+    let expected = solo(&model.path(), &endless(seed)).await?;
+    let server = Server::start(&root())?;
+    let (origin, link) = (Origin::start(&model.path())?, server.link(name));
+    let url = origin.url();
+    // Those who stay can hold it together, each with a layer more than it needs.
+    let memory = 64 / (peers - leave) as u64 + 8;
+    let start = |index: usize| {
+        peer_process(&link, &format!("P{index}"), &url, memory, &model.store(&format!("p{index}")))
+    };
+    let mut others = (1..peers).map(start).collect::<Result<Vec<_>>>()?;
+    let mut asker = Peer::join_with(1, &link, lending(&url, memory))?;
+    asker.until("everyone", |view| view.model.is_some() && view.peers.peers.len() == peers).await?;
+    asker.ask(Ask::Write(endless(seed)));
+    asker.until("the middle", |view| view.cards.last().is_some_and(|card| card.tokens >= 12)).await?;
+    for lost in 0..leave {
+        let victim = (seed as usize * 7 + lost * 3) % others.len();
+        others.swap_remove(victim).kill();
+    }
+    others.push(start(peers)?);
+    let written = asker.until_written().await?;
+    ensure!(written.text == expected.text, "with losses: {:?}\nalone: {:?}", written.text, expected.text);
+    let served = origin.served(|path| path.ends_with(".safetensors"));
+    println!("{name}, seed {seed}: the origin served {:.3} of the model", served as f64 / model.bytes as f64);
+    Ok(())
+}
+
+/// Somebody has to hear what the program says of a model that is none.
+#[test]
+fn what_is_no_content_is_said() -> Result<()> {
+    let mut peer = Program::start("manyhands", &["manifest", "xtask"])?;
+    ensure!(peer.line(Duration::from_secs(20), |_| true).is_err(), "a folder without a model");
+    Ok(())
+}
