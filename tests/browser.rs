@@ -138,7 +138,7 @@ async fn a_person_brings_a_model() -> Result<()> {
 async fn too_large_a_model(window: &Window, scratch: &Path) -> Result<()> {
     let files = tests::models::too_large(&scratch.join("large"))?;
     window.choose_files("#model-files", &files).await?;
-    let needs = "return /needs 3.2 GB, (and )?the room/.test(document.querySelector('[role=status][aria-label=Room]').innerText)";
+    let needs = "return /needs 3.0 GB, (and )?the room/.test(document.querySelector('[role=status][aria-label=Room]').innerText)";
     window.until_script(needs).await?;
     shot(window, "own", "too-large").await?;
     window.press("Back to the first model").await?;

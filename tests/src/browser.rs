@@ -193,7 +193,8 @@ impl Window {
         let deadline = Instant::now() + LIMIT;
         while self.script(script).await? != json!(true) {
             if Instant::now() > deadline {
-                bail!("{script} did not come true");
+                let page = self.script("return document.body.innerText").await?;
+                bail!("{script} did not come true; the page says: {page}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -18,7 +18,7 @@ pub struct Shape {
     pub ff: u64,
 }
 
-/// [`too_large`]: 3.2 GB in half precision, beyond what any tab lends.
+/// [`too_large`]: 3.0 GB in half precision, beyond what any tab lends.
 const LARGE: Shape = Shape { layers: 8, width: 4096, ff: 11_008 };
 /// Channels of a head.
 const HEAD: u64 = 64;
