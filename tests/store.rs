@@ -183,6 +183,7 @@ async fn killed_browsers(rounds: u32) -> Result<()> {
             // It writes now; any moment is as good as another.
             std::thread::sleep(Duration::from_micros(u64::from(round) * 7919 % 150_000));
             kill(&profile.0)?;
+            window.forget()?;
             let new: Vec<u32> = std::iter::once(first).chain(words.try_iter()).collect();
             fresh += new.len();
             kept.extend(new.into_iter().map(|number| block(number, KILLED_BYTES).0));

@@ -168,6 +168,14 @@ impl Window {
         Ok(self.driver.quit().await?)
     }
 
+    /// Forgets a browser that was killed: to close it would wait for its answer.
+    ///
+    /// # Errors
+    /// If it was closed before.
+    pub fn forget(self) -> Result<()> {
+        Ok(self.driver.leak()?)
+    }
+
     /// Opens the same page again; returns when it is there.
     pub async fn reload(&self) -> Result<()> {
         Ok(self.driver.refresh().await?)
