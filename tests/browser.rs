@@ -2,6 +2,7 @@
 
 mod offline;
 mod pictures;
+mod sharing;
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

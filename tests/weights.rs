@@ -3,67 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use app::compute::Means;
 use app::compute::swarm::Keep;
-use app::link::RoomLink;
 use app::node::view::{Ask, View, Weights, WriteRequest};
 use app::sampling::Sampling;
-use app::transport::{IceServers, JoinOptions, NetEvent, Transport, WebRtc};
-use coordinator::PeerId;
-use coordinator::swarm::{Blocks, Content, Fact, Message};
-use coordinator::wire;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tests::models::{Shape, random};
+use tests::liar::Liar;
+use tests::models::{LARGE, Model, SMALL};
 use tests::origin::Origin;
 use tests::peer::{LIMIT, Peer, means, request, solo};
 use tests::program::{Program, Server, root};
-
-/// 64 MB, in layers of 6 MB.
-const LARGE: Shape = Shape { layers: 10, width: 512, ff: 1536 };
-/// 17 MB, in layers of 2 MB.
-const SMALL: Shape = Shape { layers: 8, width: 256, ff: 1024 };
-
-/// A model with its manifest, and room for stores; gone when the test is over.
-struct Model {
-    folder: PathBuf,
-    /// What the manifest calls it.
-    content: String,
-    bytes: u64,
-}
-
-impl Model {
-    fn make(name: &str, shape: Shape) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("manyhands-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let model = folder.join("model");
-        random(&model, shape)?;
-        let path = model.to_string_lossy();
-        let mut made = Program::start("manyhands", &["manifest", &path, "--name", name, "--licence", "MIT"])?;
-        let content = made.line(LIMIT, |line| line.starts_with("content:"))?;
-        let bytes = std::fs::metadata(model.join("model.safetensors"))?.len();
-        Ok(Self { folder, content, bytes })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.join("model")
-    }
-
-    fn store(&self, name: &str) -> String {
-        self.folder.join(name).to_string_lossy().into_owned()
-    }
-
-    fn id(&self) -> Result<Content> {
-        let id = app::compute::source::content(&self.content).map_err(anyhow::Error::msg)?;
-        Ok(Content(id.context("it is a content")?))
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 /// A peer in a process of its own, which can be killed, that lends so many MiB to the model.
 fn peer_process(link: &str, name: &str, model: &str, memory: u64, store: &str) -> Result<Program> {
@@ -171,64 +118,6 @@ async fn who_sends_wrong_weights_is_named() -> Result<()> {
     ensure!(view.notices.iter().filter(|notice| said(notice)).count() == 1, "{:?}", view.notices);
     ensure!(liar.sent() == 1, "it cost one block, not {}", liar.sent());
     Ok(())
-}
-
-/// A peer that says it has everything, and sends something else.
-struct Liar {
-    sent: Arc<AtomicU32>,
-    _stop: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Liar {
-    fn join(id: u128, link: &str, content: Content) -> Result<Self> {
-        let options =
-            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
-        let sent = Arc::new(AtomicU32::new(0));
-        let (stop, mut stopped) = tokio::sync::oneshot::channel();
-        let counts = sent.clone();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let mut transport = WebRtc::join(options).expect("a thread and random numbers");
-                loop {
-                    let event = tokio::select! {
-                        event = transport.next() => event,
-                        _ = &mut stopped => return transport.leave(),
-                    };
-                    for (to, message) in lies(event, content) {
-                        let blocks = u32::from(matches!(message, Message::Block { .. }));
-                        counts.fetch_add(blocks, Ordering::Relaxed);
-                        let lane = message.lane();
-                        let _ = transport.send(to, lane, wire::encode(&wire::Message::Swarm(message)));
-                    }
-                }
-            });
-        });
-        Ok(Self { sent, _stop: stop })
-    }
-
-    fn sent(&self) -> u32 {
-        self.sent.load(Ordering::Relaxed)
-    }
-}
-
-/// What a liar answers.
-fn lies(event: NetEvent, content: Content) -> Vec<(PeerId, Message)> {
-    let claim = || Message::Tell { content, fact: Fact::Has, blocks: Blocks::all(12) };
-    match event {
-        NetEvent::Up(peer) => vec![(peer, Message::Join(content)), (peer, claim())],
-        NetEvent::Message { from, bytes } => match wire::decode(&bytes) {
-            Ok(wire::Message::Swarm(Message::Join(_))) => vec![(from, claim())],
-            Ok(wire::Message::Swarm(Message::AskRoot(_))) => vec![(from, Message::NoRoot(content))],
-            Ok(wire::Message::Swarm(Message::Ask { blocks, .. })) => {
-                let block = |number| Message::Block { content, number, bytes: vec![7; 1 << 20] };
-                blocks.iter().map(|number| (from, block(number))).collect()
-            }
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
 }
 
 /// A moderate room; [`ten_peers_of_which_five_leave`] is the whole one.

@@ -3,7 +3,7 @@
 use crate::browser::Window;
 use crate::stores::Place;
 use anyhow::{Context, Result, bail};
-use app::store::{BlockStore, Hash, StoreError, parse};
+use app::store::{BlockStore, Hash, StoreError, Usage, parse};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -163,5 +163,16 @@ impl BlockStore for Program<'_> {
 
     async fn clear(&self) -> Result<(), StoreError> {
         self.ask("clear", json!([])).await.map(drop)
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        let number = |value: Value| value.as_f64().unwrap_or_default() as u64;
+        let used = number(self.ask("used", json!([])).await?);
+        let quota = number(self.ask("allowed", json!([])).await?);
+        Ok(Usage { durable: self.kind != "memory", used, quota })
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        self.ask("quota", json!([quota])).await.map(drop)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod blocks;
 pub mod browser;
+pub mod liar;
 pub mod models;
 pub mod origin;
 pub mod peer;

@@ -1,7 +1,9 @@
 //! Models for tests: of no weights at all, to be judged by what is read of them, and of random ones.
 
-use crate::program::story_checkpoint;
+use crate::peer::LIMIT;
+use crate::program::{Program, story_checkpoint};
 use anyhow::{Context, Result};
+use coordinator::swarm::Content;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -19,7 +21,11 @@ pub struct Shape {
 }
 
 /// [`too_large`]: 3.0 GB in half precision, beyond what any tab lends.
-const LARGE: Shape = Shape { layers: 8, width: 4096, ff: 11_008 };
+const TOO_LARGE: Shape = Shape { layers: 8, width: 4096, ff: 11_008 };
+/// 64 MB, in layers of 6 MB.
+pub const LARGE: Shape = Shape { layers: 10, width: 512, ff: 1536 };
+/// 17 MB, in layers of 2 MB.
+pub const SMALL: Shape = Shape { layers: 8, width: 256, ff: 1024 };
 /// Channels of a head.
 const HEAD: u64 = 64;
 
@@ -29,9 +35,9 @@ const HEAD: u64 = 64;
 /// # Errors
 /// If a file cannot be written.
 pub fn too_large(folder: &Path) -> Result<Vec<PathBuf>> {
-    let vocabulary = describe(folder, LARGE)?;
+    let vocabulary = describe(folder, TOO_LARGE)?;
     let path = folder.join("model.safetensors");
-    let (file, bytes) = begin(&path, &tensors(LARGE, vocabulary))?;
+    let (file, bytes) = begin(&path, &tensors(TOO_LARGE, vocabulary))?;
     file.set_len(file.metadata()?.len() + bytes)?;
     Ok(["config.json", "tokenizer.json", "model.safetensors"].map(|name| folder.join(name)).to_vec())
 }
@@ -115,4 +121,58 @@ fn begin(path: &Path, tensors: &[(String, Vec<u64>)]) -> Result<(fs::File, u64)>
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
     Ok((file, end))
+}
+
+/// A model with its manifest, and room for stores; gone when the test is over.
+pub struct Model {
+    folder: PathBuf,
+    /// What the manifest calls it.
+    pub content: String,
+    /// Bytes of its weights.
+    pub bytes: u64,
+}
+
+impl Model {
+    /// Makes one of random weights.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or no manifest is made.
+    pub fn make(name: &str, shape: Shape) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("manyhands-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let model = folder.join("model");
+        random(&model, shape)?;
+        let path = model.to_string_lossy();
+        let mut made = Program::start("manyhands", &["manifest", &path, "--name", name, "--licence", "MIT"])?;
+        let content = made.line(LIMIT, |line| line.starts_with("content:"))?;
+        let bytes = fs::metadata(model.join("model.safetensors"))?.len();
+        Ok(Self { folder, content, bytes })
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("model")
+    }
+
+    /// Where a peer may keep blocks.
+    #[must_use]
+    pub fn store(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    /// Its content.
+    ///
+    /// # Errors
+    /// If it was given another name.
+    pub fn id(&self) -> Result<Content> {
+        let id = app::compute::source::content(&self.content).map_err(anyhow::Error::msg)?;
+        Ok(Content(id.context("it is a content")?))
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
 }

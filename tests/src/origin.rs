@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Pages of other origins may read what this host serves, as hubs of models allow.
+const ANYBODY: &str = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: Range\r\nAccess-Control-Expose-Headers: Content-Range\r\n";
+
 /// See the module. It serves until the test ends.
 pub struct Origin {
     port: u16,
@@ -77,11 +80,14 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> Result<()> {
     if !shared.up.load(Ordering::Relaxed) {
         return Ok(());
     }
+    if request.starts_with("OPTIONS ") {
+        return Ok(write!(stream, "HTTP/1.1 204 No Content\r\n{ANYBODY}Connection: close\r\n\r\n")?);
+    }
     let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let Ok(file) = std::fs::File::open(shared.folder.join(&path)) else {
         return Ok(write!(
             stream,
-            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "HTTP/1.1 404 Not Found\r\n{ANYBODY}Content-Length: 0\r\nConnection: close\r\n\r\n"
         )?);
     };
     let body = send(&mut stream, file, range)?;
@@ -102,7 +108,7 @@ fn send(stream: &mut TcpStream, mut file: std::fs::File, range: Option<(u64, u64
         ),
     };
     let bytes = end.saturating_sub(from);
-    write!(stream, "{head}\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{head}\r\n{ANYBODY}Content-Length: {bytes}\r\nConnection: close\r\n\r\n")?;
     file.seek(SeekFrom::Start(from))?;
     Ok(std::io::copy(&mut file.take(bytes), stream)?)
 }

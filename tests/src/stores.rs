@@ -25,7 +25,8 @@ pub async fn promises(place: &impl Place) -> Result<()> {
     what_is_no_block_is_not_kept(place).await?;
     what_nobody_used_for_longest_goes_first_and_pins_stay(place).await?;
     what_is_pinned_is_never_pushed_out_and_a_pin_can_be_undone(place).await?;
-    what_others_write_counts_too(place).await
+    what_others_write_counts_too(place).await?;
+    another_quota_counts_at_once(place).await
 }
 
 /// The block of this number.
@@ -153,4 +154,20 @@ async fn what_others_write_counts_too(place: &impl Place) -> Result<()> {
     let most = quota + 2 * (quota / limits::LOOKS + EACH);
     ensure!(bytes <= most, "{bytes} bytes under a quota of {quota}");
     one.clear().await.map_err(Into::into)
+}
+
+async fn another_quota_counts_at_once(place: &impl Place) -> Result<()> {
+    let store = empty(place, 20 * EACH).await?;
+    let blocks = put_all(&store, 8).await?;
+    let usage = store.usage().await?;
+    ensure!(usage.quota == 20 * EACH && usage.durable, "{usage:?}");
+    ensure!((8 * EACH..=9 * EACH).contains(&usage.used), "{usage:?}");
+    store.pin(Hash::of(b"model"), &blocks[..3]).await?;
+    store.allow(5 * EACH).await?;
+    let usage = store.usage().await?;
+    ensure!(usage.quota == 5 * EACH && usage.used <= 5 * EACH, "{usage:?}");
+    ensure!(there(&store, &blocks[..3]).await? == [true; 3], "what is pinned stays");
+    store.allow(20 * EACH).await?;
+    put(&store, 50).await?;
+    store.clear().await.map_err(Into::into)
 }

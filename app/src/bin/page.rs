@@ -14,6 +14,7 @@ fn main() {
 mod page {
     use app::clock;
     use app::compute::Means;
+    use app::compute::swarm::Keep;
     use app::compute::web::WebCompute;
     use app::link::RoomLink;
     use app::node::view::Ask;
@@ -38,6 +39,7 @@ mod page {
     /// Starts a node for this room; it lives as long as the page.
     fn join(link: &RoomLink, name: String, on_view: OnView) -> Box<dyn Fn(Ask)> {
         let (link, (asks, incoming)) = (link.clone(), unbounded());
+        let first = asks.clone();
         wasm_bindgen_futures::spawn_local(async move {
             let me = PeerId(u128::from(random()) << 64 | u128::from(random()));
             // A server that does not answer must not keep people out of their room.
@@ -49,10 +51,18 @@ mod page {
             let transport =
                 WebRtc::join(JoinOptions { link, me, ice }).expect("browsers have random numbers");
             let compute = WebCompute::start(shipped(), true);
+            let sharing = web::shared().map(Ask::Sharing);
+            let model = web::opened().map(|model| Ask::Open(Some(model)));
+            for ask in [sharing, model].into_iter().flatten() {
+                let _ = first.unbounded_send(ask);
+            }
             let node = Node::new(Setup { me, name, room, seed: random() }, transport, compute);
             node.run(incoming, move |view| on_view(view.clone())).await;
         });
         Box::new(move |ask| {
+            if let Ask::Open(model) = &ask {
+                web::remember(model.as_ref());
+            }
             let _ = asks.unbounded_send(ask);
         })
     }
@@ -76,7 +86,12 @@ mod page {
     fn shipped() -> Means {
         let page = web_sys::window().and_then(|window| window.location().href().ok()).unwrap_or_default();
         let beside = |name: &str| web_sys::Url::new_with_base(name, &page).map(|url| url.href()).ok();
-        Means { text: beside("story/story.gguf"), pictures: beside("painter/"), ..Means::default() }
+        Means {
+            text: beside("story/story.gguf"),
+            pictures: beside("painter/"),
+            keep: Keep { quota: web::allowed(), ..Keep::default() },
+            ..Means::default()
+        }
     }
 
     fn random() -> u64 {

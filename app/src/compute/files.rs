@@ -32,6 +32,10 @@ pub trait Files {
     async fn length(&self, name: &str) -> Result<u64, String>;
     /// Some bytes of a file, exactly as many as asked for.
     async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String>;
+    /// What there is besides what is asked for by name: all files that a person chose; empty where nobody can say.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether reading takes somebody else's line, so that it is worth to read each byte only once.
     fn is_remote(&self) -> bool {
         false
@@ -203,6 +207,13 @@ impl Files for Place {
         match self {
             Self::Remote(files) => files.range(name, range).await,
             Self::Own(files) => files.range(name, range).await,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Remote(files) => files.names(),
+            Self::Own(files) => files.names(),
         }
     }
 

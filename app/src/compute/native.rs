@@ -2,7 +2,7 @@
 
 use super::files::Place;
 use super::restart::{Next, Restarts};
-use super::swarm::Keep;
+use super::swarm::{Errand, Keep};
 use super::{Compute, Means, ModelSource, Report, Request, worker};
 use crate::store::{FileStore, MemoryStore, StoreError, limits};
 use futures::StreamExt;
@@ -51,6 +51,11 @@ impl NativeCompute {
 #[async_trait::async_trait(?Send)]
 impl Compute for NativeCompute {
     fn ask(&mut self, request: Request) {
+        // The next worker keeps as much.
+        if let Request::Swarm(Errand::Allow(quota)) = &request {
+            self.first.0.keep.quota = Some(*quota);
+            self.means.keep.quota = Some(*quota);
+        }
         // A dead worker is noticed by its last message; what was asked of it is asked again by the coordinator.
         let _ = self.requests.unbounded_send(request);
     }

@@ -99,5 +99,9 @@ mod reading {
             }
             Err(format!("{name} ends before byte {}; it may be cut off", range.end))
         }
+
+        fn names(&self) -> Vec<String> {
+            CHOSEN.with_borrow(|files| files.iter().map(|(name, _)| name.clone()).collect())
+        }
     }
 }

@@ -58,6 +58,27 @@ pub fn with(source: &str, quantisation: Option<&str>, half_cache: bool) -> Strin
 /// How the source of a model begins that consists of a person's own files.
 pub const OWN: &str = "files:/";
 
+/// How it begins if the person gives them to the room, too.
+const GIVEN: &str = "files-for-the-room:/";
+
+/// True if a model consists of a person's own files, chosen in the page.
+#[must_use]
+pub fn is_own(source: &str) -> bool {
+    source.starts_with(OWN) || is_given(source)
+}
+
+/// True if others may fetch them from here.
+#[must_use]
+pub fn is_given(source: &str) -> bool {
+    source.starts_with(GIVEN)
+}
+
+/// The same files, for others as well.
+#[must_use]
+pub fn given(source: &str) -> String {
+    source.strip_prefix(OWN).map_or_else(|| source.to_owned(), |rest| format!("{GIVEN}{rest}"))
+}
+
 /// How the source of a model begins that is known by its content alone; 64 hexadecimal digits follow, and what of it is meant.
 const CONTENT: &str = "content:";
 
@@ -134,7 +155,7 @@ pub fn address(typed: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, content, gguf_name, half_cached, of_content, own_source, quantised, with};
+    use super::*;
 
     #[test]
     fn only_known_quantisations_are_taken_off() {
@@ -190,6 +211,20 @@ mod tests {
                 (found, _) => panic!("{names:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_is_given_to_the_room_says_so() {
+        let mine = own_source(&["a.gguf".to_owned()]).unwrap();
+        assert!(is_own(&mine) && !is_given(&mine), "{mine}");
+        let ours = given(&mine);
+        assert!(is_own(&ours) && is_given(&ours) && gguf_name(&ours) == Some("a.gguf"), "{ours}");
+        assert_eq!(
+            given("https://host/a.gguf"),
+            "https://host/a.gguf",
+            "what lies elsewhere lies there for all"
+        );
+        assert!(!is_own("assets/story") && !is_own(&of_content(&[1; 32], "")));
     }
 
     #[test]

@@ -65,6 +65,10 @@ pub enum Errand {
         /// Of which content.
         content: Content,
     },
+    /// The person allows so many bytes to be kept; answered by [`News::Kept`].
+    Allow(u64),
+    /// The person wants nothing to be kept any more; answered by [`News::Kept`].
+    Clear,
 }
 
 impl TryFrom<Output> for Errand {
@@ -117,6 +121,8 @@ pub enum News {
         /// What.
         about: About,
     },
+    /// What is kept on this device.
+    Kept(Usage),
     /// How far a content is that is open here.
     Progress {
         /// Which.
@@ -148,6 +154,17 @@ pub struct Progress {
     pub here: u64,
     /// Of these, here when they were first wanted: in the store, or in the person's own files.
     pub found: u64,
+}
+
+/// What a store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Whether it outlives the program.
+    pub durable: bool,
+    /// Bytes that blocks take.
+    pub used: u64,
+    /// Bytes that they may take.
+    pub quota: u64,
 }
 
 /// Where blocks stay between runs.

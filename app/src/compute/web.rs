@@ -5,7 +5,8 @@
 //! before it traps, because a trap inside a promise reaches no error handler of the page.
 
 use super::restart::{Next, Restarts};
-use super::source::OWN;
+use super::source::is_own;
+use super::swarm::Errand;
 use super::{Compute, Means, ModelSource, Report, Request, own_files};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -83,6 +84,11 @@ impl WebCompute {
 #[async_trait::async_trait(?Send)]
 impl Compute for WebCompute {
     fn ask(&mut self, request: Request) {
+        // The next worker keeps as much.
+        if let Request::Swarm(Errand::Allow(quota)) = &request {
+            self.first.0.keep.quota = Some(*quota);
+            self.means.keep.quota = Some(*quota);
+        }
         match &mut self.waiting {
             Some(waiting) => waiting.push(request),
             None => self.worker.post(&request),
@@ -137,7 +143,7 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let boots = matches!(request, Request::Boot { means, .. } if means.chosen.as_ref().is_some_and(|source| source.starts_with(OWN)));
+        let boots = matches!(request, Request::Boot { means, .. } if means.chosen.as_ref().is_some_and(|source| is_own(source)));
         let posted = postcard::to_stdvec(request).map(|bytes| {
             let bytes = Uint8Array::from(bytes.as_slice());
             if boots {

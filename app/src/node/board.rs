@@ -69,6 +69,8 @@ impl Board {
             fetching: None,
             weights: Vec::new(),
             sharing: Sharing::default(),
+            paused: false,
+            kept: None,
             signaling: SignalingStatus::Connecting,
             cards: Vec::new(),
             notices: Vec::new(),

@@ -19,6 +19,7 @@ mod weights;
 pub use alone::Alone;
 
 use crate::clock;
+use crate::compute::swarm::Errand;
 use crate::compute::{Compute, ModelSource, Report, Request};
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
 use board::Board;
@@ -135,6 +136,12 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.board.sharing(sharing);
                 self.swarm(swarm::Input::Sharing(sharing));
             }
+            Ask::Pause(paused) => {
+                self.board.paused(paused);
+                self.swarm(swarm::Input::Pause(paused));
+            }
+            Ask::Allow(quota) => self.compute.ask(Request::Swarm(Errand::Allow(quota))),
+            Ask::Clear => self.compute.ask(Request::Swarm(Errand::Clear)),
             Ask::Leave => self.leaving = true,
         }
     }

@@ -1,6 +1,6 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
-use crate::compute::swarm::{About, Progress};
+use crate::compute::swarm::{About, Progress, Usage};
 use crate::compute::{Easel, Image, ModelSource};
 use crate::painting::PaintRequest;
 use crate::sampling::{Likelihood, Sampling};
@@ -32,6 +32,12 @@ pub enum Ask {
     Open(Option<ModelSource>),
     /// What others may have of the weights that are here.
     Sharing(Sharing),
+    /// Whether nothing new is to be fetched for now.
+    Pause(bool),
+    /// How many bytes of weights may be kept on this device.
+    Allow(u64),
+    /// Keep none of what is kept.
+    Clear,
     /// Leave the room in good order: peers learn it at once.
     Leave,
 }
@@ -74,6 +80,10 @@ pub struct View {
     pub weights: Vec<Weights>,
     /// What others may have of the weights that are here.
     pub sharing: Sharing,
+    /// Whether nothing new is fetched for now.
+    pub paused: bool,
+    /// What is kept on this device, once known.
+    pub kept: Option<Usage>,
     /// The signaling server.
     pub signaling: SignalingStatus,
     /// Answers and pictures, oldest first.
@@ -139,6 +149,12 @@ pub struct Weights {
     pub open: bool,
     /// How many others do.
     pub peers: u32,
+    /// How many pages and blocks it has; 0 if it is not open.
+    pub numbers: u32,
+    /// Of these, how many each of the others has and gives away.
+    pub others: BTreeMap<PeerId, u32>,
+    /// Of these, how many somebody in the room has.
+    pub covered: u32,
     /// What this device wants of it.
     pub progress: Progress,
     /// Bytes that came from where the model lies.

@@ -79,7 +79,11 @@ impl<T: Transport, C: Compute> Node<T, C> {
     /// A message about weights came.
     pub(super) fn on_weights(&mut self, from: PeerId, bytes: &[u8]) {
         match wire::decode(bytes) {
-            Ok(wire::Message::Swarm(message)) => self.swarm(Input::Received { from, message }),
+            Ok(wire::Message::Swarm(message)) => {
+                let content = message.content();
+                self.swarm(Input::Received { from, message });
+                self.count_others(content);
+            }
             Ok(_) => {}
             Err(error) => self.board.dropped(error.to_string()),
         }
@@ -90,7 +94,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
         match news {
             News::Input(input) => {
                 match &input {
-                    Input::Open { content, .. } => self.board.weights(*content, |one| one.open = true),
+                    Input::Open { content, numbers, .. } => self.board.weights(*content, |one| {
+                        (one.open, one.numbers) = (true, *numbers);
+                    }),
                     Input::Close(content) => self.board.weights(*content, Weights::close),
                     _ => {}
                 }
@@ -107,7 +113,17 @@ impl<T: Transport, C: Compute> Node<T, C> {
             News::About { content, about } => self.board.weights(content, |one| one.about = Some(about)),
             News::Progress { content, progress } => {
                 self.board.weights(content, |one| one.progress = progress);
+                self.count_others(content);
             }
+            News::Kept(usage) => self.board.kept(usage),
+        }
+    }
+
+    /// What the others have of a content that is open here.
+    fn count_others(&mut self, content: Content) {
+        if self.board.view().weights.iter().any(|one| one.open && one.content == content) {
+            let counted = self.swarm.others(content);
+            self.board.weights(content, |one| (one.others, one.covered) = counted);
         }
     }
 
@@ -173,6 +189,9 @@ impl Weights {
             about: None,
             open: false,
             peers: 0,
+            numbers: 0,
+            others: Default::default(),
+            covered: 0,
             progress: Default::default(),
             from_origin: 0,
             from_peers: Default::default(),
@@ -190,7 +209,8 @@ impl Weights {
     }
 
     fn close(&mut self) {
-        (self.open, self.no_room, self.progress) = (false, false, Default::default());
+        let before = std::mem::replace(self, Self::new(self.content));
+        (self.about, self.peers, self.liars) = (before.about, before.peers, before.liars);
     }
 
     /// Whether there is nothing to show any more.

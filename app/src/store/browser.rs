@@ -3,7 +3,7 @@
 use super::indexed::IndexedStore;
 use super::memory::MemoryStore;
 use super::opfs::OpfsStore;
-use super::{BlockStore, StoreError, limits};
+use super::{StoreError, limits};
 use futures::future::Either;
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
@@ -25,30 +25,6 @@ pub async fn open_browser(quota: u64) -> BrowserStore {
             tracing::warn!("{why}");
             Either::Right(Either::Right(MemoryStore::new(quota.min(limits::MEMORY_BYTES))))
         }
-    }
-}
-
-/// Bytes that blocks take.
-///
-/// # Errors
-/// [`StoreError::Disk`].
-pub async fn used_bytes(store: &BrowserStore) -> Result<u64, StoreError> {
-    match store {
-        Either::Left(store) => store.used_bytes().await,
-        Either::Right(Either::Left(store)) => store.used_bytes().await,
-        Either::Right(Either::Right(store)) => Ok(store.list().await?.iter().map(|(_, bytes)| bytes).sum()),
-    }
-}
-
-/// Sets how much the store may take on disk; what is more goes at once, apart from what is pinned.
-///
-/// # Errors
-/// [`StoreError::Disk`].
-pub async fn set_quota(store: &BrowserStore, bytes: u64) -> Result<(), StoreError> {
-    match store {
-        Either::Left(store) => store.set_quota(bytes).await,
-        Either::Right(Either::Left(store)) => store.set_quota(bytes).await,
-        Either::Right(Either::Right(_)) => Ok(()),
     }
 }
 

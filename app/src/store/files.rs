@@ -9,7 +9,7 @@
 //! A rename is all or nothing, so that no program that is stopped leaves half a block. Bytes are not forced to the disk: after a
 //! power cut a block may be damaged, which its hash shows when it is read.
 
-use super::{BlockStore, Hash, StoreError, compare, limits, parse};
+use super::{BlockStore, Hash, StoreError, Usage, compare, limits, parse};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -24,7 +24,7 @@ static WRITTEN: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct FileStore {
     root: PathBuf,
-    quota: u64,
+    quota: AtomicU64,
     /// Bytes in the folder as far as is known, and those written since it was looked through.
     used: AtomicU64,
     unlooked: AtomicU64,
@@ -45,7 +45,7 @@ impl FileStore {
     /// [`StoreError::Disk`].
     pub fn open(root: &Path, quota: u64) -> Result<Self, StoreError> {
         let (used, unlooked) = (AtomicU64::new(0), AtomicU64::new(0));
-        let store = Self { root: root.to_owned(), quota, used, unlooked };
+        let store = Self { root: root.to_owned(), quota: AtomicU64::new(quota), used, unlooked };
         for folder in ["blocks", "new", "pins"] {
             let folder = store.root.join(folder);
             fs::create_dir_all(&folder).map_err(disk(&folder))?;
@@ -55,10 +55,12 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Bytes that blocks take, as far as is known: other programs write as well.
-    #[must_use]
-    pub fn used_bytes(&self) -> u64 {
+    fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    fn quota(&self) -> u64 {
+        self.quota.load(Ordering::Relaxed)
     }
 
     fn path(&self, block: Hash) -> PathBuf {
@@ -94,19 +96,26 @@ impl FileStore {
 
     /// Makes room for so many bytes.
     fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
-        let fits = |used: u64| used.saturating_add(bytes) <= self.quota;
-        let due = self.unlooked.load(Ordering::Relaxed) > self.quota / limits::LOOKS;
+        let fits = |used: u64| used.saturating_add(bytes) <= self.quota();
+        let due = self.unlooked.load(Ordering::Relaxed) > self.quota() / limits::LOOKS;
         if fits(self.used_bytes()) && !due {
             return Ok(());
         }
-        let mut all = self.look()?;
+        let all = self.look()?;
+        if !fits(self.used_bytes()) {
+            self.cut_down(all, limits::kept(self.quota()).saturating_sub(bytes))?;
+        }
         if fits(self.used_bytes()) {
             return Ok(());
         }
+        Err(StoreError::NoRoom(format!("{} of {} bytes are pinned", self.used_bytes(), self.quota())))
+    }
+
+    /// Takes out what nobody used for longest until there are `most` bytes, or only what is pinned.
+    fn cut_down(&self, mut all: Vec<Kept>, most: u64) -> Result<(), StoreError> {
         let pinned = self.pinned()?;
         all.retain(|kept| !pinned.contains(&kept.block));
         all.sort_by_key(|kept| kept.used);
-        let most = limits::kept(self.quota).saturating_sub(bytes);
         for kept in all {
             if self.used_bytes() <= most {
                 break;
@@ -114,10 +123,7 @@ impl FileStore {
             take_out(&kept.path)?;
             self.used.fetch_sub(kept.bytes.min(self.used_bytes()), Ordering::Relaxed);
         }
-        if fits(self.used_bytes()) {
-            return Ok(());
-        }
-        Err(StoreError::NoRoom(format!("{} of {} bytes are pinned", self.used_bytes(), self.quota)))
+        Ok(())
     }
 
     fn pinned(&self) -> Result<BTreeSet<Hash>, StoreError> {
@@ -211,6 +217,16 @@ impl BlockStore for FileStore {
         }
         self.used.store(0, Ordering::Relaxed);
         Ok(())
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        Ok(Usage { durable: true, used: self.used_bytes(), quota: self.quota() })
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        self.quota.store(quota, Ordering::Relaxed);
+        let all = self.look()?;
+        self.cut_down(all, quota)
     }
 }
 

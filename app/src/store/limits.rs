@@ -16,6 +16,8 @@ pub const UNFINISHED_S: u64 = 600;
 pub const PINNED: usize = kernels::limits::MANIFEST_NUMBERS as usize;
 /// Bytes that a store in memory takes at most. Source: guess; an eighth of what a browser's engine can hold.
 pub const MEMORY_BYTES: u64 = 512 << 20;
+/// Bytes after which people are told how much is kept. Source: guess; some times a second on a fast line.
+pub const TELL_BYTES: u64 = 16 << 20;
 /// Part of the quota that is held for the room, beyond what this device needs. Source: guess.
 pub const SPARE_PART: u64 = 4;
 /// Bytes of the pages of a manifest, all of which are read to open a model. Source: guess; 32 bytes for each block of 2 TiB.

@@ -1,14 +1,14 @@
 //! Blocks in memory, for as long as the program runs: where nothing may be kept, and for peers that keep nothing.
 
-use super::{BlockStore, Hash, StoreError, compare, limits};
-use std::cell::RefCell;
+use super::{BlockStore, Hash, StoreError, Usage, compare, limits};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A store that ends with its program.
 #[derive(Debug)]
 pub struct MemoryStore {
-    quota: u64,
+    quota: Cell<u64>,
     state: RefCell<State>,
 }
 
@@ -25,7 +25,7 @@ impl MemoryStore {
     /// An empty one of `quota` bytes at most.
     #[must_use]
     pub fn new(quota: u64) -> Self {
-        Self { quota, state: RefCell::default() }
+        Self { quota: Cell::new(quota), state: RefCell::default() }
     }
 }
 
@@ -67,7 +67,7 @@ impl BlockStore for MemoryStore {
         compare(block, bytes)?;
         let mut state = self.state.borrow_mut();
         state.take_out(block);
-        state.make_room(bytes.len() as u64, self.quota)?;
+        state.make_room(bytes.len() as u64, self.quota.get())?;
         (state.turn, state.used) = (state.turn + 1, state.used + bytes.len() as u64);
         let turn = state.turn;
         state.blocks.insert(block, (bytes.into(), turn));
@@ -100,6 +100,17 @@ impl BlockStore for MemoryStore {
 
     async fn clear(&self) -> Result<(), StoreError> {
         *self.state.borrow_mut() = State::default();
+        Ok(())
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        Ok(Usage { durable: false, used: self.state.borrow().used, quota: self.quota.get() })
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        self.quota.set(quota);
+        // What is pinned stays, however much it is.
+        let _ = self.state.borrow_mut().make_room(0, quota);
         Ok(())
     }
 }

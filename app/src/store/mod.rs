@@ -27,10 +27,11 @@ mod packed;
 #[cfg(target_arch = "wasm32")]
 mod script;
 
+pub use crate::compute::swarm::Usage;
 use futures::future::Either;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{BrowserStore, open_browser, set_quota, used_bytes};
+pub use browser::{BrowserStore, open_browser};
 pub use error::StoreError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileStore;
@@ -90,6 +91,18 @@ pub trait BlockStore {
     /// # Errors
     /// [`StoreError::Disk`].
     async fn clear(&self) -> Result<(), StoreError>;
+
+    /// What is kept, as far as is known: other programs may write as well.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn usage(&self) -> Result<Usage, StoreError>;
+
+    /// Sets how many bytes may be kept; what is more goes at once, apart from what is pinned.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    async fn allow(&self, quota: u64) -> Result<(), StoreError>;
 }
 
 /// One of two kinds.
@@ -140,6 +153,20 @@ impl<A: BlockStore, B: BlockStore> BlockStore for Either<A, B> {
         match self {
             Self::Left(store) => store.clear().await,
             Self::Right(store) => store.clear().await,
+        }
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        match self {
+            Self::Left(store) => store.usage().await,
+            Self::Right(store) => store.usage().await,
+        }
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        match self {
+            Self::Left(store) => store.allow(quota).await,
+            Self::Right(store) => store.allow(quota).await,
         }
     }
 }

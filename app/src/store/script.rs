@@ -1,6 +1,6 @@
 //! The store for scripts: what `store_worker.js` offers to a page, such as `bench.html` or a browser test.
 
-use super::browser::{BrowserStore, open_browser, set_quota, used_bytes};
+use super::browser::{BrowserStore, open_browser};
 use super::indexed::IndexedStore;
 use super::opfs::OpfsStore;
 use super::{BlockStore, Hash, StoreError};
@@ -108,20 +108,28 @@ impl Blocks {
         self.0.clear().await.map_err(said)
     }
 
-    /// See [`used_bytes`].
+    /// The bytes of [`BlockStore::usage`].
     ///
     /// # Errors
     /// See there.
     pub async fn used(&self) -> Result<f64, String> {
-        Ok(used_bytes(&self.0).await.map_err(said)? as f64)
+        Ok(self.0.usage().await.map_err(said)?.used as f64)
     }
 
-    /// See [`set_quota`].
+    /// The quota of [`BlockStore::usage`].
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn allowed(&self) -> Result<f64, String> {
+        Ok(self.0.usage().await.map_err(said)?.quota as f64)
+    }
+
+    /// See [`BlockStore::allow`].
     ///
     /// # Errors
     /// See there.
     pub async fn quota(&self, bytes: f64) -> Result<(), String> {
-        set_quota(&self.0, bytes as u64).await.map_err(said)
+        self.0.allow(bytes as u64).await.map_err(said)
     }
 }
 

@@ -48,16 +48,22 @@ pub async fn ask_to_keep() {
     const KEY: &str = "manyhands.asked-to-keep";
     let storage = Reflect::get(&window().navigator(), &"storage".into());
     let Ok(storage) = storage.and_then(|storage| storage.dyn_into::<StorageManager>()) else { return };
-    let kept = match storage.persisted() {
-        Ok(asked) => JsFuture::from(asked).await.is_ok_and(|kept| kept.is_truthy()),
-        Err(_) => return,
-    };
-    if kept || load::<bool>(Keep::Visits, KEY).is_some() {
+    if is_kept().await || load::<bool>(Keep::Visits, KEY).is_some() {
         return;
     }
     store(Keep::Visits, KEY, &true);
     if let Ok(asked) = storage.persist() {
         let _ = JsFuture::from(asked).await;
+    }
+}
+
+/// Whether the browser has promised not to clear by itself what this page keeps.
+pub async fn is_kept() -> bool {
+    let storage = Reflect::get(&window().navigator(), &"storage".into());
+    let Ok(storage) = storage.and_then(|storage| storage.dyn_into::<StorageManager>()) else { return false };
+    match storage.persisted() {
+        Ok(asked) => JsFuture::from(asked).await.is_ok_and(|kept| kept.is_truthy()),
+        Err(_) => false,
     }
 }
 

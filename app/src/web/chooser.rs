@@ -1,14 +1,26 @@
 //! Another model than the one that comes with the page: a known one, by address, or from the person's own files.
 
-use super::browser;
+use super::browser::{self, Keep};
 use super::context::Room;
 use super::known::{Fit, KNOWN, Known};
-use crate::compute::own_files;
-use crate::compute::source::{address, with};
+use crate::compute::source::{address, given, is_own, with};
+use crate::compute::{ModelSource, own_files};
 use crate::node::view::{Ask, ComputeStatus};
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use web_sys::{File, HtmlInputElement};
+
+const MODEL: &str = "manyhands.model";
+
+/// The model that this tab was computing with before it was reloaded, if it was not the first.
+pub fn opened() -> Option<ModelSource> {
+    browser::load::<Option<ModelSource>>(Keep::Tab, MODEL).flatten()
+}
+
+/// Opens this one again if the tab is reloaded. A person's own files cannot be read again without that person.
+pub fn remember(model: Option<&ModelSource>) {
+    browser::store(Keep::Tab, MODEL, &model.filter(|model| !is_own(model)));
+}
 
 /// Closed until somebody looks for it.
 #[component]
@@ -90,6 +102,7 @@ fn KnownModel(known: &'static Known, open: Callback<Result<String, String>>) -> 
 fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
     let typed = RwSignal::new(String::new());
     let smaller = RwSignal::new(String::new());
+    let gives = RwSignal::new(false);
     let open = move |source: Result<String, String>| {
         let format = smaller.get_untracked();
         let format = Some(format.as_str()).filter(|format| !format.is_empty());
@@ -102,7 +115,8 @@ fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
     let take = move |input: HtmlInputElement| {
         let files = files_of(&input);
         if !files.is_empty() {
-            open(own_files::choose(files));
+            let mine = own_files::choose(files);
+            open(if gives.get_untracked() { mine.map(|mine| given(&mine)) } else { mine });
         }
         // The same files may be chosen again.
         input.set_value("");
@@ -120,6 +134,10 @@ fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
                 <button type="submit" class="quiet">"Load"</button>
             </div>
         </form>
+        <label class="check">
+            <input type="checkbox" id="model-give" on:change:target=move |event| gives.set(event.target().checked()) />
+            "Give files of mine to this room, so that others can use the model, too"
+        </label>
         <label for="model-files">"Or your own files"</label>
         <input
             id="model-files" type="file" multiple=true accept=".gguf,.safetensors,.json,.jinja"
@@ -137,7 +155,7 @@ fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
             <option value="q4_0">"Make smaller: Q4_0, an eighth"</option>
         </select>
         <p class="fine">
-            "A .gguf file; a folder’s config.json, tokenizer.json and model.safetensors; or a folder in diffusers’ layout. Files are read on this device and sent to nobody. Others need the same model to take a part."
+            "A .gguf file; a folder’s config.json, tokenizer.json and model.safetensors; or a folder in diffusers’ layout. Files are read on this device, and sent to nobody unless you give them to the room. Others need the same model to take a part."
         </p>
     }
 }

@@ -89,6 +89,8 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
         fetching: None,
         weights: Vec::new(),
         sharing: Sharing::On,
+        paused: false,
+        kept: None,
         signaling: SignalingStatus::Open,
         cards: Vec::new(),
         notices: Vec::new(),

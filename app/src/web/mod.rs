@@ -1,7 +1,7 @@
 //! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
 //!
 //! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
-//! [`sentence`], [`comings`], [`painted`], [`known`], [`storage`]), which are tested natively. The components only put it on the screen.
+//! [`sentence`], [`comings`], [`painted`], [`known`], [`contents`], [`storage`]), which are tested natively. The components only put it on the screen.
 //!
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
@@ -12,6 +12,7 @@
 //!                └─ panel ─┬─ strip    (who runs which layers, a strip per team)
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
+//!                          ├─ room_models (what the room shares, and where it came from)
 //!                          ├─ chooser  (another model: known ones, an address, own files)
 //!                          ├─ storage_panel (what is kept on this device)
 //!                          └─ details
@@ -19,6 +20,7 @@
 
 pub mod colour;
 pub mod comings;
+pub mod contents;
 pub mod known;
 pub mod paint_settings;
 pub mod painted;
@@ -72,6 +74,8 @@ mod place;
 #[cfg(target_arch = "wasm32")]
 mod room;
 #[cfg(target_arch = "wasm32")]
+mod room_models;
+#[cfg(target_arch = "wasm32")]
 mod storage_panel;
 #[cfg(target_arch = "wasm32")]
 mod strip;
@@ -79,9 +83,11 @@ mod strip;
 mod vitals;
 
 #[cfg(target_arch = "wasm32")]
+pub use chooser::{opened, remember};
+#[cfg(target_arch = "wasm32")]
 pub use place::{AskNode, OnView, run};
 #[cfg(target_arch = "wasm32")]
-pub use storage_panel::StoragePanel;
+pub use storage_panel::{allowed, shared};
 
 #[cfg(test)]
 mod example;

@@ -5,6 +5,8 @@ use super::context::Room;
 use super::details::Details;
 use super::invite::Invite;
 use super::peers::Peers;
+use super::room_models::RoomModels;
+use super::storage_panel::StoragePanel;
 use super::strip::LayerStrips;
 use super::words;
 use leptos::prelude::*;
@@ -36,7 +38,9 @@ pub fn Panel() -> impl IntoView {
             <div id="room-sheet" class="sheet">
                 <Invite />
                 <Peers />
+                <RoomModels />
                 <Chooser />
+                <StoragePanel />
                 <Details />
             </div>
         </aside>

@@ -1,6 +1,8 @@
 //! What is kept on this device, in plain words.
 
 use super::words;
+use crate::compute::swarm::Usage;
+use coordinator::swarm::Sharing;
 
 /// Bytes that people can let this page keep. Source: from one small model to several large ones; what a browser allows is less
 /// than the disk has.
@@ -12,6 +14,13 @@ pub const QUOTAS: [u64; 7] = [
     16_000_000_000,
     32_000_000_000,
     64_000_000_000,
+];
+
+/// What others may have of what is kept.
+pub const SHARINGS: [(Sharing, &str); 3] = [
+    (Sharing::On, "as fast as they like"),
+    (Sharing::Metered { bytes_per_s: 1_000_000 }, "slowly: 1 MB a second"),
+    (Sharing::Off, "not at all"),
 ];
 
 /// Where weights stay between visits.
@@ -37,6 +46,13 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What a store says, and the browser.
+    #[must_use]
+    pub const fn of(usage: Usage, persisted: bool) -> Self {
+        let place = if usage.durable { Where::Disk } else { Where::Memory };
+        Self { place, used: usage.used, quota: usage.quota, persisted }
+    }
+
     /// "1.2 GB of 8.0 GB".
     #[must_use]
     pub fn amount(&self) -> String {

@@ -1,22 +1,43 @@
 //! What is kept on this device: how much, how much may be, and a button that clears it.
 
-use super::storage::{Kept, QUOTAS, Where};
+use super::browser::{self, Keep};
+use super::context::Room;
+use super::storage::{Kept, QUOTAS, SHARINGS, Where};
 use super::words;
+use crate::node::view::Ask;
+use coordinator::swarm::Sharing;
 use leptos::prelude::*;
+
+const QUOTA: &str = "manyhands.quota";
+const SHARING: &str = "manyhands.sharing";
+
+/// Bytes that this person allowed to be kept on an earlier visit.
+pub fn allowed() -> Option<u64> {
+    browser::load(Keep::Visits, QUOTA)
+}
+
+/// What this person allowed others to have on an earlier visit.
+pub fn shared() -> Option<Sharing> {
+    browser::load(Keep::Visits, SHARING)
+}
 
 /// Nothing before it is known what is kept.
 #[component]
-pub fn StoragePanel(
-    /// What is kept.
-    #[prop(into)]
-    kept: Signal<Option<Kept>>,
-    /// Asked for when the person allows another number of bytes.
-    #[prop(into)]
-    allow: Callback<u64>,
-    /// Asked for when the person wants everything gone.
-    #[prop(into)]
-    clear: Callback<()>,
-) -> impl IntoView {
+pub fn StoragePanel() -> impl IntoView {
+    let room = Room::here();
+    let usage = room.memo(|view| view.kept);
+    let persisted = RwSignal::new(false);
+    // It may be granted once something is kept.
+    Effect::new(move |_| {
+        usage.track();
+        leptos::task::spawn_local(async move { persisted.set(browser::is_kept().await) });
+    });
+    let kept = Memo::new(move |_| usage.get().map(|usage| Kept::of(usage, persisted.get())));
+    let allow = Callback::new(move |bytes: u64| {
+        browser::store(Keep::Visits, QUOTA, &bytes);
+        room.ask(Ask::Allow(bytes));
+    });
+    let clear = Callback::new(move |()| room.ask(Ask::Clear));
     let now =
         move || kept.get().unwrap_or(Kept { place: Where::Memory, used: 0, quota: 0, persisted: false });
     let on_disk = Memo::new(move |_| kept.get().is_some_and(|kept| kept.place == Where::Disk));
@@ -34,6 +55,7 @@ pub fn StoragePanel(
                     </div>
                 </Show>
                 <p class="fine">{move || now().meaning()}</p>
+                <Sharings />
             </section>
         </Show>
     }
@@ -57,6 +79,31 @@ fn Quotas(quota: Signal<u64>, allow: Callback<u64>) -> impl IntoView {
         <select id="storage-quota" on:change:target=move |event| choose(event.target().value())>
             {move || choices().into_iter().map(option).collect_view()}
         </select>
+    }
+}
+
+/// What others may have of it.
+#[component]
+fn Sharings() -> impl IntoView {
+    let room = Room::here();
+    let now = room.memo(|view| view.sharing);
+    let choose = move |index: String| {
+        let Some((sharing, _)) = index.parse().ok().and_then(|index: usize| SHARINGS.get(index)) else {
+            return;
+        };
+        browser::store(Keep::Visits, SHARING, sharing);
+        room.ask(Ask::Sharing(*sharing));
+    };
+    let option = move |(index, (sharing, label)): (usize, &'static (Sharing, &'static str))| {
+        view! { <option value=index.to_string() selected=move || now.get() == *sharing>{*label}</option> }
+    };
+    view! {
+        <div class="row">
+            <label for="storage-sharing">"Others here may fetch it"</label>
+            <select id="storage-sharing" on:change:target=move |event| choose(event.target().value())>
+                {SHARINGS.iter().enumerate().map(option).collect_view()}
+            </select>
+        </div>
     }
 }
 

@@ -1,7 +1,8 @@
 //! Figures in plain words.
 
-use coordinator::Layers;
+use crate::node::view::View;
 use coordinator::io::{Capability, Device};
+use coordinator::{Layers, PeerId};
 
 /// A size, such as "180 MB": decimal units, three figures at most.
 #[must_use]
@@ -84,6 +85,13 @@ fn ordinal(number: u32) -> String {
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What a peer is called; "a device that left" if it is not here.
+#[must_use]
+pub fn name_of(view: &View, peer: PeerId) -> String {
+    let known = view.peers.peers.iter().find(|one| one.id == peer);
+    known.map_or_else(|| "a device that left".to_owned(), |peer| peer.name.clone())
 }
 
 /// Layers counted from 1, as people do: "layer 5" or "layers 1–4".

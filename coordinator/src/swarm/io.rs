@@ -180,6 +180,8 @@ pub enum Input {
     },
     /// What the person allows to be given away.
     Sharing(Sharing),
+    /// Whether the person wants nothing new to be fetched for now. What is on its way still comes.
+    Pause(bool),
     /// Whether activations are on their way: nothing new is sent then.
     Busy(bool),
 }

@@ -46,7 +46,7 @@ use roots::Roots;
 use source::Supplier;
 use std::collections::{BTreeMap, BTreeSet};
 use uploads::Uploads;
-use weights::Weights;
+use weights::{Terms, Weights};
 
 /// What one call of `handle` works with, beside the content at hand.
 struct Context<'a> {
@@ -103,6 +103,8 @@ pub struct Swarm {
     liars: BTreeSet<PeerId>,
     uploads: Uploads,
     roots: Roots,
+    /// Whether the person wants nothing new to be fetched.
+    paused: bool,
     /// When somebody was connected last.
     met: Millis,
     /// When was last looked at what is due.
@@ -115,7 +117,7 @@ impl Swarm {
     pub fn new(me: PeerId, now: Millis) -> Self {
         let (contents, peers, liars) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (uploads, roots) = (Uploads::default(), Roots::default());
-        Self { me, contents, peers, liars, uploads, roots, met: now, looked: now }
+        Self { me, contents, peers, liars, uploads, roots, paused: false, met: now, looked: now }
     }
 
     /// Takes in what happened; returns what is to be done, in order.
@@ -127,7 +129,9 @@ impl Swarm {
             self.looked = now;
             self.beat(now, &mut out);
         }
-        self.fill(now, beat, &mut out);
+        if !self.paused {
+            self.fill(now, beat, &mut out);
+        }
         self.uploads.pump(now, &mut out);
         out
     }
@@ -135,8 +139,7 @@ impl Swarm {
     /// When [`Input::Tick`] is due at the latest; None while there is nothing to wait for.
     #[must_use]
     pub fn wake_at(&self) -> Option<Millis> {
-        let shares = self.uploads.sharing != Sharing::Off;
-        let active = |weights: &Weights| weights.is_active(self.looked, self.me, shares);
+        let active = |weights: &Weights| weights.is_active(self.looked, self.me, self.terms());
         let waits = self.uploads.is_active() || self.roots.is_active();
         let active = waits || self.contents.values().any(active);
         active.then(|| self.looked.after(limits::SWARM_BEAT_MS))
@@ -158,6 +161,15 @@ impl Swarm {
     #[must_use]
     pub fn have(&self, content: Content) -> Blocks {
         self.contents.get(&content).map(|weights| weights.have.clone()).unwrap_or_default()
+    }
+
+    /// Of a content, how many numbers each of the others has and gives away, and how many somebody has, this peer too.
+    #[must_use]
+    pub fn others(&self, content: Content) -> (BTreeMap<PeerId, u32>, u32) {
+        let Some(weights) = self.contents.get(&content) else { return Default::default() };
+        let each = weights.peers.iter().map(|(&peer, said)| (peer, said.has.len())).collect();
+        let all = weights.peers.values().fold(weights.have.clone(), |all, said| all.or(&said.has));
+        (each, all.len())
     }
 
     fn take(&mut self, now: Millis, input: Input, out: &mut Vec<Output>) {
@@ -217,6 +229,10 @@ impl Swarm {
             }
             Input::Sharing(sharing) => {
                 self.uploads.sharing = sharing;
+                self.announce(now, out);
+            }
+            Input::Pause(paused) => {
+                self.paused = paused;
                 self.announce(now, out);
             }
             Input::Busy(busy) => self.uploads.busy = busy,
@@ -397,10 +413,14 @@ impl Swarm {
     }
 
     fn announce(&mut self, now: Millis, out: &mut Vec<Output>) {
-        let shares = self.uploads.sharing != Sharing::Off;
+        let terms = self.terms();
         for content in self.contents.keys().copied().collect::<Vec<_>>() {
-            self.with(now, content, out, |weights, context| weights.announce(context, shares));
+            self.with(now, content, out, |weights, context| weights.announce(context, terms));
         }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { shares: self.uploads.sharing != Sharing::Off, fetches: !self.paused }
     }
 
     fn find_stalled(&mut self, now: Millis, out: &mut Vec<Output>) {

@@ -434,3 +434,33 @@ fn what_the_store_turns_out_to_have_is_not_fetched() {
     desk.input(Input::Found { content: MODEL, blocks: Blocks::from_iter([5]) });
     assert!(desk.saw(|event| *event == Event::Complete(MODEL)));
 }
+
+#[test]
+fn who_pauses_fetches_nothing_and_still_gives() {
+    let mut desk = Desk::new(&[BO, CY], 8, &[0, 1]);
+    desk.hub(true);
+    desk.told(BO, Fact::Has, &[2, 3]);
+    desk.input(Input::Pause(true));
+    desk.todo.clear();
+    desk.told(BO, Fact::Has, &[4, 5]);
+    desk.pass(60_000);
+    assert!(desk.asks(BO).is_empty(), "nothing new is asked for");
+    assert!(desk.fetches().is_empty(), "nor fetched");
+    desk.asked(CY, &[0]);
+    assert_eq!(desk.serves(), [(CY, 0)], "others get theirs");
+    desk.todo.clear();
+    desk.input(Input::Pause(false));
+    desk.pass(1_000);
+    assert!(!desk.asks(BO).is_empty(), "it goes on where it was");
+}
+
+#[test]
+fn what_the_others_have_is_counted() {
+    let mut desk = Desk::new(&[BO, CY], 8, &[0, 1]);
+    desk.told(BO, Fact::Has, &[1, 2, 3]);
+    desk.told(CY, Fact::Has, &[3]);
+    assert_eq!(desk.swarm.others(MODEL), ([(BO, 3), (CY, 1)].into(), 4));
+    desk.input(Input::PeerDown(BO));
+    assert_eq!(desk.swarm.others(MODEL), ([(CY, 1)].into(), 3));
+    assert_eq!(desk.swarm.others(Content([0; 32])), (BTreeMap::new(), 0));
+}

@@ -37,6 +37,15 @@ pub struct Said {
     greeted: Millis,
 }
 
+/// What the person allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Something is given away.
+    pub shares: bool,
+    /// Something is fetched.
+    pub fetches: bool,
+}
+
 /// One content.
 #[derive(Debug)]
 pub struct Weights {
@@ -116,20 +125,20 @@ impl Weights {
     }
 
     /// Whether something is to be done that needs the clock.
-    pub fn is_active(&self, now: Millis, me: PeerId, shares: bool) -> bool {
+    pub fn is_active(&self, now: Millis, me: PeerId, terms: Terms) -> bool {
         !self.flights.is_empty()
-            || !self.wanted().minus(&self.have).is_empty()
-            || self.to_tell(now, shares) != (self.told_has.clone(), self.told_seeks.clone())
-            || !self.endangered(me).is_empty()
+            || (terms.fetches && !self.wanted().minus(&self.have).is_empty())
+            || self.to_tell(now, terms) != (self.told_has.clone(), self.told_seeks.clone())
+            || (terms.fetches && !self.endangered(me).is_empty())
     }
 
-    /// What the others should know: what is given away, and what is sought at an origin. For who gives nothing away nobody
-    /// should wait.
-    fn to_tell(&self, now: Millis, shares: bool) -> (Blocks, Blocks) {
-        let has = if shares { self.have.first(limits::SWARM_RUNS) } else { Blocks::default() };
+    /// What the others should know: what is given away, and what is sought at an origin. For who gives nothing away, or
+    /// fetches nothing, nobody should wait.
+    fn to_tell(&self, now: Millis, terms: Terms) -> (Blocks, Blocks) {
+        let has = if terms.shares { self.have.first(limits::SWARM_RUNS) } else { Blocks::default() };
         let reaches = self.origins.values().any(|origin| origin.is_usable(now) && origin.shared);
-        let seeks =
-            if reaches && shares { self.wanted().first(limits::SWARM_RUNS) } else { Blocks::default() };
+        let draws = reaches && terms.shares && terms.fetches;
+        let seeks = if draws { self.wanted().first(limits::SWARM_RUNS) } else { Blocks::default() };
         (has, seeks)
     }
 
@@ -324,15 +333,15 @@ impl Weights {
     }
 
     /// Everything that changed since the others were told, and reminders of what is being fetched.
-    pub fn announce(&mut self, context: &mut Context<'_>, shares: bool) {
-        let (has, seeks) = self.to_tell(context.now, shares);
+    pub fn announce(&mut self, context: &mut Context<'_>, terms: Terms) {
+        let (has, seeks) = self.to_tell(context.now, terms);
         let to: Vec<PeerId> = self.peers.keys().copied().collect();
         self.tell(context, &to, Fact::Lost, &self.told_has.minus(&has), false);
         self.tell(context, &to, Fact::Has, &has.minus(&self.told_has), false);
         self.tell(context, &to, Fact::Rests, &self.told_seeks.minus(&seeks), false);
         self.tell(context, &to, Fact::Seeks, &seeks.minus(&self.told_seeks), false);
         (self.told_has, self.told_seeks) = (has, seeks);
-        self.shares = shares;
+        self.shares = terms.shares;
         if context.now.since(self.told_fetches) >= limits::SWARM_CLAIM_MS {
             self.tell_fetching(context, &self.fetching());
         }

@@ -20,6 +20,7 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
         let mut to_pin = self.to_pin.take().unwrap_or_else(|| futures::channel::mpsc::unbounded().1);
         let mut under_way = FuturesUnordered::new();
         let mut fetches: BTreeMap<(Content, OriginId, u32), AbortHandle> = BTreeMap::new();
+        self.tell_kept().await;
         loop {
             select! {
                 errand = errands.next() => match errand {
@@ -57,6 +58,8 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
                     self.tell(News::Root { to, content, bytes: held.root_bytes.clone() });
                 }
             }
+            Errand::Allow(quota) => self.allow(quota).await,
+            Errand::Clear => self.clear().await,
             Errand::Abort { .. } => {}
         }
     }
@@ -68,8 +71,10 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
             held.gain(number);
         }
         self.input(Input::Checked { content, number, from, verdict });
-        self.tell(News::Progress { content, progress: held.progress() });
+        let progress = held.progress();
+        self.tell(News::Progress { content, progress });
         self.wake();
+        self.kept(bytes.len() as u64, progress.here == progress.wanted).await;
     }
 
     async fn keep(&self, held: &Held<F>, number: u32, bytes: &[u8]) -> Verdict {

@@ -174,6 +174,7 @@ impl<F: Files + 'static, S: BlockStore + 'static> Files for Source<F, S> {
             let here = || held.full.get().then_some(false).or_else(|| held.has_all(&blocks).then_some(true));
             // Without room it is read as it comes, and not kept.
             let kept = keeper.until(here).await.then_some(wanted);
+            kept.iter().for_each(Wanted::keep_near);
             Box::new(kept) as Brought
         }))
     }

@@ -7,7 +7,7 @@ use coordinator::swarm::{Blocks, Content};
 use kernels::limits::BLOCK_BYTES;
 use kernels::weights::manifest::{FILE_NAME, Hash, Root, page_in_file};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -19,6 +19,8 @@ pub struct Held<F> {
     pub root_bytes: Vec<u8>,
     /// The files, if it is known where they lie.
     pub files: Option<F>,
+    /// The manifest as a file, if it was made here and lies nowhere.
+    pub made: Option<Vec<u8>>,
     /// True if they are a person's own, so that nothing has to be fetched or kept.
     pub own: bool,
     /// Where everything is, once all pages are here.
@@ -30,6 +32,8 @@ pub struct Held<F> {
     have: RefCell<Blocks>,
     /// What is wanted for what, by ticket.
     wants: RefCell<BTreeMap<u32, Blocks>>,
+    /// Of these, what is only to stay near, for what was read of it is in use.
+    near: RefCell<BTreeSet<u32>>,
     /// All of it, and how far it is.
     wanted: RefCell<Blocks>,
     progress: Cell<Progress>,
@@ -37,18 +41,20 @@ pub struct Held<F> {
 }
 
 impl<F> Held<F> {
-    pub fn new(root: Root, root_bytes: Vec<u8>, files: Option<F>, own: bool) -> Self {
+    pub fn new(root: Root, root_bytes: Vec<u8>, files: Option<F>, made: Option<Vec<u8>>, own: bool) -> Self {
         Self {
             content: Content(Hash::of(&root_bytes).0),
             root,
             root_bytes,
             files,
+            made,
             own,
             map: OnceCell::new(),
             full: Cell::new(false),
             last: RefCell::default(),
             have: RefCell::default(),
             wants: RefCell::default(),
+            near: RefCell::default(),
             wanted: RefCell::default(),
             progress: Cell::default(),
             tickets: Cell::new(0),
@@ -150,8 +156,28 @@ impl<F> Held<F> {
         ticket
     }
 
+    /// The same of what was read already, and is only to stay near.
+    pub fn keep_near(&self, ticket: u32) {
+        self.near.borrow_mut().insert(ticket);
+    }
+
+    /// Nothing of it is in the store any more; what is in use is not fetched again for that.
+    pub fn cleared(&self) {
+        self.have.take();
+        self.last.take();
+        self.full.set(true);
+        let near = self.near.take();
+        self.wants.borrow_mut().retain(|ticket, _| !near.contains(ticket));
+        self.count_wants();
+    }
+
     pub fn need_no_more(&self, ticket: u32) {
         self.wants.borrow_mut().remove(&ticket);
+        self.near.borrow_mut().remove(&ticket);
+        self.count_wants();
+    }
+
+    fn count_wants(&self) {
         let wanted = self.wants.borrow().values().fold(Blocks::default(), |all, blocks| all.or(blocks));
         let here = self.sum(&wanted.and(&self.have.borrow()));
         let mut progress = self.progress.get();
@@ -173,6 +199,10 @@ impl<F> Held<F> {
         let files = self.files.as_ref().ok_or("it is not known where the files of this model lie")?;
         if number < self.pages() {
             let range = page_in_file(&self.root, self.root_bytes.len() as u64, number as usize);
+            if let Some(made) = &self.made {
+                let page = made.get(range.start as usize..range.end as usize);
+                return page.map(<[u8]>::to_vec).ok_or_else(|| "the manifest ends too early".into());
+            }
             return files.range(FILE_NAME, range).await;
         }
         let place = self.map.get().and_then(|map| map.block(number));

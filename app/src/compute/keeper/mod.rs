@@ -16,6 +16,7 @@ mod files;
 mod held;
 mod map;
 mod open;
+mod room;
 
 pub use files::Source;
 
@@ -46,7 +47,9 @@ pub struct Keeper<F, S> {
     pins: UnboundedSender<Content>,
     to_pin: Cell<Option<UnboundedReceiver<Content>>>,
     /// Blocks beyond those wanted that this device holds for the room.
-    spare: u32,
+    spare: Cell<u32>,
+    /// Bytes that were kept since people were told how much is.
+    untold: Cell<u64>,
 }
 
 impl<F, S: BlockStore> Keeper<F, S> {
@@ -58,7 +61,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
         report: Rc<dyn Fn(Report)>,
     ) -> Rc<Self> {
         let (pins, to_pin) = unbounded();
-        let quota = keep.quota.unwrap_or(limits::QUOTA_BYTES) / limits::SPARE_PART;
+        let quota = keep.quota.unwrap_or(limits::QUOTA_BYTES);
         Rc::new(Self {
             store,
             files: Box::new(files),
@@ -69,7 +72,8 @@ impl<F, S: BlockStore> Keeper<F, S> {
             wakers: RefCell::default(),
             pins,
             to_pin: Cell::new(Some(to_pin)),
-            spare: u32::try_from(quota / limits::BLOCK_BYTES as u64).unwrap_or(u32::MAX),
+            spare: Cell::new(spare(quota)),
+            untold: Cell::new(0),
         })
     }
 
@@ -151,11 +155,23 @@ impl<F, S: BlockStore> Keeper<F, S> {
     }
 }
 
+/// Blocks beyond those wanted that are held for the room under this quota.
+fn spare(quota: u64) -> u32 {
+    u32::try_from(quota / limits::SPARE_PART / limits::BLOCK_BYTES as u64).unwrap_or(u32::MAX)
+}
+
 /// Blocks that are needed, for as long as this lives.
 pub struct Wanted<F, S: BlockStore> {
     keeper: Rc<Keeper<F, S>>,
     held: Rc<Held<F>>,
     ticket: u32,
+}
+
+impl<F, S: BlockStore> Wanted<F, S> {
+    /// They are here, and are only to stay near.
+    fn keep_near(&self) {
+        self.held.keep_near(self.ticket);
+    }
 }
 
 impl<F, S: BlockStore> Drop for Wanted<F, S> {

@@ -4,14 +4,15 @@ use super::held::Held;
 use super::map::Map;
 use super::{Keeper, Source};
 use crate::compute::Report;
-use crate::compute::files::Files;
-use crate::compute::source::{self, gguf_name, half_cached, quantised};
+use crate::compute::files::{Checked, Files};
+use crate::compute::source::{self, gguf_name, half_cached, is_given, is_own, quantised};
 use crate::compute::swarm::{About, News};
 use crate::store::{BlockStore, Hash, limits};
 use coordinator::swarm::{Blocks, Content, Input, OriginId};
 use kernels::limits::BLOCK_BYTES;
 use kernels::weights::manifest::{
-    FILE_HEAD_BYTES, FILE_NAME, ManifestError, Page, Root, decode_page, decode_root, root_in_file,
+    About as ManifestAbout, FILE_HEAD_BYTES, FILE_NAME, ManifestError, Page, Root, decode_page, decode_root,
+    encode_file, encode_root, list, make, root_in_file,
 };
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -21,7 +22,7 @@ const ORIGIN: OriginId = OriginId(0);
 
 /// What people are told of a content.
 pub fn about(root: &Root) -> About {
-    let kernels::weights::manifest::About { name, licence, source } = root.about.clone();
+    let ManifestAbout { name, licence, source } = root.about.clone();
     About { name, licence, source, bytes: root.bytes() }
 }
 
@@ -33,8 +34,8 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
     pub async fn open(self: &Rc<Self>, source: &str) -> Result<(Source<F, S>, String), String> {
         let plain = quantised(source).0;
         if let Some(id) = source::content(plain)? {
-            let root = self.root(Content(id)).await?;
-            let held = self.hold(root.0, root.1, None).await?;
+            let found = self.root(Content(id)).await?;
+            let held = self.hold(found, None).await?;
             let called = match gguf_name(plain) {
                 Some(_) => plain.to_owned(),
                 None => source::of_content(&id, single_gguf(&held).unwrap_or_default()),
@@ -43,8 +44,8 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
             return Ok((Source::content(self.clone(), held), called));
         }
         let files = (self.files)(plain);
-        let opened = match manifest(&files).await {
-            Some((root, bytes)) => self.hold(root, bytes, Some(files)).await.map(Some),
+        let opened = match self.manifest(plain, &files).await? {
+            Some(found) => self.hold(found, Some(files)).await.map(Some),
             None => Ok(None),
         };
         // A manifest of another file, or one that is damaged, is as good as none.
@@ -68,7 +69,7 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
     }
 
     /// The root of a content that is known by its name alone: from the store, or from the room.
-    async fn root(self: &Rc<Self>, content: Content) -> Result<(Root, Vec<u8>), String> {
+    async fn root(self: &Rc<Self>, content: Content) -> Result<Found, String> {
         let id = Hash(content.0);
         let kept = self.store.get(id).await.map_err(|error| error.to_string())?;
         let bytes = match kept {
@@ -84,23 +85,50 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
             }
         };
         let root = decode_root(&bytes, id).map_err(|error| error.to_string())?;
-        Ok((root, bytes))
+        Ok(Found { root, bytes, made: None })
+    }
+
+    /// The manifest that lies beside some files; of what a person gives to the room one is made. What a person keeps to
+    /// themselves has none.
+    async fn manifest(&self, source: &str, files: &F) -> Result<Option<Found>, String> {
+        if is_own(source) && !is_given(source) {
+            return Ok(None);
+        }
+        match beside(files).await {
+            Some(found) => Ok(Some(found)),
+            None if is_given(source) => self.make(source, files).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads all of a person's files, for nobody else can say what they are.
+    async fn make(&self, source: &str, files: &F) -> Result<Found, String> {
+        let names = match gguf_name(source) {
+            Some(name) => vec![name.to_owned()],
+            None => files.names().into_iter().filter(|name| name != FILE_NAME).collect(),
+        };
+        let failed = |error: kernels::Error| error.to_string();
+        let listing = list(&Checked(files), &names).await.map_err(failed)?;
+        let total: u64 = listing.files.iter().map(|file| file.bytes).sum();
+        let what = "Reading the model for the room";
+        let progress = |done| (self.report)(Report::Progress { what: what.into(), done, total });
+        let about = ManifestAbout { name: name_of(source, files).await, ..ManifestAbout::default() };
+        let made = make(&Checked(files), &listing, about, progress).await.map_err(failed)?;
+        let bytes = encode_root(&made.root).map_err(|error| error.to_string())?;
+        let file = encode_file(&made).map_err(|error| error.to_string())?;
+        Ok(Found { root: made.root, bytes, made: Some(file) })
     }
 
     /// Takes part in a content, and has all of its pages. `files`: where its files lie, if that is known.
-    async fn hold(
-        self: &Rc<Self>,
-        root: Root,
-        bytes: Vec<u8>,
-        files: Option<F>,
-    ) -> Result<Rc<Held<F>>, String> {
+    async fn hold(self: &Rc<Self>, found: Found, files: Option<F>) -> Result<Rc<Held<F>>, String> {
+        let Found { root, bytes, made } = found;
         let size: u64 = root.pages.iter().map(|line| u64::from(line.size)).sum();
         if size > limits::PAGES_BYTES {
             let most = limits::PAGES_BYTES;
             return Err(format!("its manifest has {size} bytes, of which {most} at most are read"));
         }
         let own = files.as_ref().is_some_and(|files| !files.is_remote());
-        let held = Rc::new(Held::new(root, bytes, files, own));
+        let held = Rc::new(Held::new(root, bytes, files, made, own));
         if let Some(before) = self.content(held.content) {
             return Ok(before);
         }
@@ -132,7 +160,7 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
         let blocks = self.here(held, std::iter::once(held.pages()..numbers).collect()).await?;
         held.find(&blocks);
         self.input(Input::Found { content, blocks });
-        self.input(Input::Spare { content, blocks: if held.own { 0 } else { self.spare } });
+        self.input(Input::Spare { content, blocks: if held.own { 0 } else { self.spare.get() } });
         Ok(())
     }
 
@@ -157,13 +185,14 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
     async fn room_pages(self: &Rc<Self>, held: &Rc<Held<F>>) -> Result<Vec<Page>, String> {
         let what = "Reading the model's manifest".into();
         (self.report)(Report::Progress { what, done: 0, total: 0 });
-        held.want(Blocks::all(held.pages()));
+        let ticket = held.want(Blocks::all(held.pages()));
         self.told_wants(held);
         let mut pages = Vec::new();
         for (number, line) in (0..).zip(&held.root.pages) {
             let bytes = self.block(held, number).await?;
             pages.push(decode_page(&bytes, line).map_err(|error| error.to_string())?);
         }
+        held.keep_near(ticket);
         Ok(pages)
     }
 
@@ -191,23 +220,43 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
     }
 }
 
+/// A manifest's root.
+struct Found {
+    root: Root,
+    /// As it travels.
+    bytes: Vec<u8>,
+    /// The whole manifest as a file, if it was made here.
+    made: Option<Vec<u8>>,
+}
+
 /// The root of the manifest that lies beside some files, if there is one.
-async fn manifest(files: &impl Files) -> Option<(Root, Vec<u8>)> {
+async fn beside(files: &impl Files) -> Option<Found> {
     let head = files.range(FILE_NAME, 0..FILE_HEAD_BYTES).await.ok()?;
-    let root = async {
+    let found = async {
         let range = root_in_file(&head).map_err(|error| error.to_string())?;
         let bytes = files.range(FILE_NAME, range).await?;
         let root = decode_root(&bytes, Hash::of(&bytes)).map_err(|error| error.to_string())?;
-        Ok::<_, String>((root, bytes))
+        Ok::<_, String>(Found { root, bytes, made: None })
     };
-    match root.await {
-        Ok(root) => Some(root),
+    match found.await {
+        Ok(found) => Some(found),
         Err(why) if why == ManifestError::Foreign.to_string() => None,
         Err(why) => {
             tracing::warn!("the manifest beside the model is not used: {why}");
             None
         }
     }
+}
+
+/// What people call files that have no name of their own: a GGUF file's, else the family's.
+async fn name_of(source: &str, files: &impl Files) -> String {
+    if let Some(name) = gguf_name(source) {
+        return name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+    }
+    let config = files.whole("config.json").await.ok();
+    let config: Option<serde_json::Value> = config.and_then(|json| serde_json::from_slice(&json).ok());
+    let family = config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_owned()));
+    format!("{} from this room", family.unwrap_or_else(|| "model".to_owned()))
 }
 
 /// The name of the file, if a content is one GGUF file.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::compute::files::Files;
 use crate::compute::swarm::{Errand, Keep, News};
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, Usage};
 use coordinator::swarm::{Event, Message, Output, Sharing, Swarm};
 use coordinator::{Millis, PeerId};
 use futures::executor::{LocalPool, LocalSpawner};
@@ -11,6 +11,8 @@ use futures::task::LocalSpawnExt;
 use kernels::weights::manifest::{self, FILE_NAME};
 use std::collections::VecDeque;
 use std::ops::Range;
+
+mod room;
 
 /// Files in memory, on a server or of one's own.
 #[derive(Clone, Default)]
@@ -40,6 +42,10 @@ impl Files for Shelf {
             bytes[0] ^= 1;
         }
         Ok(bytes)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
     }
 
     fn is_remote(&self) -> bool {
@@ -95,6 +101,12 @@ impl BlockStore for Rc<MemoryStore> {
     async fn clear(&self) -> Result<(), StoreError> {
         (**self).clear().await
     }
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        (**self).usage().await
+    }
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        (**self).allow(quota).await
+    }
 }
 
 /// A peer: its keeper, its swarm, and what they have to say to each other.
@@ -106,6 +118,7 @@ struct Peer {
     events: Vec<Event>,
     /// Blocks that it sends are changed on the way.
     lies: bool,
+    kept: Option<Usage>,
 }
 
 /// Peers that hear each other at once.
@@ -138,7 +151,7 @@ impl Room {
             swarm.handle(self.now, Input::PeerUp(other));
         }
         // What is said on meeting is said again by whoever opens something.
-        let peer = Peer { swarm, keeper, errands, reports, events: vec![], lies: false };
+        let peer = Peer { swarm, keeper, errands, reports, events: vec![], lies: false, kept: None };
         self.peers.insert(id, peer);
         let others: Vec<PeerId> = self.peers.keys().copied().filter(|&other| other != id).collect();
         for other in others {
@@ -191,6 +204,7 @@ impl Room {
             News::Root { to, content, bytes } => {
                 self.input(to, Input::Received { from: id, message: Message::Root { content, bytes } });
             }
+            News::Kept(usage) => self.peer(id).kept = Some(usage),
             News::About { .. } | News::Progress { .. } => {}
         }
     }

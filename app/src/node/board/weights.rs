@@ -2,6 +2,7 @@
 
 use super::super::view::Weights;
 use super::Board;
+use crate::compute::swarm::Usage;
 use coordinator::swarm::{Content, Sharing};
 
 impl Board {
@@ -15,6 +16,16 @@ impl Board {
         });
         change(&mut self.view.weights[index]);
         self.view.weights.retain(|one| !one.is_over());
+    }
+
+    pub fn paused(&mut self, paused: bool) {
+        self.dirty = true;
+        self.view.paused = paused;
+    }
+
+    pub fn kept(&mut self, usage: Usage) {
+        self.dirty |= self.view.kept != Some(usage);
+        self.view.kept = Some(usage);
     }
 
     pub fn sharing(&mut self, sharing: Sharing) {

@@ -11,7 +11,7 @@
 mod database;
 
 use super::browser::refused_text;
-use super::{BlockStore, Hash, StoreError, limits};
+use super::{BlockStore, Hash, StoreError, Usage, limits};
 use database::{Database, Step};
 use js_sys::{Array, Date, Uint8Array};
 use std::cell::Cell;
@@ -51,29 +51,8 @@ impl IndexedStore {
         let database = database::open(NAME, &TABLES).await.map_err(StoreError::Denied)?;
         let (used, unlooked, latest) = (Cell::new(0), Cell::new(0), Cell::new(0.0));
         let store = Self { database, quota: Cell::new(quota), used, unlooked, latest };
-        store.set_quota(quota).await?;
+        store.allow(quota).await?;
         Ok(store)
-    }
-
-    /// Sets how much the store may take; what is more goes at once, apart from what is pinned.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub async fn set_quota(&self, bytes: u64) -> Result<(), StoreError> {
-        self.quota.set(bytes);
-        self.look().await?;
-        if self.used.get() > bytes {
-            self.cut_down(bytes).await?;
-        }
-        Ok(())
-    }
-
-    /// Bytes that blocks take.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub async fn used_bytes(&self) -> Result<u64, StoreError> {
-        self.look().await.map(|_| self.used.get())
     }
 
     async fn change(&self, steps: &[Step<'_>]) -> Result<(), StoreError> {
@@ -197,6 +176,20 @@ impl BlockStore for IndexedStore {
     async fn clear(&self) -> Result<(), StoreError> {
         self.change(&TABLES.map(Step::Clear)).await?;
         self.used.set(0);
+        Ok(())
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        self.look().await?;
+        Ok(Usage { durable: true, used: self.used.get(), quota: self.quota.get() })
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        self.quota.set(quota);
+        self.look().await?;
+        if self.used.get() > quota {
+            self.cut_down(quota).await?;
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ mod handle;
 mod turn;
 
 use super::packed::{Bytes, Packed};
-use super::{BlockStore, Hash, StoreError, limits};
+use super::{BlockStore, Hash, StoreError, Usage, limits};
 use crate::clock;
 use coordinator::Millis;
 use futures::lock::Mutex;
@@ -70,25 +70,8 @@ impl OpfsStore {
         };
         drop(first);
         let store = Self(Rc::new(inner));
-        store.set_quota(quota).await?;
+        store.allow(quota).await?;
         Ok(store)
-    }
-
-    /// Sets how much the store may take; what is more goes at once, apart from what is pinned.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub async fn set_quota(&self, bytes: u64) -> Result<(), StoreError> {
-        self.0.quota.set(bytes);
-        self.alone(|files, quota| files.shrink(quota)).await
-    }
-
-    /// Bytes that blocks take.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub async fn used_bytes(&self) -> Result<u64, StoreError> {
-        self.look(|files| Ok(files.used_bytes())).await
     }
 
     /// Does something while no other tab changes anything.
@@ -235,5 +218,15 @@ impl BlockStore for OpfsStore {
 
     async fn clear(&self) -> Result<(), StoreError> {
         self.alone(|files, _| files.clear()).await
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        let used = self.look(|files| Ok(files.used_bytes())).await?;
+        Ok(Usage { durable: true, used, quota: self.0.quota.get() })
+    }
+
+    async fn allow(&self, quota: u64) -> Result<(), StoreError> {
+        self.0.quota.set(quota);
+        self.alone(|files, quota| files.shrink(quota)).await
     }
 }
