@@ -47,6 +47,7 @@ pub(super) struct Guests {
 
 /// What the router decided.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, for as long as a layer runs")]
 pub(super) enum Route {
     /// For each expert its rows.
     Grouped(Vec<Guests>),
