@@ -249,3 +249,44 @@ fn what_is_wrong_is_named() {
         assert!(said.contains(named), "{why}: {said}");
     }
 }
+
+/// A mixture of the shared test data, 1.8 MB, in one megabyte: the same scores, and figures of what was read.
+#[test]
+fn a_mixture_that_does_not_fit_reads_its_experts() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let (model, words) = (data.join("lm/mixtral"), data.join("stories260K/hf/tokenizer.json"));
+    if !model.is_dir() || !words.is_file() {
+        println!("skipped: shared test data is not here");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("manyhands-experts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(model.join(file), folder.join(file)).expect("a copy");
+    }
+    std::fs::copy(words, folder.join("tokenizer.json")).expect("a copy");
+    let (inputs, out) = (model.join("ref.safetensors"), folder.join("out.safetensors"));
+    let [model, inputs, out] = [&folder, &inputs, &out].map(|path| path.to_str().expect("UTF-8"));
+    let scores = |more: &[&str]| {
+        let fixed = ["eval", "--model", model, "--inputs", inputs, "--out", out];
+        let output = manyhands(&[&fixed[..], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
+        floats(Path::new(out), "logits")
+    };
+    assert!(scores(&["--memory", "1"]) == scores(&[]), "the bits of a model that fits");
+    assert!(scores(&["--memory", "1", "--step"]) == scores(&["--step"]));
+    let bench = ["bench", "--model", model, "--prefill", "4", "--decode", "4", "--runs", "1", "--json"];
+    let figures = |more: &[&str]| {
+        let output = manyhands(&[&bench[..], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+    };
+    let paged = figures(&["--memory", "1"]);
+    let number = |name: &str| paged[name].as_f64().expect(name);
+    assert!(number("expert_misses") > 0.0 && number("expert_bytes_read") > 0.0, "{paged}");
+    assert!(number("expert_hits") + number("expert_misses") >= (4 * 3 * 2) as f64, "{paged}");
+    assert!(number("expert_peak_bytes") <= number("expert_budget"), "{paged}");
+    assert!(number("expert_budget") < 1024.0 * 1024.0 && number("expert_stall_ms") > 0.0, "{paged}");
+    assert!(figures(&["--memory", "2"])["expert_misses"].is_null(), "it fits");
+    std::fs::remove_dir_all(&folder).expect("it was made");
+}

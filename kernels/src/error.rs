@@ -67,6 +67,16 @@ pub enum Error {
     /// Weights cannot be turned into such blocks on loading.
     #[error("{0:?} is no format to quantise to on loading; Q8_0 and Q4_0 are")]
     Quantise(Format),
+    /// Experts are read when they are needed, and not even one is allowed in memory. Cure: allow that much.
+    #[error(
+        "an expert takes {needed} bytes, but all of them together may take {budget}: allow {needed} at least"
+    )]
+    ExpertBudget {
+        /// Bytes of the largest expert.
+        needed: u64,
+        /// Bytes that experts may take.
+        budget: u64,
+    },
     /// Sampling settings out of their ranges.
     #[error("sampling settings: {0}")]
     Sampling(String),

@@ -6,7 +6,7 @@ use coordinator::io::Part;
 use coordinator::{Epoch, JobId, Layers, Lease, PeerId};
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::{Draw, Input, Step, StepOut};
-use kernels::llm::Sampling;
+use kernels::llm::{PagingFigures, Sampling};
 use serde::Serialize;
 use web_time::Instant;
 
@@ -21,6 +21,8 @@ pub struct Wish {
     pub runs: usize,
     /// WebGPU, which has to be there then, or the CPU.
     pub gpu: bool,
+    /// Bytes of weights to hold at most, of a mixture of experts.
+    pub memory: Option<u64>,
 }
 
 /// What was measured; the best of the runs counts, the others say how sure that is.
@@ -52,6 +54,45 @@ pub struct Figures {
     pub best_prefill_per_s: f64,
     /// The best of the runs.
     pub best_decode_per_s: f64,
+    /// What was read while it ran; nothing of a model that fits.
+    #[serde(flatten)]
+    pub experts: Option<ExpertFigures>,
+}
+
+/// Experts in all runs that count, of a mixture that does not fit.
+#[derive(Debug, Serialize)]
+pub struct ExpertFigures {
+    /// Bytes that they could take.
+    pub expert_budget: u64,
+    /// The most that they took.
+    pub expert_peak_bytes: u64,
+    /// Those that were in memory when they were asked for.
+    pub expert_hits: u64,
+    /// Those that were not.
+    pub expert_misses: u64,
+    /// Those of both that were foreseen.
+    pub expert_foreseen: u64,
+    /// Milliseconds during which nothing was computed because of them.
+    pub expert_stall_ms: f64,
+    /// Bytes that were read.
+    pub expert_bytes_read: u64,
+    /// Seconds of all these runs.
+    pub expert_seconds: f64,
+}
+
+impl ExpertFigures {
+    fn between(before: PagingFigures, after: PagingFigures, seconds: f64) -> Self {
+        Self {
+            expert_budget: after.budget,
+            expert_peak_bytes: after.peak_bytes,
+            expert_hits: after.hits - before.hits,
+            expert_misses: after.misses - before.misses,
+            expert_foreseen: after.foreseen - before.foreseen,
+            expert_stall_ms: (after.stall_micros - before.stall_micros) as f64 / 1e3,
+            expert_bytes_read: after.bytes_read - before.bytes_read,
+            expert_seconds: seconds,
+        }
+    }
 }
 
 /// Loads the model `source` and runs it.
@@ -67,20 +108,28 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
     let (mut model, _) = Model::open(source, files, opened).await?;
     let all = Layers { start: 0, end: model.spec().layers };
     let (id, spec) = (model.spec().id, model.spec().clone());
+    if let Some(memory) = wish.memory {
+        model = model.fit(memory)?;
+    }
     model.load(Part { model: id, layers: all }, |_, _| ()).await?;
     let (load_ms, load_peak_bytes) = (began.elapsed().as_secs_f64() * 1e3, peak_bytes());
     if wish.prefill + wish.decode > spec.context as usize {
         return Err(format!("the model's context is {} tokens", spec.context));
     }
     let (mut prefill_per_s, mut decode_per_s) = (Vec::new(), Vec::new());
+    let (mut before, mut seconds) = (None, 0.0);
     // The first run compiles shaders and fills caches: it does not count.
     for number in 0..=wish.runs {
         let (prefill, decode) = once(&mut model, all, wish, number as u32).await?;
-        if number > 0 {
+        if number == 0 {
+            before = model.engine.paging();
+        } else {
+            seconds += prefill + decode;
             prefill_per_s.push(wish.prefill as f64 / prefill);
             decode_per_s.push(wish.decode as f64 / decode);
         }
     }
+    let experts = before.zip(model.engine.paging());
     let best = |all: &[f64]| all.iter().copied().fold(0.0, f64::max);
     Ok(Figures {
         model: source.to_owned(),
@@ -96,6 +145,7 @@ pub async fn run<F: Files>(source: &str, files: F, wish: Wish) -> Result<Figures
         best_decode_per_s: best(&decode_per_s),
         prefill_per_s,
         decode_per_s,
+        experts: experts.map(|(before, after)| ExpertFigures::between(before, after, seconds)),
     })
 }
 
@@ -169,8 +219,9 @@ async fn step<F: Files>(
     let draw = sampled.then_some(Draw { settings: &settings, recent: &[] });
     let step =
         Step { session, layers: range(all), position, input: Input::Tokens(rows), adapters: &[], draw };
-    match model.engine.run(step).await.map_err(|error| error.to_string())? {
-        StepOut::Token { token, .. } => Ok(Some(token)),
+    match model.run(&[step]).await.pop() {
+        Some(Ok(StepOut::Token { token, .. })) => Ok(Some(token)),
+        Some(Err(error)) => Err(error.to_string()),
         _ => Ok(None),
     }
 }

@@ -40,6 +40,15 @@ pub trait Files {
     fn is_remote(&self) -> bool {
         false
     }
+    /// As [`Files::range`], of files that [read beside](Files::reads_beside).
+    async fn range_beside(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        self.range(name, range).await
+    }
+    /// Whether several ranges can be read at a time, while something else is computed: then it is worth to begin before
+    /// they are needed.
+    fn reads_beside(&self) -> bool {
+        false
+    }
     /// What people call the model, if the files say so themselves.
     fn called(&self) -> Option<String> {
         None
@@ -157,6 +166,22 @@ impl Files for Folder {
         fill().map_err(|error: std::io::Error| format!("cannot read {name}: {error}"))?;
         Ok(bytes)
     }
+
+    async fn range_beside(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let (folder, name) = (Self(self.0.clone()), name.to_owned());
+        let (answer, answered) = futures::channel::oneshot::channel();
+        let read = move || {
+            // Whoever asked may not wait any more.
+            let _ = answer.send(futures::executor::block_on(folder.range(&name, range)));
+        };
+        let thread = std::thread::Builder::new().name("read".into()).spawn(read);
+        thread.map_err(|error| format!("no thread: {error}"))?;
+        answered.await.map_err(|_| "the reading broke off".to_owned())?
+    }
+
+    fn reads_beside(&self) -> bool {
+        true
+    }
 }
 
 /// Files of a person's own: of a folder, or chosen in the page.
@@ -214,6 +239,20 @@ impl Files for Place {
         match self {
             Self::Remote(files) => files.names(),
             Self::Own(files) => files.names(),
+        }
+    }
+
+    async fn range_beside(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Remote(files) => files.range_beside(name, range).await,
+            Self::Own(files) => files.range_beside(name, range).await,
+        }
+    }
+
+    fn reads_beside(&self) -> bool {
+        match self {
+            Self::Remote(files) => files.reads_beside(),
+            Self::Own(files) => files.reads_beside(),
         }
     }
 
@@ -302,6 +341,10 @@ impl Files for Remote {
             return Err(format!("{name}: asked for {expected} bytes, got {}", body.len()));
         }
         Ok(body)
+    }
+
+    fn reads_beside(&self) -> bool {
+        true
     }
 
     fn is_remote(&self) -> bool {

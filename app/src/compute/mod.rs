@@ -52,6 +52,8 @@ pub struct Means {
     pub adapters: Vec<(ModelSource, f32)>,
     /// Bytes of weights to hold at most; None for a quarter of this device's memory.
     pub memory: Option<u64>,
+    /// Nobody else will ever compute: a mixture that takes more memory than that reads its experts when they are needed.
+    pub alone: bool,
     /// Where blocks of weights stay.
     pub keep: swarm::Keep,
 }

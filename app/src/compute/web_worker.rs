@@ -50,7 +50,7 @@ pub async fn bench(
     decode: usize,
     runs: usize,
 ) -> Result<String, String> {
-    let wish = super::bench::Wish { prefill, decode, runs, gpu };
+    let wish = super::bench::Wish { prefill, decode, runs, gpu, memory: None };
     let figures = super::bench::run(&model, Remote::of(quantised(&model).0), wish).await?;
     serde_json::to_string(&figures).map_err(|error| error.to_string())
 }

@@ -176,6 +176,10 @@ async fn open<F: Files + 'static, S: BlockStore + 'static>(
     let writer = match text {
         Some((files, source)) => {
             let (mut model, language) = Model::open(&source, files, opened.clone()).await?;
+            if means.alone {
+                // A room reckons with all of a model's layers, whoever holds them.
+                model = model.fit(means.memory.unwrap_or_else(memory::budget))?;
+            }
             for (folder, weight) in means.adapters {
                 let (files, folder) = keeper.open(&folder).await?;
                 model.adapt(&folder, files, weight).await?;

@@ -1,7 +1,7 @@
 //! `manyhands bench`: tokens a second, or seconds a picture, for people and as JSON.
 
 use super::threads::Threads;
-use crate::compute::bench::{self, Figures, Wish};
+use crate::compute::bench::{self, ExpertFigures, Figures, Wish};
 use crate::compute::bench_pictures;
 use crate::compute::files::Folder;
 use crate::compute::source::{self, QUANTISATIONS};
@@ -39,6 +39,9 @@ pub struct Options {
     /// How often; the best counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Megabytes of weights to hold at most: a mixture of experts that takes more reads them when they are needed.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    memory: Option<u64>,
     #[command(flatten)]
     threads: Threads,
     /// cpu or gpu.
@@ -52,7 +55,8 @@ pub struct Options {
 pub async fn run(options: &Options) -> Result<()> {
     options.threads.take()?;
     let &Options { prefill, decode, runs, .. } = options;
-    let wish = Wish { prefill, decode, runs, gpu: options.device == "gpu" };
+    let (gpu, memory) = (options.device == "gpu", options.memory.map(|mib| mib << 20));
+    let wish = Wish { prefill, decode, runs, gpu, memory };
     let model = source::with(&options.model, options.quantize.as_deref(), options.cache == "f16");
     if Path::new(&options.model).join("model_index.json").is_file() {
         return paint(options, &model).await;
@@ -96,4 +100,11 @@ fn say(figures: &Figures) {
     println!(
         "{adapter}{with}: loaded in {load_ms:.0} ms, reads {best_prefill_per_s:.1} tokens/s, writes {best_decode_per_s:.1} tokens/s"
     );
+    if let Some(experts) = &figures.experts {
+        let ExpertFigures { expert_hits, expert_misses, expert_stall_ms, expert_bytes_read, .. } = experts;
+        println!(
+            "experts: {expert_hits} were here, {expert_misses} were not; {expert_bytes_read} bytes read, waited {expert_stall_ms:.0} ms of {:.0}",
+            experts.expert_seconds * 1e3
+        );
+    }
 }

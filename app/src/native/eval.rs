@@ -7,13 +7,15 @@ use super::adapters::Adapters;
 use super::threads::Threads;
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
 use crate::compute::source::QUANTISATIONS;
-use crate::compute::worker::model::block_format;
-use anyhow::{Context, Result, bail};
+use crate::compute::worker::model::{block_format, kept, too_little};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use kernels::ModelId;
 use kernels::device::{self, Kind, Opened, Prefer};
 use kernels::engine::Input;
-use kernels::llm::{Adapter, Attached, Cache, CacheFormat, Config, Layers, Stage, StageOut};
+use kernels::llm::{
+    Adapter, Attached, Cache, CacheFormat, Config, Layers, Paging, Stage, StageOut, ranges, resident_ranges,
+};
 use kernels::weights::manifest::Hash;
 use kernels::weights::{ByteRange, Checkpoint, read_ids, write_logits};
 use std::path::{Path, PathBuf};
@@ -34,6 +36,9 @@ pub struct Options {
     out: PathBuf,
     #[command(flatten)]
     adapters: Adapters,
+    /// Megabytes of weights to hold at most: a mixture of experts that takes more reads them when they are needed.
+    #[arg(long, value_name = "MIB", conflicts_with = "stages", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    memory: Option<u64>,
     #[command(flatten)]
     threads: Threads,
     /// What computes.
@@ -74,18 +79,11 @@ pub async fn run(options: Options) -> Result<()> {
         checkpoint.header = checkpoint.header.quantised(block_format(format))?;
     }
     let opened = options.open().await?;
-    let mut pipeline = Pipeline::load(
-        &checkpoint,
-        &folder,
-        &options.ranges(checkpoint.config.layers)?,
-        &opened,
-        !options.rounded,
-    )
-    .await?;
+    let mut pipeline = Pipeline::load(&checkpoint, &folder, &options, &opened).await?;
     pipeline.adapt(&checkpoint.config, id, options.adapters.chosen()).await?;
     let mut logits = Vec::new();
     for sequence in &sequences {
-        logits.extend(pipeline.logits(sequence, options.step, options.cache()).await?);
+        logits.extend(pipeline.logits(&folder, sequence, options.step, options.cache()).await?);
     }
     let (count, tokens) = (sequences.len(), sequences[0].len());
     let file = write_logits([count, tokens, checkpoint.config.vocabulary], &logits)?;
@@ -129,6 +127,19 @@ impl Options {
         self.cache.as_ref().map(|name| if name == "f16" { CacheFormat::F16 } else { CacheFormat::F32 })
     }
 
+    /// What experts may take, and bytes of everything else.
+    fn paging(&self, Checkpoint { config, header, .. }: &Checkpoint) -> Result<(Paging, u64)> {
+        let all = Layers::new(0, config.layers);
+        let kept = |ranges| kept(ranges).map_err(|why| anyhow!(why));
+        let resident = kept(resident_ranges(config, header, all))?;
+        let memory = self.memory.map(|mib| mib << 20);
+        let memory = memory.filter(|_| config.experts.is_some()).unwrap_or(u64::MAX);
+        // Ends that are one matrix are counted once here.
+        let fits = kept(ranges(config, header, all))? <= memory;
+        let bytes = if fits { u64::MAX } else { memory.saturating_sub(resident) };
+        Ok((Paging { bytes, ahead: true }, resident))
+    }
+
     /// The ranges asked for, which have to be the whole model in order; all of it if none were.
     fn ranges(&self, count: usize) -> Result<Vec<Layers>> {
         if self.stages.is_empty() {
@@ -163,16 +174,17 @@ impl Pipeline {
     async fn load(
         checkpoint: &Checkpoint,
         folder: &Folder,
-        ranges: &[Layers],
+        options: &Options,
         opened: &Opened,
-        exact: bool,
     ) -> Result<Self> {
+        let Checkpoint { config, header, .. } = checkpoint;
+        let (paging, resident) = options.paging(checkpoint)?;
         let mut stages = Vec::new();
-        for layers in ranges {
+        for layers in options.ranges(config.layers)? {
             let read = async |range: &ByteRange| folder.range(&range.file, range.range.clone()).await;
-            stages.push(
-                Stage::load(&checkpoint.config, &checkpoint.header, *layers, opened, exact, read).await?,
-            );
+            let exact = !options.rounded;
+            let stage = Stage::load_paged(config, header, layers, opened, exact, paging, read).await;
+            stages.push(stage.map_err(|error| anyhow!(too_little(resident, error)))?);
         }
         Ok(Self(stages))
     }
@@ -195,25 +207,32 @@ impl Pipeline {
     }
 
     /// Scores after every token of one sequence.
-    async fn logits(&self, tokens: &[u32], step: bool, cache: Option<CacheFormat>) -> Result<Vec<f32>> {
+    async fn logits(
+        &mut self,
+        folder: &Folder,
+        tokens: &[u32],
+        step: bool,
+        cache: Option<CacheFormat>,
+    ) -> Result<Vec<f32>> {
         if !step && cache.is_none() {
-            return self.pass(tokens, &mut []).await;
+            return self.pass(folder, tokens, &mut []).await;
         }
         let format = cache.unwrap_or_default();
         let mut caches: Vec<Cache> = self.0.iter().map(|stage| stage.cache(tokens.len(), format)).collect();
         let mut logits = Vec::new();
         for rows in tokens.chunks(if step { 1 } else { tokens.len().max(1) }) {
-            logits.extend(self.pass(rows, &mut caches).await?);
+            logits.extend(self.pass(folder, rows, &mut caches).await?);
         }
         Ok(logits)
     }
 
     /// One pass: with as many caches as stages, or without.
-    async fn pass(&self, tokens: &[u32], caches: &mut [Cache]) -> Result<Vec<f32>> {
+    async fn pass(&mut self, folder: &Folder, tokens: &[u32], caches: &mut [Cache]) -> Result<Vec<f32>> {
+        let source = async |range: &ByteRange| folder.range_beside(&range.file, range.range.clone()).await;
         let (mut hidden, mut caches) = (Vec::new(), caches.iter_mut());
-        for (index, stage) in self.0.iter().enumerate() {
+        for (index, stage) in self.0.iter_mut().enumerate() {
             let input = if index == 0 { Input::Tokens(tokens) } else { Input::Hidden(&hidden) };
-            match stage.pass(input, caches.next()).await? {
+            match stage.pass_with(input, caches.next(), &source).await? {
                 StageOut::Hidden(bytes) => hidden = bytes,
                 StageOut::Logits(logits) => return Ok(logits),
             }

@@ -92,7 +92,8 @@ pub struct Common {
     /// same.
     #[arg(long, default_value = "f32", value_parser = CACHES)]
     cache: String,
-    /// Megabytes of weights that this device holds at most; by default a quarter of its memory.
+    /// Megabytes of weights that this device holds at most; by default a quarter of its memory. Alone, a mixture of experts
+    /// that takes more reads them when they are needed.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     memory: Option<u64>,
     /// Stay on the CPU even if there is a GPU.
@@ -153,7 +154,9 @@ impl Common {
         transport: T,
         kinds: Kinds,
     ) -> Result<Node<T, NativeCompute>> {
-        let compute = NativeCompute::start(self.means(kinds)?, !self.cpu, self.threads.count());
+        // Who has no room meets nobody.
+        let means = Means { alone: room.is_empty(), ..self.means(kinds)? };
+        let compute = NativeCompute::start(means, !self.cpu, self.threads.count());
         let name = self.name.clone().unwrap_or_else(|| names::name(me.0 as u64));
         let setup = Setup { me, name, room: room.to_owned(), seed: random_u64()? };
         Ok(Node::new(setup, transport, compute))
@@ -177,7 +180,7 @@ impl Common {
         let (text, pictures) = (text.map(path), pictures.map(path));
         let chosen = chosen.as_deref().map(with);
         let (adapters, memory) = (self.adapters.sources(), self.memory.map(|mib| mib << 20));
-        Ok(Means { text, pictures, chosen, adapters, memory, keep: self.keep() })
+        Ok(Means { text, pictures, chosen, adapters, memory, alone: false, keep: self.keep() })
     }
 
     fn keep(&self) -> Keep {

@@ -12,7 +12,9 @@ pub use step::{Draw, Input, Step, StepOut};
 use crate::device::{Kind, Opened};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{Adapter, CacheFormat, Config, Layers, Model, Scratch, ranges};
+use crate::llm::{
+    Adapter, CacheFormat, Config, Layers, Model, Paging, PagingFigures, Scratch, ranges, resident_ranges,
+};
 use crate::weights::manifest::Hash;
 use crate::weights::{ByteRange, Header};
 use sessions::Sessions;
@@ -47,6 +49,22 @@ impl<K: Ord + Clone> Engine<K> {
         Self { sessions: Sessions::new(format, bytes), ..self }
     }
 
+    /// The same engine, reading experts when a router asks for them, if all of them take more than `paging` allows; then it
+    /// runs with [`Engine::run_batch_with`]. To be said before anything is loaded.
+    ///
+    /// # Errors
+    /// See [`Model::page`].
+    pub fn with_paging(mut self, paging: Paging) -> Result<Self, Error> {
+        self.model.page(&self.header, paging)?;
+        Ok(self)
+    }
+
+    /// What became of the budget for experts; None if they are not paged.
+    #[must_use]
+    pub fn paging(&self) -> Option<PagingFigures> {
+        self.model.paging()
+    }
+
     /// Rows that sessions took over from others that had begun alike, instead of computing them.
     #[must_use]
     pub const fn reused_rows(&self) -> u64 {
@@ -77,12 +95,24 @@ impl<K: Ord + Clone> Engine<K> {
         self.model.holds(layers)
     }
 
-    /// Where the bytes of `layers` lie in the checkpoint; what is in memory already is included.
+    /// Where the bytes of `layers` lie in the checkpoint; what is in memory already is included, experts that are paged are
+    /// not.
     ///
     /// # Errors
     /// See [`ranges`].
     pub fn ranges(&self, layers: Layers) -> Result<Vec<ByteRange>, Error> {
-        ranges(self.config(), &self.header, layers)
+        match self.paging() {
+            Some(_) => self.resident_ranges(layers),
+            None => ranges(self.config(), &self.header, layers),
+        }
+    }
+
+    /// The same without the experts that routers pick from, paged or not: what is in memory in any case.
+    ///
+    /// # Errors
+    /// See [`ranges`].
+    pub fn resident_ranges(&self, layers: Layers) -> Result<Vec<ByteRange>, Error> {
+        resident_ranges(self.config(), &self.header, layers)
     }
 
     /// Loads those of `layers` that are not in memory yet, one tensor at a time. See [`Model::load`].
@@ -137,6 +167,17 @@ impl<K: Ord + Clone> Engine<K> {
     /// As there.
     pub async fn run(&mut self, step: Step<'_, K>) -> Result<StepOut, Error> {
         self.run_batch(&[step]).await.pop().unwrap_or(Ok(StepOut::Nothing))
+    }
+
+    /// The same, for an engine whose experts may be paged.
+    ///
+    /// # Errors
+    /// As [`Engine::run_batch_with`].
+    pub async fn run_with<S>(&mut self, step: Step<'_, K>, source: &S) -> Result<StepOut, Error>
+    where
+        S: AsyncFn(&ByteRange) -> Result<Vec<u8>, String>,
+    {
+        self.run_batch_with(&[step], source).await.pop().unwrap_or(Ok(StepOut::Nothing))
     }
 
     fn check(&self, step: &Step<'_, K>) -> Result<(), StepError> {

@@ -12,8 +12,9 @@ use super::step::{Input, Step, StepOut};
 use super::{Engine, draw};
 use crate::error::{Error, StepError};
 use crate::limits;
-use crate::llm::{Sampling, read_back};
+use crate::llm::{Sampling, Shelf, read_back};
 use crate::ops::rows;
+use crate::weights::ByteRange;
 use burn::tensor::{Int, Tensor, TensorData};
 
 /// A step that was found good, with its session.
@@ -37,14 +38,34 @@ impl<K: Ord + Clone> Engine<K> {
     ///
     /// # Errors
     /// Each step has its own: [`Error::Step`] and [`Error::Sampling`] leave the session as it was, except
-    /// [`StepError::Scores`]; after [`Error::Device`], which all of a pass share, it is forgotten.
+    /// [`StepError::Scores`]; after [`Error::Device`], which all of a pass share, it is forgotten. If experts are paged,
+    /// they are needed from somewhere: [`Error::Tensor`].
     pub async fn run_batch(&mut self, steps: &[Step<'_, K>]) -> Vec<Result<StepOut, Error>> {
+        let nowhere =
+            async |_: &ByteRange| Err("experts are paged, and the engine was told no source".into());
+        self.run_batch_with(steps, &nowhere).await
+    }
+
+    /// The same, for an engine whose experts may be paged: `source` is asked for their bytes as by [`Engine::load`], for
+    /// several ranges at a time. Nothing is asked of it otherwise.
+    ///
+    /// # Errors
+    /// As [`Engine::run_batch`]; [`Error::Tensor`] if `source` fails or answers with too little, after which the sessions of
+    /// the pass are forgotten, and the engine goes on with others.
+    pub async fn run_batch_with<S>(
+        &mut self,
+        steps: &[Step<'_, K>],
+        source: &S,
+    ) -> Vec<Result<StepOut, Error>>
+    where
+        S: AsyncFn(&ByteRange) -> Result<Vec<u8>, String>,
+    {
         let mut answers: Vec<Option<Result<StepOut, Error>>> = steps.iter().map(|_| None).collect();
         let mut waiting: Vec<usize> = (0..steps.len()).collect();
         while !waiting.is_empty() {
             let pass = self.together(steps, &waiting);
             waiting.retain(|step| !pass.contains(step));
-            self.pass(steps, &pass, &mut answers).await;
+            self.pass(steps, &pass, &mut answers, source).await;
         }
         // Every step was part of one pass.
         answers.into_iter().map(|answer| answer.unwrap_or(Ok(StepOut::Nothing))).collect()
@@ -68,12 +89,15 @@ impl<K: Ord + Clone> Engine<K> {
         pass
     }
 
-    async fn pass(
+    async fn pass<S>(
         &mut self,
         steps: &[Step<'_, K>],
         pass: &[usize],
         answers: &mut [Option<Result<StepOut, Error>>],
-    ) {
+        source: &S,
+    ) where
+        S: AsyncFn(&ByteRange) -> Result<Vec<u8>, String>,
+    {
         let mut admitted = Vec::new();
         for place in pass {
             match self.admit(*place, &steps[*place]) {
@@ -81,7 +105,7 @@ impl<K: Ord + Clone> Engine<K> {
                 Err(error) => answers[*place] = Some(Err(error)),
             }
         }
-        let found = self.compute(&mut admitted).await;
+        let found = self.compute(&mut admitted, source).await;
         for (number, Admitted { place, step, session, .. }) in admitted.into_iter().enumerate() {
             let answer = match &found {
                 Ok(all) => all[number].clone(),
@@ -106,11 +130,15 @@ impl<K: Ord + Clone> Engine<K> {
     /// The answers of steps through the same layers and adapters.
     ///
     /// # Errors
-    /// [`Error::Device`].
-    async fn compute(
+    /// [`Error::Device`]; of experts that are paged [`Error::Tensor`].
+    async fn compute<S>(
         &mut self,
         admitted: &mut [Admitted<'_, '_, K>],
-    ) -> Result<Vec<Result<StepOut, Error>>, Error> {
+        source: &S,
+    ) -> Result<Vec<Result<StepOut, Error>>, Error>
+    where
+        S: AsyncFn(&ByteRange) -> Result<Vec<u8>, String>,
+    {
         let Some(first) = admitted.first().map(|first| first.step) else { return Ok(Vec::new()) };
         let layers = first.layers;
         self.model.attach(first.adapters);
@@ -125,7 +153,12 @@ impl<K: Ord + Clone> Engine<K> {
             .collect();
         if !caches.is_empty() {
             let input = self.input(&inputs);
-            output = Some(self.model.forward_batch(layers, input, &mut caches));
+            output = Some(if self.model.paging().is_some() {
+                let shelf = Shelf::new(&self.header, &self.opened.device, source);
+                self.model.forward_paged(layers, input, &mut caches, &shelf).await?
+            } else {
+                self.model.forward_batch(layers, input, &mut caches)
+            });
         }
         if head {
             return self.tokens(admitted, output).await;

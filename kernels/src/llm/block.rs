@@ -37,9 +37,10 @@ impl Block {
         }
     }
 
-    /// Its products, in the order of [`BlockNames::products`](crate::llm::names::BlockNames::products).
-    pub(super) fn products_mut(&mut self) -> Vec<&mut Product> {
-        let mut all = vec![&mut self.attention.qkv, &mut self.attention.output];
+    /// Its products, in the order of [`BlockNames::products`](crate::llm::names::BlockNames::products); None for those of
+    /// experts that are not in memory.
+    pub(super) fn products_mut(&mut self) -> Vec<Option<&mut Product>> {
+        let mut all = vec![Some(&mut self.attention.qkv), Some(&mut self.attention.output)];
         self.ff.add_products_to(&mut all);
         all
     }
@@ -49,15 +50,34 @@ impl Block {
     /// # Shapes
     /// - `x` and the result: `[batch, rows, width]`
     pub(super) fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_, '_>, index: usize) -> Tensor<3> {
-        let normed = self.attention_norm.forward(x.clone());
-        let h = match &self.attention_post {
-            Some(post) => post.forward(self.attention.forward(normed, pass, index, None)) + x,
-            None => self.attention.forward(normed, pass, index, Some(x)),
-        };
+        let h = self.attend(x, pass, index);
         let normed = self.ff_norm.forward(h.clone());
         match &self.ff_post {
             Some(post) => post.forward(self.ff.forward(normed)) + h,
             None => self.ff.forward_onto(normed, h),
+        }
+    }
+
+    /// The part before the feed-forward layer: `x + attention(norm(x))`.
+    ///
+    /// # Shapes
+    /// As [`Block::forward`].
+    pub(super) fn attend(&self, x: Tensor<3>, pass: &mut Pass<'_, '_>, index: usize) -> Tensor<3> {
+        let normed = self.attention_norm.forward(x.clone());
+        match &self.attention_post {
+            Some(post) => post.forward(self.attention.forward(normed, pass, index, None)) + x,
+            None => self.attention.forward(normed, pass, index, Some(x)),
+        }
+    }
+
+    /// The part after it: `h`, and what the feed-forward layer found.
+    ///
+    /// # Shapes
+    /// As [`Block::forward`].
+    pub(super) fn finish(&self, h: Tensor<3>, found: Tensor<3>) -> Tensor<3> {
+        match &self.ff_post {
+            Some(post) => post.forward(found) + h,
+            None => found + h,
         }
     }
 }

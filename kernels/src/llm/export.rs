@@ -69,7 +69,9 @@ impl Export {
             (FeedNames::Experts(names), Feed::Experts(mixture)) => {
                 self.product(names.router, &mixture.router).await?;
                 for (names, expert) in names.experts.into_iter().zip(&mixture.experts) {
-                    self.feed_forward(names, expert).await?;
+                    if let Some(expert) = expert {
+                        self.feed_forward(names, expert).await?;
+                    }
                 }
                 if let (Some((names, gate)), Some(shared)) = (names.shared, &mixture.shared) {
                     self.feed_forward(names, &shared.expert).await?;

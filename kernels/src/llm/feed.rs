@@ -35,8 +35,8 @@ impl Feed {
         }
     }
 
-    /// Its products, in the order of their names.
-    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<&'a mut Product>) {
+    /// Its products, in the order of their names; None for those of experts that are not in memory.
+    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<Option<&'a mut Product>>) {
         match self {
             Self::Dense(layer) => layer.add_products_to(all),
             Self::Experts(experts) => experts.add_products_to(all),
@@ -71,8 +71,8 @@ impl FeedForward {
         Self { gate_up, down, activation }
     }
 
-    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<&'a mut Product>) {
-        all.extend([&mut self.gate_up, &mut self.down]);
+    pub(super) fn add_products_to<'a>(&'a mut self, all: &mut Vec<Option<&'a mut Product>>) {
+        all.extend([Some(&mut self.gate_up), Some(&mut self.down)]);
     }
 
     pub(super) fn init(config: &Config, width: usize, device: &Device) -> Self {

@@ -20,8 +20,21 @@ pub fn ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<By
     names::needed(config, layers).map(|needed| header.range(&needed.name, &needed.shape)).collect()
 }
 
+/// The same, without the experts that a router picks from.
+///
+/// # Errors
+/// As [`ranges`].
+pub fn resident_ranges(config: &Config, header: &Header, layers: Layers) -> Result<Vec<ByteRange>, Error> {
+    if !layers.fit(config.layers) {
+        return Err(Error::Layers(layers, config.layers));
+    }
+    names::resident(config, layers).map(|needed| header.range(&needed.name, &needed.shape)).collect()
+}
+
 impl Model {
     /// Adds those of `layers` that are not in memory yet, with their ends.
+    ///
+    /// Experts that are paged ([`Model::page`]) are not read here.
     ///
     /// `source` is asked for one range of bytes at a time, of [`limits::PIECE_BYTES`](crate::limits::PIECE_BYTES) or one row at most, so that never
     /// more than that is on the way. What it answers is checked for its length only: compare hashes before calling this.
@@ -44,7 +57,9 @@ impl Model {
         // What is loaded now knows of no adapters yet.
         self.attach(&[]);
         let config = &self.config().clone();
-        let mut loader = Loader { config, reader: Reader { header, device, source, exact: self.exact } };
+        let paged = self.paging().is_some();
+        let mut loader =
+            Loader { config, paged, reader: Reader { header, device, source, exact: self.exact } };
         if layers.start == 0 && self.embedding.is_none() {
             // The head of a tied model is the same matrix.
             let held = self.head.as_ref().filter(|_| config.tied).and_then(Product::matrix).cloned();
@@ -72,6 +87,8 @@ impl Model {
 
 struct Loader<'a, S> {
     config: &'a Config,
+    /// Experts are read when they are needed.
+    paged: bool,
     reader: Reader<'a, S>,
 }
 
@@ -103,9 +120,7 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
     }
 
     async fn feed_forward(&mut self, names: &FeedForwardNames) -> Result<FeedForward, Error> {
-        let (gate_up, down) =
-            (self.reader.product(&names.gate_up).await?, self.reader.product(&names.down).await?);
-        Ok(FeedForward::new(gate_up, down, self.config.activation))
+        self.reader.feed_forward(names, self.config.activation).await
     }
 
     async fn experts(&mut self, layer: usize, names: &ExpertsNames) -> Result<Mixture, Error> {
@@ -115,7 +130,10 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Loader<'_, S> {
         let router = self.reader.product(&names.router).await?;
         let mut experts = Vec::with_capacity(names.experts.len());
         for expert in &names.experts {
-            experts.push(self.feed_forward(expert).await?);
+            experts.push(match self.paged {
+                true => None,
+                false => Some(self.feed_forward(expert).await?),
+            });
         }
         let shared = match &names.shared {
             Some((expert, gate)) => {

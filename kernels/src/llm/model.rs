@@ -1,6 +1,7 @@
 //! The model: any subset of its layers, whole for training, a stage for a room.
 
 use crate::llm::adapter::Adapters;
+use crate::llm::paging;
 use crate::llm::pass::Pass;
 use crate::llm::product::SPREAD;
 use crate::llm::{
@@ -25,12 +26,15 @@ pub struct Model {
     /// Present with the last layer, unless the model is tied and its embedding is here: then that is the head.
     pub head: Option<Product>,
     #[module(skip)]
-    config: Config,
+    pub(super) config: Config,
     /// Activations are never rounded to 8 bits.
     #[module(skip)]
     pub(super) exact: bool,
     #[module(skip)]
     pub(super) adapters: Adapters,
+    /// Of a mixture that does not fit.
+    #[module(skip)]
+    pub(super) paging: Option<paging::Held>,
     rope: Rope,
 }
 
@@ -46,6 +50,7 @@ impl Model {
             config: config.clone(),
             exact: false,
             adapters: Adapters::default(),
+            paging: None,
             rope: Rope::new(config, config.context, device),
         }
     }
@@ -87,6 +92,7 @@ impl Model {
     /// Drops `layers`, what adapters change in them, and the ends that nothing needs any more.
     pub fn unload(&mut self, layers: Layers) {
         self.unload_adapters(layers);
+        self.forget_experts(layers);
         let count = self.blocks.len();
         for layer in layers.start.min(count)..layers.end.min(count) {
             self.blocks[layer] = None;
@@ -176,7 +182,7 @@ impl Model {
     ///
     /// # Panics
     /// If a layer is not in memory, a cache is one for other layers or of another pool, a context is exceeded, there is
-    /// no memory for the rows (see [`Cache::reserve`]), or several sequences have tables of their own.
+    /// no memory for the rows (see [`Cache::reserve`]), several sequences have tables of their own, or experts are paged.
     #[must_use]
     pub fn forward_batch(
         &self,
@@ -184,6 +190,19 @@ impl Model {
         x: Tensor<3>,
         caches: &mut [(&mut Cache, usize)],
     ) -> Tensor<3> {
+        let mut pass = self.begin(layers, &x, caches);
+        let x = self.run(layers, x, &mut pass, |layer| layer - layers.start);
+        caches.iter_mut().for_each(|(cache, rows)| cache.advance(*rows));
+        x
+    }
+
+    /// What [`Model::forward_batch`] does before the first layer.
+    pub(super) fn begin<'a, 'c>(
+        &self,
+        layers: Layers,
+        x: &Tensor<3>,
+        caches: &'a mut [(&'c mut Cache, usize)],
+    ) -> Pass<'a, 'c> {
         let (device, count) = (x.device(), caches.len());
         let own = caches.iter().find_map(|(cache, _)| cache.rope.clone());
         assert!(own.is_none() || count == 1, "sequences with tables of their own run alone");
@@ -194,10 +213,7 @@ impl Model {
             cache.reserve(*rows).expect("memory for caches");
         }
         let rope = own.as_ref().unwrap_or(&self.rope);
-        let mut pass = Pass::continued(caches, &self.config, rope, &device);
-        let x = self.run(layers, x, &mut pass, |layer| layer - layers.start);
-        caches.iter_mut().for_each(|(cache, rows)| cache.advance(*rows));
-        x
+        Pass::continued(caches, &self.config, rope, &device)
     }
 
     /// `index`: where a layer's keys and values lie in the caches.

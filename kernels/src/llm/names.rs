@@ -16,9 +16,24 @@ pub struct Needed {
 ///
 /// A tied head is the embedding once more, in the layout of a product; a range with both ends names it twice.
 pub fn needed(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
+    wanted(config, layers, true)
+}
+
+/// The same, without the experts that a router picks from.
+pub(super) fn resident(config: &Config, layers: Layers) -> impl Iterator<Item = Needed> {
+    wanted(config, layers, false)
+}
+
+/// One of the experts that a router picks from; None if the layer has no such.
+pub(super) fn expert(config: &Config, layer: usize, index: usize) -> Option<FeedForwardNames> {
+    config.experts_of(layer).filter(|experts| index < experts.count)?;
+    Some(FeedForwardNames::expert(config, layer, index))
+}
+
+fn wanted(config: &Config, layers: Layers, experts: bool) -> impl Iterator<Item = Needed> {
     let first = (layers.start == 0).then(|| embedding(config));
     // One layer's names at a time: a configuration may ask for a thousand layers of a thousand experts.
-    let blocks = layers.range().flat_map(|layer| BlockNames::new(config, layer).into_all());
+    let blocks = layers.range().flat_map(move |layer| BlockNames::new(config, layer).into_all(experts));
     let last = (layers.end == config.layers).then(|| head(config).into_all().chain([norm(config)]));
     first.into_iter().chain(blocks).chain(last.into_iter().flatten())
 }
@@ -49,7 +64,7 @@ pub(super) enum FeedNames {
     Experts(ExpertsNames),
 }
 
-pub(super) struct FeedForwardNames {
+pub(crate) struct FeedForwardNames {
     pub gate_up: ProductNames,
     pub down: ProductNames,
 }
@@ -131,7 +146,7 @@ impl BlockNames {
         all
     }
 
-    fn into_all(self) -> Vec<Needed> {
+    fn into_all(self, experts: bool) -> Vec<Needed> {
         let mut all = vec![self.attention_norm];
         all.extend(self.qkv.into_all());
         all.extend(self.output.into_all());
@@ -139,7 +154,7 @@ impl BlockNames {
         all.extend(self.key_norm);
         all.extend(self.attention_post);
         all.push(self.ff_norm);
-        self.ff.add_to(&mut all);
+        self.ff.add_to(&mut all, experts);
         all.extend(self.ff_post);
         all
     }
@@ -162,15 +177,9 @@ impl FeedNames {
         let Some(experts) = config.experts_of(layer) else {
             return Self::Dense(FeedForwardNames::new(config, &format!("{prefix}.mlp"), config.ff_width));
         };
-        let mixtral = config.family == Family::Mixtral;
-        let block = if mixtral { format!("{prefix}.block_sparse_moe") } else { format!("{prefix}.mlp") };
+        let block = format!("{prefix}.{}", mixture(config));
         let single = |part: &str, output| {
             ProductNames::new([(format!("{block}.{part}"), output)], config.width, false)
-        };
-        let expert = |index: usize| {
-            let prefix = format!("{block}.experts.{index}");
-            let names = if mixtral { ["w1", "w3", "w2"] } else { PARTS };
-            FeedForwardNames::of(config, &prefix, names, experts.width)
         };
         let shared = experts.shared.map(|width| {
             let names = FeedForwardNames::new(config, &format!("{block}.shared_expert"), width);
@@ -178,17 +187,17 @@ impl FeedNames {
         });
         Self::Experts(ExpertsNames {
             router: single("gate", experts.count),
-            experts: (0..experts.count).map(expert).collect(),
+            experts: (0..experts.count).map(|index| FeedForwardNames::expert(config, layer, index)).collect(),
             shared,
         })
     }
 
-    fn add_to(self, all: &mut Vec<Needed>) {
+    fn add_to(self, all: &mut Vec<Needed>, experts: bool) {
         match self {
             Self::Dense(names) => names.add_to(all),
             Self::Experts(names) => {
                 all.extend(names.router.into_all());
-                names.experts.into_iter().for_each(|expert| expert.add_to(all));
+                names.experts.into_iter().filter(|_| experts).for_each(|expert| expert.add_to(all));
                 if let Some((shared, gate)) = names.shared {
                     shared.add_to(all);
                     all.extend(gate.into_all());
@@ -196,6 +205,11 @@ impl FeedNames {
             }
         }
     }
+}
+
+/// What a layer calls its mixture.
+fn mixture(config: &Config) -> &'static str {
+    if config.family == Family::Mixtral { "block_sparse_moe" } else { "mlp" }
 }
 
 /// Gate, up, down.
@@ -213,6 +227,12 @@ impl FeedForwardNames {
         Self::of(config, prefix, PARTS, width)
     }
 
+    fn expert(config: &Config, layer: usize, index: usize) -> Self {
+        let prefix = format!("model.layers.{layer}.{}.experts.{index}", mixture(config));
+        let names = if config.family == Family::Mixtral { ["w1", "w3", "w2"] } else { PARTS };
+        Self::of(config, &prefix, names, config.experts.as_ref().map_or(0, |experts| experts.width))
+    }
+
     fn of(config: &Config, prefix: &str, [gate, up, down]: [&str; 3], width: usize) -> Self {
         let gate_up = [(format!("{prefix}.{gate}"), width), (format!("{prefix}.{up}"), width)];
         let down = [(format!("{prefix}.{down}"), config.width)];
@@ -227,8 +247,12 @@ impl FeedForwardNames {
     }
 
     fn add_to(self, all: &mut Vec<Needed>) {
-        all.extend(self.gate_up.into_all());
-        all.extend(self.down.into_all());
+        all.extend(self.into_all());
+    }
+
+    /// In the order in which they are loaded.
+    pub fn into_all(self) -> impl Iterator<Item = Needed> {
+        self.gate_up.into_all().chain(self.down.into_all())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::limits;
-use crate::llm::names::{Needed, ProductNames};
+use crate::llm::names::{FeedForwardNames, Needed, ProductNames};
 use crate::llm::product::{self, Builder, Product, param, place};
-use crate::llm::{Embedding, RmsNorm};
+use crate::llm::{Activation, Embedding, FeedForward, RmsNorm};
 use crate::ops::Tier;
 use crate::ops::matmul::Filling;
 use crate::weights::{ByteRange, Header, Rows};
@@ -76,6 +76,16 @@ impl<S: AsyncFnMut(&ByteRange) -> Result<Vec<u8>, String>> Reader<'_, S> {
         }
         let failed = |reason| Error::Tensor { tensor: names.weights[0].name.clone(), reason };
         builder.finish((!bias.is_empty()).then_some(bias), self.exact, self.device).map_err(failed)
+    }
+
+    /// A feed-forward layer.
+    pub async fn feed_forward(
+        &mut self,
+        names: &FeedForwardNames,
+        activation: Activation,
+    ) -> Result<FeedForward, Error> {
+        let (gate_up, down) = (self.product(&names.gate_up).await?, self.product(&names.down).await?);
+        Ok(FeedForward::new(gate_up, down, activation))
     }
 
     /// The numbers of a tensor, row by row.

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod paged;
 mod refused;
 
 use common::{Checkpoint, Memory, Reference, assert_close, block_on, devices, own, shared};

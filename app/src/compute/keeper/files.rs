@@ -20,6 +20,14 @@ impl<F, S> Source<F, S> {
     pub(super) const fn content(keeper: Rc<Keeper<F, S>>, held: Rc<Held<F>>) -> Self {
         Self::Content(keeper, held)
     }
+
+    /// The files that it is read from as they lie.
+    fn plain(&self) -> Option<&F> {
+        match self {
+            Self::Plain(files) => Some(files),
+            Self::Content(_, held) => held.files.as_ref().filter(|_| held.own),
+        }
+    }
 }
 
 impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
@@ -144,6 +152,17 @@ impl<F: Files + 'static, S: BlockStore + 'static> Files for Source<F, S> {
             bytes.extend_from_slice(piece);
         }
         Ok(bytes)
+    }
+
+    async fn range_beside(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        match self.plain() {
+            Some(files) => files.range_beside(name, range).await,
+            None => self.range(name, range).await,
+        }
+    }
+
+    fn reads_beside(&self) -> bool {
+        self.plain().is_some_and(Files::reads_beside)
     }
 
     fn is_remote(&self) -> bool {

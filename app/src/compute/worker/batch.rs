@@ -55,7 +55,7 @@ pub async fn run<F: Files>(model: &mut Model<F>, chunks: &[Chunk]) -> Result<Vec
         chunks.iter().map(|chunk| model.check(chunk.model).and_then(|()| Prepared::of(chunk))).collect();
     let attached = model.attached().to_vec();
     let steps: Vec<_> = prepared.iter().flatten().map(|chunk| chunk.step(&attached)).collect();
-    let mut outputs = model.engine.run_batch(&steps).await.into_iter();
+    let mut outputs = model.run(&steps).await.into_iter();
     let mut reports = Vec::new();
     for (chunk, prepared) in chunks.iter().zip(&prepared) {
         let result = match prepared.as_ref().map_err(Clone::clone).map(|_| outputs.next()) {

@@ -7,9 +7,10 @@ use crate::compute::files::{Bringing, Checked, Files, gguf_name};
 use crate::compute::source::{half_cached, name, quantised};
 use coordinator::io::{self, ModelSpec, Offer, Part, Speed};
 use coordinator::{JobId, Layers, Lease, ModelId};
+use futures::lock::Mutex;
 use kernels::device::Opened;
-use kernels::engine::Engine;
-use kernels::llm::{Adapter, Attached, CacheFormat};
+use kernels::engine::{Engine, Step, StepOut};
+use kernels::llm::{Adapter, Attached, CacheFormat, Paging};
 use kernels::quant::Format;
 use kernels::weights::manifest::Hash;
 use kernels::weights::{ByteRange, Checkpoint};
@@ -67,6 +68,41 @@ impl<F: Files> Model<F> {
         }
         let (adapters, attached, held) = (Vec::new(), Vec::new(), Vec::new());
         Ok((Self { engine, files, spec, base, adapters, attached, held }, language))
+    }
+
+    /// Holds `memory` bytes of weights at most, if it is a mixture of experts that would take more: they are read when they
+    /// are needed then. To be said before anything is loaded. What the room is told of its size is what it takes.
+    ///
+    /// # Errors
+    /// In plain words, if what is needed all the time, or that and one expert, takes more.
+    pub fn fit(self, memory: u64) -> Result<Self, String> {
+        let all = kernels::llm::Layers::new(0, self.engine.config().layers);
+        let whole = kept(self.engine.ranges(all))?;
+        if self.engine.config().experts.is_none() || whole <= memory {
+            return Ok(self);
+        }
+        let resident = kept(self.engine.resident_ranges(all))?;
+        let paging = Paging { bytes: memory.saturating_sub(resident), ahead: self.files.reads_beside() };
+        let engine = self.engine.with_paging(paging).map_err(|error| too_little(resident, error))?;
+        let layers = u64::from(self.spec.layers).max(1);
+        let layer_bytes = memory / layers;
+        let spec = ModelSpec { layer_bytes, ends_bytes: memory - layer_bytes * layers, ..self.spec };
+        Ok(Self { engine, spec, ..self })
+    }
+
+    /// Runs steps, and reads experts for them that are not here.
+    pub async fn run(&mut self, steps: &[Step<'_, (JobId, Lease)>]) -> Vec<Result<StepOut, kernels::Error>> {
+        let Self { engine, files, .. } = self;
+        let (beside, one) = (files.reads_beside(), Mutex::new(()));
+        let source = async |range: &ByteRange| {
+            let (name, bytes) = (&range.file, range.range.clone());
+            if beside {
+                return files.range_beside(name, bytes).await;
+            }
+            let _turn = one.lock().await;
+            files.range(name, bytes).await
+        };
+        engine.run_batch_with(steps, &source).await
     }
 
     /// Computes with `weight` times an adapter from now on, which makes it another model to the room. To be said before
@@ -151,6 +187,15 @@ impl<F: Files> Model<F> {
     }
 }
 
+/// Why experts cannot be paged, given the bytes of everything else.
+pub fn too_little(resident: u64, error: kernels::Error) -> String {
+    let kernels::Error::ExpertBudget { needed, .. } = error else { return error.to_string() };
+    let mib = resident.saturating_add(needed).div_ceil(1 << 20);
+    format!(
+        "the model takes {resident} bytes beside its experts, and one expert {needed}: allow {mib} MiB of memory at least"
+    )
+}
+
 /// The format that one of [`QUANTISATIONS`](crate::compute::source::QUANTISATIONS) names.
 pub fn block_format(name: &str) -> Format {
     if name == "q4_0" { Format::Q4_0 } else { Format::Q8_0 }
@@ -188,7 +233,11 @@ fn spec<K: Ord + Clone>(
 
 /// What some layers take in memory.
 fn weight_bytes<K: Ord + Clone>(engine: &Engine<K>, layers: std::ops::Range<usize>) -> Result<u64, String> {
-    let ranges = engine.ranges(kernels::llm::Layers::new(layers.start, layers.end));
+    kept(engine.ranges(kernels::llm::Layers::new(layers.start, layers.end)))
+}
+
+/// What ranges take in memory.
+pub fn kept(ranges: Result<Vec<ByteRange>, kernels::Error>) -> Result<u64, String> {
     let ranges = ranges.map_err(|error| error.to_string())?;
     // The two ends of a tied model are one matrix.
     let tensors: BTreeMap<&str, u64> =

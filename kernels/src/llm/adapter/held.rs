@@ -5,7 +5,7 @@ use super::{Adapter, Addition, Attached, places};
 use crate::error::{Error, StepError};
 use crate::limits;
 use crate::llm::reader::Reader;
-use crate::llm::{Layers, Model};
+use crate::llm::{FeedForward, Layers, Model};
 use crate::weights::ByteRange;
 use crate::weights::manifest::Hash;
 use burn::tensor::Device;
@@ -32,7 +32,19 @@ impl Adapters {
         });
         added.collect()
     }
+
+    /// Adds to an expert, which was just read, what those that are attached change in it.
+    pub(in crate::llm) fn adapt_expert(&self, layer: usize, index: usize, expert: &mut FeedForward) {
+        let first = EXPERTS_FROM + 2 * index;
+        for (number, product) in (first..).zip([&mut expert.gate_up, &mut expert.down]) {
+            product.adapt(self.additions(&self.attached, layer, number));
+        }
+    }
 }
+
+/// Where the products of a layer's experts begin: after queries, keys and values; the output of attention; the router. See
+/// [`BlockNames::products`](crate::llm::names::BlockNames::products).
+const EXPERTS_FROM: usize = 3;
 
 impl Model {
     /// Adds those of `layers` of an adapter that are not in memory yet, and attaches none. `source` is asked as by [`Model::load`].
@@ -132,7 +144,9 @@ impl Model {
         for (layer, block) in self.blocks.iter_mut().enumerate() {
             let products = block.iter_mut().flat_map(|block| block.products_mut());
             for (number, product) in products.enumerate() {
-                product.adapt(adapters.additions(attached, layer, number));
+                if let Some(product) = product {
+                    product.adapt(adapters.additions(attached, layer, number));
+                }
             }
         }
         if let Some(head) = &mut self.head {
