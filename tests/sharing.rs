@@ -99,7 +99,8 @@ async fn own_files_are_given_to_the_room_and_a_liar_is_named() -> Result<()> {
     look(&guest, "given", "used").await?;
 
     // What is kept is seen, and goes when the person wants it to go.
-    guest.until("status", "Kept", |text| !text.starts_with("0 bytes")).await?;
+    guest.until("list", "Shared models", |text| text.contains("16 MB here")).await?;
+    guest.until("status", "Kept", |text| text.contains("MB of")).await?;
     guest.press("Clear").await?;
     guest.press("Clear all models?").await?;
     guest.until("status", "Kept", |text| text.starts_with("0 bytes")).await?;

@@ -8,6 +8,7 @@ use clap::Args;
 use coordinator::io::Stage;
 use coordinator::wire::Team;
 use futures::channel::mpsc::unbounded;
+use std::io::Write;
 
 #[derive(Args)]
 pub struct Options {
@@ -38,7 +39,7 @@ pub async fn run(options: Options) -> Result<()> {
         said.what_is_new(view);
     })
     .await;
-    println!("left the room");
+    say("left the room");
     Ok(())
 }
 
@@ -67,17 +68,23 @@ struct Said {
 
 impl Said {
     fn what_is_new(&mut self, view: &View) {
+        tracing::trace!(?view, "the room");
         let lines = [compute_line(&view.compute), signaling_line(&view.signaling), room_line(view)];
         for (said, line) in self.lines.iter_mut().zip(lines) {
             if *said != line {
-                println!("{line}");
+                say(&line);
                 *said = line;
             }
         }
         let latest = view.notices.iter().skip(self.notices.min(view.notices.len()));
-        latest.for_each(|(_, notice)| println!("note: {notice}"));
+        latest.for_each(|(_, notice)| say(&format!("note: {notice}")));
         self.notices = view.notices.len();
     }
+}
+
+/// Whoever read this may be gone; the room goes on.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn compute_line(status: &ComputeStatus) -> String {

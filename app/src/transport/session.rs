@@ -15,6 +15,8 @@ pub struct Session {
     control: (Sending, Receiving),
     bulk: (Sending, Receiving),
     answers: VecDeque<Vec<u8>>,
+    /// Whether the peer has said anything: before that it may not listen yet, and what it is told may be lost.
+    listens: bool,
     heard: u64,
     pinged: u64,
     dead_at: u64,
@@ -34,13 +36,15 @@ pub enum Said {
 }
 
 impl Session {
-    /// Just opened.
+    /// Just opened here. The other side may open a moment later, and what comes before that is lost there (seen with native
+    /// peers): so each side says one word that does not matter, and everything else waits for the other's first word.
     #[must_use]
     pub fn new(now: u64) -> Self {
         Self {
             control: (Sending::new(of(Lane::Control)), Receiving::new(Lane::Control)),
             bulk: (Sending::new(of(Lane::Bulk)), Receiving::new(Lane::Bulk)),
-            answers: VecDeque::new(),
+            answers: VecDeque::from([Frame::Ping.encode()]),
+            listens: false,
             heard: now,
             pinged: now,
             dead_at: now + SILENT_MS,
@@ -61,7 +65,7 @@ impl Session {
     /// # Errors
     /// The [`Fault`]; the packet is dropped. [`Session::strike`] says whether that was one too many.
     pub fn receive(&mut self, now: u64, channel: Lane, packet: Bytes) -> Result<Said, Fault> {
-        self.heard = now;
+        (self.heard, self.listens) = (now, true);
         self.dead_at = now + SILENT_MS;
         match decode(channel, &packet)? {
             Frame::Slice(_) => self.lane(channel).1.arrive(packet)?,
@@ -84,6 +88,9 @@ impl Session {
     pub fn next_packet(&mut self) -> Option<(Lane, Vec<u8>)> {
         if let Some(frame) = self.answers.pop_front() {
             return Some((Lane::Control, frame));
+        }
+        if !self.listens {
+            return None;
         }
         if let Some(bytes) = self.control.1.acknowledgement() {
             return Some((Lane::Control, Frame::Ack { bulk: false, bytes }.encode()));
@@ -148,6 +155,13 @@ mod tests {
         frame.encode().into()
     }
 
+    /// Two that have heard each other.
+    fn met() -> (Session, Session) {
+        let (mut one, mut two) = (Session::new(0), Session::new(0));
+        while carry(&mut one, &mut two, 0) + carry(&mut two, &mut one, 0) > 0 {}
+        (one, two)
+    }
+
     /// Carries everything from one session to another.
     fn carry(from: &mut Session, to: &mut Session, now: u64) -> usize {
         let packets: Vec<_> = std::iter::from_fn(|| from.next_packet()).collect();
@@ -159,7 +173,7 @@ mod tests {
 
     #[test]
     fn messages_larger_than_the_window_pass_in_both_directions() {
-        let (mut one, mut two) = (Session::new(0), Session::new(0));
+        let (mut one, mut two) = met();
         let big: Vec<u8> = (0..2 * 1024 * 1024).map(|byte| byte as u8).collect();
         one.send(Bulk, big.clone()).expect("queued");
         two.send(Bulk, big.clone()).expect("queued");
@@ -175,7 +189,7 @@ mod tests {
 
     #[test]
     fn silence_is_asked_about_and_ends_the_session() {
-        let mut session = Session::new(0);
+        let (mut session, _) = met();
         assert!(!session.tick(PING_MS - 1) && session.next_packet().is_none());
         assert!(!session.tick(PING_MS));
         assert_eq!(session.next_packet(), Some((Control, Frame::Ping.encode())));
@@ -188,8 +202,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_to_who_does_not_listen_yet() {
+        let (mut early, mut late) = (Session::new(0), Session::new(0));
+        early.send(Control, b"hello".to_vec()).expect("queued");
+        early.send(Bulk, b"large".to_vec()).expect("queued");
+        let lost: Vec<_> = std::iter::from_fn(|| early.next_packet()).collect();
+        assert_eq!(lost, [(Control, Frame::Ping.encode())], "the other side is not open: this is lost");
+        while carry(&mut late, &mut early, 0) + carry(&mut early, &mut late, 0) > 0 {}
+        let heard: Vec<_> = std::iter::from_fn(|| late.next_message()).collect();
+        assert_eq!(heard, [Ok(b"hello".to_vec()), Ok(b"large".to_vec())]);
+    }
+
+    #[test]
+    fn a_first_word_that_is_lost_is_said_again() {
+        let (mut one, mut two) = (Session::new(0), Session::new(0));
+        let lost = |session: &mut Session| std::iter::from_fn(|| session.next_packet()).count();
+        assert_eq!((lost(&mut one), lost(&mut two)), (1, 1), "nobody hears anybody");
+        one.send(Control, b"hello".to_vec()).expect("queued");
+        assert!(!one.tick(PING_MS) && !two.tick(PING_MS));
+        while carry(&mut one, &mut two, PING_MS) + carry(&mut two, &mut one, PING_MS) > 0 {}
+        assert_eq!(two.next_message(), Some(Ok(b"hello".to_vec())));
+    }
+
+    #[test]
     fn hostile_packets_are_named_and_are_too_many_one_day() {
-        let mut session = Session::new(0);
+        let (mut session, _) = met();
         let rows = [
             (Control, Bytes::from_static(&[9, 9, 9]), Err(Fault::NotAFrame), "garbage"),
             (Control, packet(Frame::Ack { bulk: true, bytes: 1 }), Err(Fault::FalseAck), "a false figure"),
