@@ -440,8 +440,14 @@ fn who_pauses_fetches_nothing_and_still_gives() {
     let mut desk = Desk::new(&[BO, CY], 8, &[0, 1]);
     desk.hub(true);
     desk.told(BO, Fact::Has, &[2, 3]);
+    let asked = desk.asks(BO);
+    assert!(!asked.is_empty() || !desk.fetches().is_empty(), "it begins");
     desk.input(Input::Pause(true));
+    let underway = desk.fetches();
     desk.todo.clear();
+    // What was on its way still comes, and is kept.
+    asked.into_iter().for_each(|number| desk.comes(peer(BO), number, Verdict::Kept));
+    underway.into_iter().for_each(|number| desk.comes(Source::Origin(HUB), number, Verdict::Kept));
     desk.told(BO, Fact::Has, &[4, 5]);
     desk.pass(60_000);
     assert!(desk.asks(BO).is_empty(), "nothing new is asked for");
