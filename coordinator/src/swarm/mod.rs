@@ -467,12 +467,14 @@ impl Swarm {
         }
     }
 
-    /// Counts again what is on its way from whom, when blocks of one content were given up and others were not.
+    /// Counts again what is on its way from whom, and what is being checked, when blocks of one content were given up and
+    /// others were not.
     fn recount(&mut self) {
+        let flights = || self.contents.values().flat_map(|weights| weights.flights.values());
         for (&peer, supplier) in &mut self.peers {
-            let source = Source::Peer(peer);
-            let open = self.contents.values().flat_map(|weights| weights.flights.values());
-            supplier.open = open.filter(|one| one.source == source && one.bytes.is_none()).count() as u32;
+            let its = || flights().filter(|one| one.source == Source::Peer(peer));
+            supplier.open = its().filter(|one| one.bytes.is_none()).count() as u32;
+            supplier.checking = its().filter(|one| one.bytes.is_some()).count() as u32;
         }
     }
 }

@@ -461,6 +461,28 @@ fn who_pauses_fetches_nothing_and_still_gives() {
 }
 
 #[test]
+fn what_was_being_checked_at_a_close_does_not_count_for_ever() {
+    let mut desk = Desk::new(&[BO], 20, &[]);
+    let all: Vec<u32> = (0..20).collect();
+    for _ in 0..3 {
+        desk.told(BO, Fact::Has, &all);
+        desk.pass(0);
+        let number = desk.asks(BO)[0];
+        let bytes = vec![1; BYTES as usize];
+        let message = Message::Block { content: MODEL, number, bytes };
+        desk.input(Input::Received { from: BO, message });
+        // The worker that would have checked it is gone.
+        desk.input(Input::Close(MODEL));
+        desk.todo.clear();
+        desk.input(Input::Open { content: MODEL, numbers: 20, block_bytes: BYTES, have: Blocks::default() });
+        desk.want(Need::Now, Blocks::all(20));
+    }
+    desk.told(BO, Fact::Has, &all);
+    desk.pass(0);
+    assert!(!desk.asks(BO).is_empty(), "it is asked as if for the first time");
+}
+
+#[test]
 fn what_the_others_have_is_counted() {
     let mut desk = Desk::new(&[BO, CY], 8, &[0, 1]);
     desk.told(BO, Fact::Has, &[1, 2, 3]);
