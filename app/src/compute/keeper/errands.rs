@@ -10,14 +10,16 @@ use coordinator::swarm::{Content, Input, OriginId, Source, Verdict};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, select};
+use futures::{FutureExt, StreamExt, select};
 use kernels::weights::manifest::{ManifestError, decode_root};
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 impl<F: Files, S: BlockStore> Keeper<F, S> {
     /// Does what is asked until nobody asks any more. How much is under way at once is bounded by the swarm.
     pub async fn run(&self, mut errands: UnboundedReceiver<Errand>) {
-        let mut to_pin = self.to_pin.take().unwrap_or_else(|| futures::channel::mpsc::unbounded().1);
+        // Beside the rest: whatever is under way may have to go on before the store can be changed.
+        let mut pins = pin!(self.pin_all().fuse());
         let mut under_way = FuturesUnordered::new();
         let mut fetches: BTreeMap<(Content, OriginId, u32), AbortHandle> = BTreeMap::new();
         self.tell_kept().await;
@@ -40,8 +42,16 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
                     }
                 },
                 _ = under_way.select_next_some() => {}
-                content = to_pin.select_next_some() => self.pin(content).await,
+                () = pins => {}
             }
+        }
+    }
+
+    /// Pins what is said to be wanted, one content after the other.
+    async fn pin_all(&self) {
+        let Some(mut contents) = self.to_pin.take() else { return };
+        while let Some(content) = contents.next().await {
+            self.pin(content).await;
         }
     }
 

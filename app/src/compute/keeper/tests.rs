@@ -7,6 +7,7 @@ use crate::store::{MemoryStore, Usage};
 use coordinator::swarm::{Event, Message, Output, Sharing, Swarm};
 use coordinator::{Millis, PeerId};
 use futures::executor::{LocalPool, LocalSpawner};
+use futures::lock::{Mutex, MutexGuard};
 use futures::task::LocalSpawnExt;
 use kernels::weights::manifest::{self, FILE_NAME};
 use std::collections::VecDeque;
@@ -77,35 +78,63 @@ fn shelf(remote: bool, manifest: bool) -> Shelf {
     Shelf { files: Rc::new(files), remote, ..Shelf::default() }
 }
 
-type Toy = Keeper<Shelf, Rc<MemoryStore>>;
+/// A store in memory of which changes wait for their turn, as those of a browser do.
+struct Shop {
+    store: MemoryStore,
+    turn: Mutex<()>,
+}
 
-impl BlockStore for Rc<MemoryStore> {
+impl Shop {
+    fn new(quota: u64) -> Rc<Self> {
+        Rc::new(Self { store: MemoryStore::new(quota), turn: Mutex::new(()) })
+    }
+
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.turn.lock().await;
+        let mut moments = 0..8;
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            moments.next().map_or(Poll::Ready(()), |_| Poll::Pending)
+        })
+        .await;
+        turn
+    }
+}
+
+type Toy = Keeper<Shelf, Rc<Shop>>;
+
+impl BlockStore for Rc<Shop> {
     async fn get(&self, block: Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        (**self).get(block).await
+        self.store.get(block).await
     }
     async fn put(&self, block: Hash, bytes: &[u8]) -> Result<(), StoreError> {
-        (**self).put(block, bytes).await
+        let _turn = self.turn().await;
+        self.store.put(block, bytes).await
     }
     async fn has(&self, block: Hash) -> Result<bool, StoreError> {
-        (**self).has(block).await
+        self.store.has(block).await
     }
     async fn remove(&self, block: Hash) -> Result<(), StoreError> {
-        (**self).remove(block).await
+        let _turn = self.turn().await;
+        self.store.remove(block).await
     }
     async fn list(&self) -> Result<Vec<(Hash, u64)>, StoreError> {
-        (**self).list().await
+        self.store.list().await
     }
     async fn pin(&self, name: Hash, blocks: &[Hash]) -> Result<(), StoreError> {
-        (**self).pin(name, blocks).await
+        let _turn = self.turn().await;
+        self.store.pin(name, blocks).await
     }
     async fn clear(&self) -> Result<(), StoreError> {
-        (**self).clear().await
+        let _turn = self.turn().await;
+        self.store.clear().await
     }
     async fn usage(&self) -> Result<Usage, StoreError> {
-        (**self).usage().await
+        self.store.usage().await
     }
     async fn allow(&self, quota: u64) -> Result<(), StoreError> {
-        (**self).allow(quota).await
+        let _turn = self.turn().await;
+        self.store.allow(quota).await
     }
 }
 
@@ -136,7 +165,7 @@ impl Room {
         Self { pool, spawner, now: Millis(0), peers: BTreeMap::new() }
     }
 
-    fn join(&mut self, id: u128, shelf: &Shelf, store: &Rc<MemoryStore>) -> PeerId {
+    fn join(&mut self, id: u128, shelf: &Shelf, store: &Rc<Shop>) -> PeerId {
         let id = PeerId(id);
         let reports: Rc<RefCell<VecDeque<Report>>> = Rc::default();
         let (said, files) = (reports.clone(), shelf.clone());
@@ -249,8 +278,8 @@ impl Room {
 
 type Answer = Rc<RefCell<Option<Result<(String, Vec<u8>), String>>>>;
 
-fn store(bytes: u64) -> Rc<MemoryStore> {
-    Rc::new(MemoryStore::new(bytes))
+fn store(bytes: u64) -> Rc<Shop> {
+    Shop::new(bytes)
 }
 
 fn id_of(shelf: &Shelf) -> [u8; 32] {
