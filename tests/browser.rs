@@ -3,6 +3,7 @@
 mod offline;
 mod pictures;
 mod sharing;
+mod speed;
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

@@ -111,14 +111,14 @@ async fn own_files_are_given_to_the_room_and_a_liar_is_named() -> Result<()> {
 }
 
 /// Opens the model at an address.
-async fn load(window: &Window, url: &str) -> Result<()> {
+pub async fn load(window: &Window, url: &str) -> Result<()> {
     window.script("document.querySelector('.chooser summary').click()").await?;
     window.fill("Address of a model", url).await?;
     window.press("Load").await
 }
 
 /// This window runs a part of the shared model, or all of it.
-async fn holds_a_part(window: &Window) -> Result<()> {
+pub async fn holds_a_part(window: &Window) -> Result<()> {
     window.until_script("return /of 10|all 10/.test(document.querySelector('.peer').innerText)").await
 }
 

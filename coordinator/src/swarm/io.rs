@@ -62,6 +62,8 @@ pub enum Verdict {
     Wrong,
     /// It is, but the store has no room.
     NoRoom,
+    /// It is, but nobody wants it any more.
+    Unwanted,
 }
 
 /// Everything that can happen.

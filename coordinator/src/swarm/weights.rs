@@ -217,6 +217,11 @@ impl Weights {
                 self.full = context.now.after(limits::SWARM_FULL_MS);
                 context.out.push(Output::Event(Event::NoRoom(content)));
             }
+            Verdict::Unwanted => {
+                if let Some(supplier) = context.supplier(&mut self.origins, from) {
+                    supplier.proved();
+                }
+            }
             Verdict::Kept => {
                 self.have.insert(number);
                 if let Some(supplier) = context.supplier(&mut self.origins, from) {

@@ -90,6 +90,10 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
     async fn keep(&self, held: &Held<F>, number: u32, bytes: &[u8]) -> Verdict {
         // Nothing is asked for whose hash is not known; a source is not to blame if it was.
         let Some(hash) = held.hash(number) else { return Verdict::NoRoom };
+        // It was on its way when all was cleared, or is needed no more.
+        if held.spare.get() == 0 && !held.wanted().contains(number) {
+            return if Hash::of(bytes) == hash { Verdict::Unwanted } else { Verdict::Wrong };
+        }
         match self.store.put(hash, bytes).await {
             Ok(()) => Verdict::Kept,
             Err(StoreError::Wrong(_) | StoreError::TooLong(_)) => Verdict::Wrong,

@@ -25,6 +25,8 @@ pub struct Held<F> {
     pub own: bool,
     /// Where everything is, once all pages are here.
     pub map: OnceCell<Map>,
+    /// Blocks beyond those wanted that are held for the room.
+    pub spare: Cell<u32>,
     /// True once the store had no room for what is wanted.
     pub full: Cell<bool>,
     /// The block that was read last: readers go through files in pieces that end within blocks.
@@ -50,6 +52,7 @@ impl<F> Held<F> {
             made,
             own,
             map: OnceCell::new(),
+            spare: Cell::new(0),
             full: Cell::new(false),
             last: RefCell::default(),
             have: RefCell::default(),

@@ -160,7 +160,7 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
         let blocks = self.here(held, std::iter::once(held.pages()..numbers).collect()).await?;
         held.find(&blocks);
         self.input(Input::Found { content, blocks });
-        self.input(Input::Spare { content, blocks: if held.own { 0 } else { self.spare.get() } });
+        self.hold_spare(held, self.spare.get());
         Ok(())
     }
 

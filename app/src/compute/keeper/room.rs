@@ -1,5 +1,6 @@
 //! How much is kept, and how much may be: what the person sees and says of the store.
 
+use super::held::Held;
 use super::{Keeper, spare};
 use crate::compute::swarm::News;
 use crate::store::{BlockStore, limits};
@@ -30,10 +31,15 @@ impl<F, S: BlockStore> Keeper<F, S> {
         self.spare.set(spare(quota));
         for held in self.held.borrow().values() {
             held.full.set(false);
-            let blocks = if held.own { 0 } else { self.spare.get() };
-            self.input(Input::Spare { content: held.content, blocks });
+            self.hold_spare(held, self.spare.get());
         }
         self.tell_kept().await;
+    }
+
+    /// So many blocks beyond those wanted may be held for the room. A person's own lie where they lie.
+    pub(super) fn hold_spare(&self, held: &Held<F>, blocks: u32) {
+        held.spare.set(if held.own { 0 } else { blocks });
+        self.input(Input::Spare { content: held.content, blocks: held.spare.get() });
     }
 
     /// Takes everything out. What is being computed with stays in memory.
@@ -45,7 +51,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
             let (content, blocks) = (held.content, held.have());
             held.cleared();
             self.input(Input::Evicted { content, blocks });
-            self.input(Input::Spare { content, blocks: 0 });
+            self.hold_spare(held, 0);
             self.input(Input::Want { content, need: Need::Now, blocks: held.wanted() });
             self.tell(News::Progress { content, progress: held.progress() });
         }

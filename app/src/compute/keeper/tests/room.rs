@@ -74,6 +74,14 @@ fn what_is_cleared_is_gone_and_stays_gone() {
     room.pass(20_000);
     assert_eq!(room.peer(me).kept.unwrap().used, 0);
     assert_eq!(shelf.read.get(), before, "what is in use is not fetched again for that");
+
+    let content = Content(id_of(&shelf));
+    let number = room.peer(me).keeper.content(content).unwrap().root.numbers() - 1;
+    let bytes = shelf.files["two.bin"][2 << 20..].to_vec();
+    let from = coordinator::swarm::Source::Peer(PeerId(9));
+    room.peer(me).errands.unbounded_send(Errand::Check { content, number, from, bytes }).unwrap();
+    room.pass(100);
+    assert_eq!(room.peer(me).kept.unwrap().used, 0, "what was still on its way is not kept");
     near.take();
     let answer = room.read(me, "http://host/toy/", "one.bin", PART);
     room.pass(20_000);
