@@ -23,7 +23,7 @@ pub use files::Source;
 use super::swarm::News;
 use super::{Report, swarm};
 use crate::store::{BlockStore, Hash, StoreError, limits};
-use coordinator::swarm::{Blocks, Content, Input, Need};
+use coordinator::swarm::{Blocks, Content, Input};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use held::Held;
 use std::cell::{Cell, RefCell};
@@ -118,7 +118,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
 
     fn told_wants(&self, held: &Held<F>) {
         let (content, blocks) = (held.content, held.wanted());
-        self.input(Input::Want { content, need: Need::Now, blocks });
+        self.input(Input::Want { content, blocks });
         self.tell(News::Progress { content, progress: held.progress() });
         let _ = self.pins.unbounded_send(content);
     }

@@ -3,7 +3,7 @@
 use super::{Keeper, spare};
 use crate::compute::swarm::News;
 use crate::store::{BlockStore, limits};
-use coordinator::swarm::{Input, Need};
+use coordinator::swarm::Input;
 
 impl<F, S: BlockStore> Keeper<F, S> {
     /// So many bytes more may be in the store; people are told now and then, and in the end.
@@ -46,7 +46,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
             held.cleared();
             self.input(Input::Evicted { content, blocks });
             self.input(Input::Spare { content, blocks: 0 });
-            self.input(Input::Want { content, need: Need::Now, blocks: held.wanted() });
+            self.input(Input::Want { content, blocks: held.wanted() });
             self.tell(News::Progress { content, progress: held.progress() });
         }
         self.wake();
