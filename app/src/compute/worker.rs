@@ -53,7 +53,7 @@ pub async fn run<F: Files + 'static, S: BlockStore + 'static>(
             return None;
         }
     };
-    let keeper = Keeper::new(store, &means.keep, files, report.clone());
+    let keeper = Keeper::new(store, &means, files, report.clone());
     let (errands, for_keeper) = unbounded();
     let (work, for_worker) = unbounded();
     // Whoever is asked first looks at everything that has come, before the others go on.

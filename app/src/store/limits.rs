@@ -24,6 +24,8 @@ pub const SPARE_PART: u64 = 4;
 pub const PAGES_BYTES: u64 = 64 << 20;
 /// Blocks that come near when one is read that is not here. Source: guess; as many as an origin sends at once.
 pub const READ_AHEAD: u32 = 4;
+/// Fetches in a row that fail before somebody who has nobody else to ask is told. Source: guess; the swarm waits 2 and 4 s between.
+pub const FETCH_TRIES: u32 = 3;
 /// Entries in the index of a packed store. Source: a terabyte of whole blocks; 64 MiB of index.
 pub const ENTRIES: usize = 1 << 20;
 /// Bytes at whose multiples blocks begin in a packed store. Source: a page of memory, in which systems write files.

@@ -29,15 +29,6 @@ pub enum Source {
     Origin(OriginId),
 }
 
-/// How much a block is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Need {
-    /// Something waits for it.
-    Now,
-    /// Something is about to: the next layer, experts that may be picked.
-    Next,
-}
-
 /// What the person allows to be given away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
@@ -113,12 +104,10 @@ pub enum Input {
     },
     /// It takes part no longer. What is in the store stays there.
     Close(Content),
-    /// The blocks that are needed so much; they take the place of what was needed so before.
+    /// The blocks that are needed; they take the place of what was needed before.
     Want {
         /// Of which content.
         content: Content,
-        /// How much.
-        need: Need,
         /// Which.
         blocks: Blocks,
     },

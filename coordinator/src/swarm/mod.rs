@@ -35,7 +35,7 @@ mod uploads;
 mod weights;
 
 pub use blocks::Blocks;
-pub use io::{Content, Event, Input, Need, OriginId, Output, Sharing, Source, Verdict};
+pub use io::{Content, Event, Input, OriginId, Output, Sharing, Source, Verdict};
 pub(crate) use message::BULK as BULK_FROM;
 pub use message::{Fact, Message, Refusal};
 
@@ -149,10 +149,9 @@ impl Swarm {
     #[must_use]
     pub fn progress(&self, content: Content) -> Progress {
         let Some(weights) = self.contents.get(&content) else { return Progress::default() };
-        let wanted = weights.wanted();
         Progress {
-            wanted: wanted.len(),
-            here: wanted.and(&weights.have).len(),
+            wanted: weights.wanted.len(),
+            here: weights.wanted.and(&weights.have).len(),
             on_the_way: weights.flights.len() as u32,
         }
     }
@@ -195,8 +194,8 @@ impl Swarm {
                 weights.found(&blocks);
                 weights.tell_complete(context);
             }),
-            Input::Want { content, need, blocks } => self.with(now, content, out, |weights, context| {
-                weights.want(need, &blocks);
+            Input::Want { content, blocks } => self.with(now, content, out, |weights, context| {
+                weights.want(&blocks);
                 weights.tell_complete(context);
             }),
             Input::Spare { content, blocks } => {
@@ -420,7 +419,12 @@ impl Swarm {
     }
 
     fn terms(&self) -> Terms {
-        Terms { shares: self.uploads.sharing != Sharing::Off, fetches: !self.paused }
+        let sharing = self.uploads.sharing;
+        Terms {
+            shares: sharing != Sharing::Off,
+            fetches: !self.paused,
+            rescues: !self.paused && sharing == Sharing::On,
+        }
     }
 
     fn find_stalled(&mut self, now: Millis, out: &mut Vec<Output>) {
@@ -437,30 +441,33 @@ impl Swarm {
         }
     }
 
-    /// Asks for as much as may be on its way: first what is needed now, of all contents.
+    /// Asks for as much as may be on its way: first what is needed, of all contents; then, if nothing is on its way, what
+    /// the room might lose.
     fn fill(&mut self, now: Millis, beat: bool, out: &mut Vec<Output>) {
         let contents: Vec<Content> = self.contents.keys().copied().collect();
-        for need in [Need::Now, Need::Next] {
-            for &content in &contents {
-                self.with(now, content, out, |weights, context| {
-                    if context.flights_left == 0 || !weights.has_room(now) {
-                        return;
-                    }
-                    let mut missing = weights.missing(need);
-                    if missing.is_empty() {
-                        return;
-                    }
-                    context.beat = beat;
-                    weights.ask_origins(context, need, &mut missing, false);
-                    weights.ask_peers(context, &mut missing);
-                    weights.ask_origins(context, need, &mut missing, true);
-                });
-            }
-        }
-        for &content in contents.iter().filter(|_| beat) {
+        for &content in &contents {
             self.with(now, content, out, |weights, context| {
-                if weights.has_room(now) && weights.wanted().minus(&weights.have).is_empty() {
-                    let mut endangered = weights.endangered(context.me);
+                if context.flights_left == 0 || !weights.has_room(now) {
+                    return;
+                }
+                let mut missing = weights.missing();
+                if missing.is_empty() {
+                    return;
+                }
+                context.beat = beat;
+                weights.ask_origins(context, &mut missing, false);
+                weights.ask_peers(context, &mut missing);
+                weights.ask_origins(context, &mut missing, true);
+            });
+        }
+        let terms = self.terms();
+        for &content in contents.iter().filter(|_| beat) {
+            if self.contents.values().any(|weights| !weights.flights.is_empty()) {
+                return;
+            }
+            self.with(now, content, out, |weights, context| {
+                if weights.has_room(now) && weights.wanted.minus(&weights.have).is_empty() {
+                    let mut endangered = weights.endangered(context.me, terms);
                     weights.ask_peers(context, &mut endangered);
                 }
             });

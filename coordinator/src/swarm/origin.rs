@@ -8,7 +8,7 @@
 use super::Context;
 use super::blocks::Blocks;
 use super::hash::draw;
-use super::io::{Event, Need, OriginId, Output, Source};
+use super::io::{Event, OriginId, Output, Source};
 use super::source::Supplier;
 use super::weights::{Said, Weights};
 use crate::ids::{Millis, PeerId};
@@ -41,9 +41,9 @@ const RACE_MS: u64 = 1_000;
 
 impl Weights {
     /// Asks origins for some of `missing`: a person's own files for any of it, shared ones for this peer's share.
-    pub fn ask_origins(&mut self, context: &mut Context<'_>, need: Need, missing: &mut Blocks, shared: bool) {
+    pub fn ask_origins(&mut self, context: &mut Context<'_>, missing: &mut Blocks, shared: bool) {
         if shared && context.beat {
-            self.shares_drawn[need as usize] = self.draw_share(context, missing);
+            self.share_drawn = self.draw_share(context, missing);
         }
         let mut order: Vec<(u64, OriginId)> = self
             .origins
@@ -60,11 +60,8 @@ impl Weights {
             if room == 0 || missing.is_empty() {
                 continue;
             }
-            let numbers: Blocks = if shared {
-                self.share(context, need, missing, room)
-            } else {
-                missing.iter().take(room).collect()
-            };
+            let numbers: Blocks =
+                if shared { self.share(context, missing, room) } else { missing.iter().take(room).collect() };
             self.fetch(context, id, &numbers);
             *missing = missing.minus(&numbers);
         }
@@ -87,8 +84,8 @@ impl Weights {
     }
 
     /// This peer's share of `missing`, `room` blocks at most. It is drawn at each beat, and used up in between.
-    fn share(&mut self, context: &Context<'_>, need: Need, missing: &Blocks, room: usize) -> Blocks {
-        let mut drawn = std::mem::take(&mut self.shares_drawn[need as usize]);
+    fn share(&mut self, context: &Context<'_>, missing: &Blocks, room: usize) -> Blocks {
+        let mut drawn = std::mem::take(&mut self.share_drawn);
         let mut taken = Blocks::default();
         while (taken.len() as usize) < room {
             let Some(number) = drawn.pop_front() else { break };
@@ -99,7 +96,7 @@ impl Weights {
                 taken.insert(number);
             }
         }
-        self.shares_drawn[need as usize] = drawn;
+        self.share_drawn = drawn;
         taken
     }
 
@@ -252,7 +249,7 @@ impl Weights {
 
     /// Forgets fetches that nobody speaks of any more, and what was drawn before everybody was heard again.
     pub fn expire(&mut self, now: Millis) {
-        self.shares_drawn = Default::default();
+        self.share_drawn.clear();
         for said in self.peers.values_mut() {
             let before = said.fetches.len();
             said.fetches.retain(|_, times| lives(now, *times));

@@ -5,7 +5,7 @@ use super::blocks::Blocks;
 use super::hash::draw;
 use super::io::{Output, Source};
 use super::message::Message;
-use super::weights::Weights;
+use super::weights::{Terms, Weights};
 use crate::ids::PeerId;
 use crate::limits;
 
@@ -80,11 +80,12 @@ impl Weights {
         self.peers.values().filter(|said| said.has.contains(number)).count()
     }
 
-    /// What this peer could hold for the room, when it has nothing else to do: blocks that few have.
-    pub fn endangered(&self, me: PeerId) -> Blocks {
-        let beyond = self.have.minus(&self.wanted()).len();
+    /// What this peer could hold for the room, when it has nothing else to do: blocks that few have. A room that loses a peer
+    /// has them then, whoever is to run them. Who gives nothing away, or counts its bytes, holds none.
+    pub fn endangered(&self, me: PeerId, terms: Terms) -> Blocks {
+        let beyond = self.have.minus(&self.wanted).len();
         let quota = self.spare.saturating_sub(beyond) as usize;
-        if quota == 0 || !self.flights.is_empty() {
+        if quota == 0 || !terms.rescues || !self.flights.is_empty() {
             return Blocks::default();
         }
         let all = self.peers.values().fold(Blocks::default(), |all, said| all.or(&said.has));

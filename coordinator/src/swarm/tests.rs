@@ -10,6 +10,7 @@ const HUB: OriginId = OriginId(0);
 const BYTES: u32 = 1000;
 
 mod roots;
+mod spare;
 mod wishes;
 
 /// This peer, its clock, and what it had to do since it was last asked.
@@ -26,7 +27,7 @@ impl Desk {
         peers.iter().for_each(|&peer| desk.input(Input::PeerUp(peer)));
         let have = have.iter().copied().collect();
         desk.input(Input::Open { content: MODEL, numbers, block_bytes: BYTES, have });
-        desk.want(Need::Now, Blocks::all(numbers));
+        desk.want(Blocks::all(numbers));
         desk
     }
 
@@ -35,8 +36,8 @@ impl Desk {
         self.todo.extend(outputs);
     }
 
-    fn want(&mut self, need: Need, blocks: Blocks) {
-        self.input(Input::Want { content: MODEL, need, blocks });
+    fn want(&mut self, blocks: Blocks) {
+        self.input(Input::Want { content: MODEL, blocks });
     }
 
     fn hub(&mut self, shared: bool) {
@@ -250,7 +251,7 @@ fn the_origin_is_shared_without_a_word() {
         swarm.swarm = Swarm::new(me, Millis(0));
         swarm.input(Input::PeerUp(other));
         swarm.input(Input::Open { content: MODEL, numbers: 40, block_bytes: BYTES, have: Blocks::default() });
-        swarm.want(Need::Now, Blocks::all(40));
+        swarm.want(Blocks::all(40));
         swarm.told(other, Fact::Seeks, &numbers);
         swarm.hub(true);
         swarm.pass(limits::SWARM_SETTLE_MS + limits::SWARM_BEAT_MS);
@@ -281,7 +282,7 @@ fn two_who_began_the_same_block_agree_who_stops() {
         desk.swarm = Swarm::new(me, Millis(0));
         desk.input(Input::PeerUp(other));
         desk.input(Input::Open { content: MODEL, numbers: 1, block_bytes: BYTES, have: Blocks::default() });
-        desk.want(Need::Now, Blocks::all(1));
+        desk.want(Blocks::all(1));
         desk.hub(true);
         desk.pass(limits::SWARM_SETTLE_MS + limits::SWARM_BEAT_MS);
         assert_eq!(desk.fetches(), [0], "it knows of nobody who seeks it");
@@ -361,22 +362,6 @@ fn a_full_store_stops_the_fetching_for_a_while() {
     assert_eq!(desk.asks(BO).len(), 1);
     desk.pass(limits::SWARM_FULL_MS / 2 + 500);
     assert_eq!(desk.asks(BO).len(), 2, "then it is tried again");
-}
-
-#[test]
-fn what_comes_next_waits_for_what_is_needed_now() {
-    let mut desk = Desk::new(&[BO], 8, &[]);
-    desk.want(Need::Next, Blocks::all(8));
-    desk.want(Need::Now, Blocks::from_iter([5, 6]));
-    desk.told(BO, Fact::Has, &(0..8).collect::<Vec<_>>());
-    for _ in 0..2 {
-        let next = desk.asks(BO).into_iter().find(|&n| !desk.swarm.have(MODEL).contains(n)).unwrap();
-        assert!([5, 6].contains(&next));
-        desk.now = desk.now.after(10);
-        desk.comes(peer(BO), next, Verdict::Kept);
-    }
-    assert!(!desk.saw(|event| *event == Event::Complete(MODEL)));
-    assert!(desk.asks(BO).len() > 2, "then the rest");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::blocks::Blocks;
-use super::io::{Content, Event, Need, OriginId, Output, Source, Verdict};
+use super::io::{Content, Event, OriginId, Output, Source, Verdict};
 use super::message::{Fact, Message, Refusal};
 use super::origin::Origin;
 use crate::ids::{Millis, PeerId};
@@ -44,6 +44,8 @@ pub struct Terms {
     pub shares: bool,
     /// Something is fetched.
     pub fetches: bool,
+    /// Even what is not needed here, so that the room does not lose it.
+    pub rescues: bool,
 }
 
 /// One content.
@@ -55,7 +57,7 @@ pub struct Weights {
     /// Neighbouring blocks that are drawn to the same peers, so that what each has is few runs.
     pub stripe: u32,
     pub have: Blocks,
-    wants: [Blocks; 2],
+    pub wanted: Blocks,
     /// Blocks beyond those wanted that may be held.
     pub spare: u32,
     pub flights: BTreeMap<u32, Flight>,
@@ -63,8 +65,8 @@ pub struct Weights {
     late: BTreeSet<(PeerId, u32)>,
     pub peers: BTreeMap<PeerId, Said>,
     pub origins: BTreeMap<OriginId, Origin>,
-    /// Blocks that this peer drew from shared origins, by need, and where it looks next.
-    pub shares_drawn: [VecDeque<u32>; 2],
+    /// Blocks that this peer drew from shared origins, and where it looks next.
+    pub share_drawn: VecDeque<u32>,
     pub cursor: u32,
     /// What the others know of this peer.
     told_has: Blocks,
@@ -88,13 +90,13 @@ impl Weights {
             block_bytes: block_bytes.clamp(1, limits::BLOCK_BYTES as u32),
             stripe,
             have: have.and(&Blocks::all(numbers)),
-            wants: [Blocks::default(), Blocks::default()],
+            wanted: Blocks::default(),
             spare: 0,
             flights: BTreeMap::new(),
             late: BTreeSet::new(),
             peers: BTreeMap::new(),
             origins: BTreeMap::new(),
-            shares_drawn: [VecDeque::new(), VecDeque::new()],
+            share_drawn: VecDeque::new(),
             cursor: 0,
             told_has: Blocks::default(),
             told_seeks: Blocks::default(),
@@ -106,18 +108,9 @@ impl Weights {
         }
     }
 
-    /// Everything that is wanted, now or next.
-    pub fn wanted(&self) -> Blocks {
-        self.wants[0].or(&self.wants[1])
-    }
-
-    /// What is wanted so much, and neither here nor on its way.
-    pub fn missing(&self, need: Need) -> Blocks {
-        let wanted = match need {
-            Need::Now => self.wants[0].clone(),
-            Need::Next => self.wants[1].minus(&self.wants[0]),
-        };
-        wanted.minus(&self.have).minus(&self.on_the_way())
+    /// What is wanted, and neither here nor on its way.
+    pub fn missing(&self) -> Blocks {
+        self.wanted.minus(&self.have).minus(&self.on_the_way())
     }
 
     pub fn on_the_way(&self) -> Blocks {
@@ -127,9 +120,9 @@ impl Weights {
     /// Whether something is to be done that needs the clock.
     pub fn is_active(&self, now: Millis, me: PeerId, terms: Terms) -> bool {
         !self.flights.is_empty()
-            || (terms.fetches && !self.wanted().minus(&self.have).is_empty())
+            || (terms.fetches && !self.wanted.minus(&self.have).is_empty())
             || self.to_tell(now, terms) != (self.told_has.clone(), self.told_seeks.clone())
-            || (terms.fetches && !self.endangered(me).is_empty())
+            || !self.endangered(me, terms).is_empty()
     }
 
     /// What the others should know: what is given away, and what is sought at an origin. For who gives nothing away, or
@@ -138,7 +131,7 @@ impl Weights {
         let has = if terms.shares { self.have.first(limits::SWARM_RUNS) } else { Blocks::default() };
         let reaches = self.origins.values().any(|origin| origin.is_usable(now) && origin.shared);
         let draws = reaches && terms.shares && terms.fetches;
-        let seeks = if draws { self.wanted().first(limits::SWARM_RUNS) } else { Blocks::default() };
+        let seeks = if draws { self.wanted.first(limits::SWARM_RUNS) } else { Blocks::default() };
         (has, seeks)
     }
 
@@ -147,8 +140,8 @@ impl Weights {
         now >= self.full
     }
 
-    pub fn want(&mut self, need: Need, blocks: &Blocks) {
-        self.wants[need as usize] = blocks.and(&Blocks::all(self.numbers));
+    pub fn want(&mut self, blocks: &Blocks) {
+        self.wanted = blocks.and(&Blocks::all(self.numbers));
         self.complete = false;
     }
 
@@ -236,7 +229,7 @@ impl Weights {
 
     /// Tells the person once when nothing is missing any more.
     pub fn tell_complete(&mut self, context: &mut Context<'_>) {
-        if !self.complete && self.wanted().minus(&self.have).is_empty() {
+        if !self.complete && self.wanted.minus(&self.have).is_empty() {
             self.complete = true;
             context.out.push(Output::Event(Event::Complete(self.content)));
         }

@@ -2,7 +2,7 @@
 
 use crate::world::{CONTENT, Dice};
 use coordinator::swarm::{
-    Blocks, Content, Fact, Input, Message, Need, OriginId, Output, Refusal, Source, Swarm, Verdict,
+    Blocks, Content, Fact, Input, Message, OriginId, Output, Refusal, Source, Swarm, Verdict,
 };
 use coordinator::{Millis, PeerId, limits};
 
@@ -53,7 +53,7 @@ fn messages_without_sense_do_no_harm() {
         let have = std::iter::once(0..100).collect();
         let open = Input::Open { content: CONTENT, numbers: NUMBERS, block_bytes: 64, have };
         do_it(now, open, &mut swarm);
-        let want = Input::Want { content: CONTENT, need: Need::Now, blocks: Blocks::all(u32::MAX) };
+        let want = Input::Want { content: CONTENT, blocks: Blocks::all(u32::MAX) };
         do_it(now, want, &mut swarm);
         let origin =
             Input::Origin { content: CONTENT, origin: OriginId(0), up: true, shared: dice.chance(50) };

@@ -24,7 +24,6 @@ fn plan(dice: &mut Dice, numbers: u32) -> Plan {
         joins: dice.range(0, 3_000),
         leaves: None,
         wants: Blocks::all(numbers),
-        next: Blocks::default(),
         store: Blocks::default(),
         sharing: Sharing::On,
         uplink: dice.range(500, 5_000),
@@ -50,7 +49,7 @@ fn whoever_stays_gets_what_can_be_had() {
         for _ in 0..dice.range(2, 9) {
             let mut one = plan(&mut dice, numbers);
             if dice.chance(60) {
-                (one.wants, one.next) = (part(&mut dice, numbers), part(&mut dice, numbers));
+                one.wants = part(&mut dice, numbers);
             }
             if dice.chance(30) {
                 one.store = part(&mut dice, numbers);
@@ -64,8 +63,7 @@ fn whoever_stays_gets_what_can_be_had() {
                 _ => Kind::Honest,
             };
             if one.kind != Kind::Honest {
-                (one.store, one.wants, one.next) =
-                    (Blocks::all(numbers), Blocks::default(), Blocks::default());
+                (one.store, one.wants) = (Blocks::all(numbers), Blocks::default());
             }
             one.sharing = match dice.range(0, 10) {
                 0 => Sharing::Off,

@@ -1,7 +1,7 @@
 //! A room in which everything takes time: a seed decides who comes, leaves, lies and stalls.
 
 use coordinator::swarm::{
-    Blocks, Content, Event, Input, Message, Need, OriginId, Output, Sharing, Source, Swarm, Verdict,
+    Blocks, Content, Event, Input, Message, OriginId, Output, Sharing, Source, Swarm, Verdict,
 };
 use coordinator::{Millis, PeerId, limits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,6 @@ pub struct Plan {
     pub joins: u64,
     pub leaves: Option<u64>,
     pub wants: Blocks,
-    pub next: Blocks,
     pub store: Blocks,
     pub sharing: Sharing,
     /// Bytes a second to others, and from the origin.
@@ -184,10 +183,8 @@ impl World {
             .fold(Blocks::default(), |all, node| all.or(&node.swarm.have(CONTENT)));
         let there = if self.origin_up { Blocks::all(self.numbers) } else { shared };
         let staying = self.nodes.iter().filter(|(_, node)| stays(node));
-        let owed = staying.map(|(&peer, node)| {
-            let wanted = node.plan.wants.or(&node.plan.next);
-            (peer, wanted.and(&there).minus(&node.swarm.have(CONTENT)))
-        });
+        let owed =
+            staying.map(|(&peer, node)| (peer, node.plan.wants.and(&there).minus(&node.swarm.have(CONTENT))));
         owed.filter(|(_, blocks)| !blocks.is_empty()).collect()
     }
 
@@ -267,8 +264,7 @@ impl World {
         self.handle(peer, Input::Sharing(plan.sharing));
         let up = self.origin_up && plan.kind == Kind::Honest;
         self.handle(peer, Input::Origin { content: CONTENT, origin: ORIGIN, up, shared: true });
-        self.handle(peer, Input::Want { content: CONTENT, need: Need::Now, blocks: plan.wants });
-        self.handle(peer, Input::Want { content: CONTENT, need: Need::Next, blocks: plan.next });
+        self.handle(peer, Input::Want { content: CONTENT, blocks: plan.wants });
         self.handle(peer, Input::Spare { content: CONTENT, blocks: plan.spare });
         for other in others {
             let at = self.now + 2 * self.latency;

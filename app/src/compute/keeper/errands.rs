@@ -77,8 +77,13 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
     async fn check(&self, content: Content, number: u32, from: Source, bytes: &[u8]) {
         let Some(held) = self.content(content) else { return };
         let verdict = self.keep(&held, number, bytes).await;
-        if verdict == Verdict::Kept {
-            held.gain(number);
+        match (verdict, from) {
+            (Verdict::Kept, _) => held.gain(number),
+            (Verdict::Wrong, Source::Origin(_)) => {
+                let why = held.spoiled(number);
+                tracing::warn!("{why}");
+            }
+            _ => {}
         }
         self.input(Input::Checked { content, number, from, verdict });
         let progress = held.progress();
@@ -128,10 +133,19 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
     async fn fetch(&self, content: Content, origin: OriginId, number: u32) {
         let Some(held) = self.content(content) else { return };
         let fetched = held.fetch(number).await;
+        held.fetched(fetched.as_ref().map(drop));
         let result = fetched.as_ref().map(|bytes| bytes.len() as u32).map_err(Clone::clone);
         self.input(Input::Fetched { content, origin, number, result });
-        if let Ok(bytes) = fetched {
-            self.check(content, number, Source::Origin(origin), &bytes).await;
+        match fetched {
+            Ok(bytes) => self.check(content, number, Source::Origin(origin), &bytes).await,
+            Err(_) => self.wake(),
+        }
+    }
+
+    /// It is small, and a content is found by it after a restart.
+    pub(super) async fn keep_root(&self, content: Content, bytes: &[u8]) {
+        if let Err(error) = self.store.put(Hash(content.0), bytes).await {
+            tracing::debug!(%error, "a root is not kept");
         }
     }
 
@@ -143,10 +157,7 @@ impl<F: Files, S: BlockStore> Keeper<F, S> {
         self.input(Input::RootChecked { content, from, right });
         let Ok(root) = root else { return };
         self.tell(News::About { content, about: super::open::about(&root) });
-        // It is small, and found again after a restart.
-        if let Err(error) = self.store.put(id, &bytes).await {
-            tracing::debug!(%error, "a root is not kept");
-        }
+        self.keep_root(content, &bytes).await;
         if let Some(sought) = self.sought.borrow_mut().get_mut(&content) {
             *sought = Some(bytes);
         }

@@ -60,9 +60,7 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
                 return Ok(bytes);
             }
             if held.own {
-                return Err(
-                    "a file of this model is not what its manifest says: make the manifest again".into()
-                );
+                return Err(held.spoiled(number));
             }
             self.miss(held, number);
             waits.get_or_insert_with(|| Waits::new(self, held, number));
@@ -70,9 +68,10 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
             let came = || {
                 let hot =
                     self.hot.borrow().get(&(held.content, number)).is_some_and(|bytes| !bytes.is_empty());
-                (hot || held.has(number)).then_some(())
+                let came = (hot || held.has(number)).then_some(Ok(()));
+                came.or_else(|| self.in_vain(held).map(Err))
             };
-            self.until(came).await;
+            self.until(came).await?;
         }
     }
 }
@@ -190,8 +189,9 @@ impl<F: Files + 'static, S: BlockStore + 'static> Files for Source<F, S> {
         let (keeper, held) = (keeper.clone(), held.clone());
         held.full.set(false);
         Some(Box::pin(async move {
-            let here = || held.full.get().then_some(false).or_else(|| held.has_all(&blocks).then_some(true));
-            // Without room it is read as it comes, and not kept.
+            // Without room it is read as it comes, and not kept; who waits in vain is told when it is read.
+            let never = || held.full.get() || keeper.in_vain(&held).is_some();
+            let here = || held.has_all(&blocks).then_some(true).or_else(|| never().then_some(false));
             let kept = keeper.until(here).await.then_some(wanted);
             kept.iter().for_each(Wanted::keep_near);
             Box::new(kept) as Brought

@@ -3,6 +3,7 @@
 use super::map::Map;
 use crate::compute::files::Files;
 use crate::compute::swarm::Progress;
+use crate::store::limits;
 use coordinator::swarm::{Blocks, Content};
 use kernels::limits::BLOCK_BYTES;
 use kernels::weights::manifest::{FILE_NAME, Hash, Root, page_in_file};
@@ -29,6 +30,12 @@ pub struct Held<F> {
     pub spare: Cell<u32>,
     /// True once the store had no room for what is wanted.
     pub full: Cell<bool>,
+    /// Fetches in a row that failed.
+    failures: Cell<u32>,
+    /// Why the last of them did, if there were several.
+    gone: RefCell<Option<String>>,
+    /// What of its files is wrong where they lie: nothing more is taken from there.
+    spoiled: RefCell<Option<String>>,
     /// The block that was read last: readers go through files in pieces that end within blocks.
     pub last: RefCell<Option<(u32, Rc<Vec<u8>>)>>,
     have: RefCell<Blocks>,
@@ -54,6 +61,9 @@ impl<F> Held<F> {
             map: OnceCell::new(),
             spare: Cell::new(0),
             full: Cell::new(false),
+            failures: Cell::new(0),
+            gone: RefCell::default(),
+            spoiled: RefCell::default(),
             last: RefCell::default(),
             have: RefCell::default(),
             wants: RefCell::default(),
@@ -115,6 +125,30 @@ impl<F> Held<F> {
         self.progress.set(progress);
         let have = self.have.borrow().or(&new);
         self.have.replace(have);
+    }
+
+    /// Why whoever has nobody else to ask waits in vain.
+    pub fn hopeless(&self) -> Option<String> {
+        self.spoiled.borrow().clone().or_else(|| self.gone.borrow().clone())
+    }
+
+    /// A fetch ended; a host may well stumble once.
+    pub fn fetched(&self, result: Result<(), &String>) {
+        let failures = result.map_or_else(|_| self.failures.get() + 1, |()| 0);
+        self.failures.set(failures);
+        let gone = result.err().filter(|_| failures >= limits::FETCH_TRIES);
+        self.gone.replace(gone.cloned());
+    }
+
+    /// What lies where its files are is not what its manifest says, which nothing will change. Says of which file.
+    pub fn spoiled(&self, number: u32) -> String {
+        let place = self.map.get().and_then(|map| map.block(number));
+        let (file, from) = place.map_or((FILE_NAME.into(), 0), |place| (place.file, place.range.start));
+        let why = format!(
+            "{file} is not what its manifest says, from byte {from} on: it was changed or damaged; bring it again, or make the manifest again"
+        );
+        self.spoiled.replace(Some(why.clone()));
+        why
     }
 
     /// A block came.

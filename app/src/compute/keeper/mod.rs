@@ -9,7 +9,8 @@
 //!
 //! A model is a content if its source is `content:…`, or if a `manyhands.manifest` lies beside its files. What lies on a server
 //! is fetched in blocks, by the swarm's word, and kept in the store. A person's own files are read where they are, and served
-//! from there. Without a manifest a model is read as it always was, and nobody is told of it.
+//! from there. Without a manifest a model is read as it always was, and nobody is told of it. The models that come with the program
+//! are no contents either: everybody has them from the same place as the program itself, whose service worker keeps them.
 
 mod errands;
 mod files;
@@ -20,10 +21,11 @@ mod room;
 
 pub use files::Source;
 
+use super::source::quantised;
 use super::swarm::News;
-use super::{Report, swarm};
+use super::{Means, Report};
 use crate::store::{BlockStore, Hash, StoreError, limits};
-use coordinator::swarm::{Blocks, Content, Input, Need};
+use coordinator::swarm::{Blocks, Content, Input};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use held::Held;
 use std::cell::{Cell, RefCell};
@@ -35,6 +37,10 @@ use std::task::{Poll, Waker};
 /// See the module.
 pub struct Keeper<F, S> {
     store: S,
+    /// Whether nobody else will ever come.
+    alone: bool,
+    /// Models that come with the program.
+    shipped: Vec<String>,
     files: Box<dyn Fn(&str) -> F>,
     report: Rc<dyn Fn(Report)>,
     held: RefCell<BTreeMap<Content, Rc<Held<F>>>>,
@@ -53,17 +59,20 @@ pub struct Keeper<F, S> {
 }
 
 impl<F, S: BlockStore> Keeper<F, S> {
-    /// A keeper of what is in a store; `files` finds what lies beside a source.
+    /// A keeper of what is in a store, for these means; `files` finds what lies beside a source.
     pub fn new(
         store: S,
-        keep: &swarm::Keep,
+        means: &Means,
         files: impl Fn(&str) -> F + 'static,
         report: Rc<dyn Fn(Report)>,
     ) -> Rc<Self> {
         let (pins, to_pin) = unbounded();
-        let quota = keep.quota.unwrap_or(limits::QUOTA_BYTES);
+        let shipped = means.text.iter().chain(&means.pictures);
+        let quota = means.keep.quota.unwrap_or(limits::QUOTA_BYTES);
         Rc::new(Self {
             store,
+            alone: means.alone,
+            shipped: shipped.map(|source| quantised(source).0.to_owned()).collect(),
             files: Box::new(files),
             report,
             held: RefCell::default(),
@@ -118,7 +127,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
 
     fn told_wants(&self, held: &Held<F>) {
         let (content, blocks) = (held.content, held.wanted());
-        self.input(Input::Want { content, need: Need::Now, blocks });
+        self.input(Input::Want { content, blocks });
         self.tell(News::Progress { content, progress: held.progress() });
         let _ = self.pins.unbounded_send(content);
     }
@@ -126,7 +135,9 @@ impl<F, S: BlockStore> Keeper<F, S> {
     /// Keeps what is wanted from being pushed out of the store.
     async fn pin(&self, content: Content) {
         let Some(held) = self.content(content).filter(|held| !held.own) else { return };
-        let blocks: Vec<Hash> = held.wanted().iter().filter_map(|number| held.hash(number)).collect();
+        let mut blocks: Vec<Hash> = held.wanted().iter().filter_map(|number| held.hash(number)).collect();
+        // Without the root nobody finds the rest.
+        blocks.extend((!blocks.is_empty()).then_some(Hash(content.0)));
         if let Err(error) = self.store.pin(Hash(content.0), &blocks).await {
             tracing::warn!(%error, "weights in use are not pinned");
         }
@@ -142,7 +153,17 @@ impl<F, S: BlockStore> Keeper<F, S> {
             return self.store.get(hash).await;
         }
         let bytes = held.fetch(number).await.ok();
-        Ok(bytes.filter(|bytes| Hash::of(bytes) == hash))
+        let right = bytes.as_ref().is_some_and(|bytes| Hash::of(bytes) == hash);
+        if !right {
+            let why = held.spoiled(number);
+            tracing::warn!("{why}");
+        }
+        Ok(bytes.filter(|_| right))
+    }
+
+    /// Why waiting for more of a content is in vain: it does not come from where it lies, and nobody else is there.
+    fn in_vain(&self, held: &Held<F>) -> Option<String> {
+        held.hopeless().filter(|_| self.alone)
     }
 
     /// A block is not where it was.

@@ -74,6 +74,12 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
         let kept = self.store.get(id).await.map_err(|error| error.to_string())?;
         let bytes = match kept {
             Some(bytes) => bytes,
+            None if self.alone => {
+                return Err(
+                    "this model is not kept on this machine, and nobody else is asked for it: name a room (--room LINK) in which somebody has it, or its address"
+                        .into(),
+                );
+            }
             None => {
                 let what = "Waiting for somebody who has this model".into();
                 (self.report)(Report::Progress { what, done: 0, total: 0 });
@@ -89,9 +95,9 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
     }
 
     /// The manifest that lies beside some files; of what a person gives to the room one is made. What a person keeps to
-    /// themselves has none.
+    /// themselves has none, and nobody looks for one beside the models that ship.
     async fn manifest(&self, source: &str, files: &F) -> Result<Option<Found>, String> {
-        if is_own(source) && !is_given(source) {
+        if is_own(source) && !is_given(source) || self.shipped.iter().any(|one| one == source) {
             return Ok(None);
         }
         match beside(files).await {
@@ -150,6 +156,9 @@ impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
         held.find(&self.here(held, Blocks::all(held.pages())).await?);
         self.input(Input::Open { content, numbers, block_bytes: BLOCK_BYTES as u32, have: held.have() });
         self.tell(News::About { content, about: about(&held.root) });
+        if !held.own {
+            self.keep_root(content, &held.root_bytes).await;
+        }
         let up = held.files.is_some() && !held.own;
         self.input(Input::Origin { content, origin: ORIGIN, up, shared: true });
         let pages = match pages {

@@ -4,7 +4,7 @@ use super::held::Held;
 use super::{Keeper, spare};
 use crate::compute::swarm::News;
 use crate::store::{BlockStore, limits};
-use coordinator::swarm::{Input, Need};
+use coordinator::swarm::Input;
 
 impl<F, S: BlockStore> Keeper<F, S> {
     /// So many bytes more may be in the store; people are told now and then, and in the end.
@@ -52,7 +52,7 @@ impl<F, S: BlockStore> Keeper<F, S> {
             held.cleared();
             self.input(Input::Evicted { content, blocks });
             self.hold_spare(held, 0);
-            self.input(Input::Want { content, need: Need::Now, blocks: held.wanted() });
+            self.input(Input::Want { content, blocks: held.wanted() });
             self.tell(News::Progress { content, progress: held.progress() });
         }
         self.wake();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compute::files::Files;
-use crate::compute::swarm::{Errand, Keep, News};
+use crate::compute::swarm::{Errand, News};
 use crate::store::{MemoryStore, Usage};
 use coordinator::swarm::{Event, Message, Output, Sharing, Swarm};
 use coordinator::{Millis, PeerId};
@@ -10,9 +10,10 @@ use futures::executor::{LocalPool, LocalSpawner};
 use futures::lock::{Mutex, MutexGuard};
 use futures::task::LocalSpawnExt;
 use kernels::weights::manifest::{self, FILE_NAME};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
+mod alone;
 mod room;
 
 /// Files in memory, on a server or of one's own.
@@ -24,6 +25,8 @@ struct Shelf {
     read: Rc<Cell<u64>>,
     /// Whether the server sends something else.
     wrong: Rc<Cell<bool>>,
+    /// What was asked for.
+    asked: Rc<RefCell<BTreeSet<String>>>,
 }
 
 #[async_trait::async_trait(?Send)]
@@ -33,6 +36,7 @@ impl Files for Shelf {
     }
 
     async fn range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, String> {
+        self.asked.borrow_mut().insert(name.to_owned());
         let file = self.files.get(name).ok_or_else(|| format!("no {name}"))?;
         let bytes = file.get(range.start as usize..range.end as usize).ok_or("too short")?;
         if name != FILE_NAME {
@@ -166,11 +170,15 @@ impl Room {
     }
 
     fn join(&mut self, id: u128, shelf: &Shelf, store: &Rc<Shop>) -> PeerId {
+        self.join_with(id, shelf, store, &Means::default())
+    }
+
+    fn join_with(&mut self, id: u128, shelf: &Shelf, store: &Rc<Shop>, means: &Means) -> PeerId {
         let id = PeerId(id);
         let reports: Rc<RefCell<VecDeque<Report>>> = Rc::default();
         let (said, files) = (reports.clone(), shelf.clone());
         let report = Rc::new(move |report| said.borrow_mut().push_back(report));
-        let keeper = Keeper::new(store.clone(), &Keep::default(), move |_| files.clone(), report);
+        let keeper = Keeper::new(store.clone(), means, move |_| files.clone(), report);
         let (errands, incoming) = unbounded();
         let running = keeper.clone();
         self.spawner.spawn_local(async move { running.run(incoming).await }).unwrap();

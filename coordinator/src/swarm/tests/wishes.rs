@@ -53,7 +53,7 @@ fn what_was_being_checked_at_a_close_does_not_count_for_ever() {
         desk.input(Input::Close(MODEL));
         desk.todo.clear();
         desk.input(Input::Open { content: MODEL, numbers: 20, block_bytes: BYTES, have: Blocks::default() });
-        desk.want(Need::Now, Blocks::all(20));
+        desk.want(Blocks::all(20));
     }
     desk.told(BO, Fact::Has, &all);
     desk.pass(0);
@@ -65,7 +65,7 @@ fn what_nobody_wants_any_more_is_not_counted_as_here() {
     let mut desk = Desk::new(&[BO], 4, &[]);
     desk.told(BO, Fact::Has, &[0, 1, 2, 3]);
     let number = desk.asks(BO)[0];
-    desk.want(Need::Now, Blocks::default());
+    desk.want(Blocks::default());
     desk.comes(peer(BO), number, Verdict::Unwanted);
     assert!(desk.swarm.have(MODEL).is_empty());
     assert_eq!(desk.swarm.progress(MODEL).on_the_way, 0);

@@ -164,6 +164,11 @@ fn parts(files: &[Listed]) -> Result<(Vec<Name>, Vec<u8>), ManifestError> {
             "{files} files in {folders} folders; 1 to {most_files} in at most {most} are supported"
         )));
     }
+    let bytes = files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+    let most = u64::from(limits::MANIFEST_NUMBERS) * limits::BLOCK_BYTES;
+    if bytes > most {
+        return Err(refused(format!("the files have {bytes} bytes, {most} at most")));
+    }
     if let Some(file) = files.iter().find(|file| !Name(file.name.clone()).is_plain()) {
         return Err(refused(format!("{:?} is no plain path inside the model's folder", file.name)));
     }

@@ -5,7 +5,7 @@
 //! (`src/formats/rdrr/types.ts` in DOPPLER), from which both spellings of `filename` and the tensors' own file come.
 
 use super::error::ManifestError;
-use super::format::About;
+use super::format::{About, Name};
 use super::layout::{Digest, Listed, ListedTensor, Listing};
 use crate::error::Error;
 use crate::limits;
@@ -28,6 +28,7 @@ pub async fn import(files: &impl Files) -> Result<(Listing, About), Error> {
     listing.files.push(Listed { name: MANIFEST.into(), bytes: bytes.len() as u64, digest: None });
     let tensors = match (&manifest.tensors_file, manifest.tensors.is_empty()) {
         (Some(name), true) => {
+            inside(name)?;
             let bytes = checkpoint::whole(files, name, limits::RDRR_BYTES).await?;
             listing.files.push(Listed { name: name.clone(), bytes: bytes.len() as u64, digest: None });
             read(name, &bytes)?
@@ -35,11 +36,21 @@ pub async fn import(files: &impl Files) -> Result<(Listing, About), Error> {
         _ => manifest.tensors.clone(),
     };
     if let Some(Tokenizer { file: Some(name) }) = &manifest.tokenizer {
+        inside(name)?;
         let bytes = files.length(name).await.map_err(Error::Source)?;
         listing.files.push(Listed { name: name.clone(), bytes, digest: None });
     }
     let first = listing.files.len();
     listing.files.extend(manifest.shards()?);
+    for shard in &listing.files[first..] {
+        inside(&shard.name)?;
+        // What is said of a size decides how much is listed, so it is not taken on trust.
+        let bytes = files.length(&shard.name).await.map_err(Error::Source)?;
+        if bytes != shard.bytes {
+            let (name, said) = (&shard.name, shard.bytes);
+            return Err(bad(format!("{name} has {bytes} bytes, and not {said}: download it again")).into());
+        }
+    }
     for (name, tensor) in tensors {
         let places = tensor.places(&name, &manifest.shards, first)?;
         let Tensor { shape, dtype, .. } = tensor;
@@ -49,6 +60,12 @@ pub async fn import(files: &impl Files) -> Result<(Listing, About), Error> {
         return Err(bad("it lists fewer tensors, or more, than it says").into());
     }
     Ok((listing, About { name: manifest.model_id, ..About::default() }))
+}
+
+/// Nothing outside the model's own folder is even looked at.
+fn inside(name: &str) -> Result<(), ManifestError> {
+    let plain = Name(name.to_owned()).is_plain();
+    if plain { Ok(()) } else { Err(bad(format!("{name:?} is no plain path inside the model's folder"))) }
 }
 
 fn read<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ManifestError> {

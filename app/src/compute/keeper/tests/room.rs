@@ -43,8 +43,24 @@ fn what_a_person_keeps_to_themselves_is_not_given_with_a_manifest_either() {
     assert!(room.peer(guest).events.is_empty());
 }
 
+#[test]
+fn beside_what_ships_nobody_looks_for_a_manifest() {
+    let (ships, chosen) = ("http://host/toy/", "http://host/other/");
+    for (source, looks) in [(ships, false), (chosen, true)] {
+        let shelf = shelf(true, true);
+        let mut room = Room::new();
+        let means = Means { pictures: Some(format!("{ships}#q8_0")), ..Means::default() };
+        let me = room.join_with(1, &shelf, &store(1 << 30), &means);
+        let answer = room.read(me, source, "two.bin", 5..9);
+        room.pass(5_000);
+        assert_eq!(answer.take().unwrap().unwrap().1, shelf.files["two.bin"][5..9], "{source}");
+        assert_eq!(shelf.asked.borrow().contains(FILE_NAME), looks, "{source}");
+        assert_eq!(room.peer(me).keeper.content(Content(id_of(&shelf))).is_some(), looks, "{source}");
+    }
+}
+
 /// Opens the toy model, and has two of its files near.
-fn bring(room: &mut Room, me: PeerId) -> Rc<RefCell<Option<crate::compute::files::Brought>>> {
+pub fn bring(room: &mut Room, me: PeerId) -> Rc<RefCell<Option<crate::compute::files::Brought>>> {
     let keeper = room.peer(me).keeper.clone();
     let near: Rc<RefCell<Option<crate::compute::files::Brought>>> = Rc::default();
     let into = near.clone();

@@ -20,6 +20,7 @@ fn what_does_not_fit_together_is_named() {
     let rows = [
         (vec![], vec![], "0 files", "nothing at all"),
         (vec![file("a"), file("a")], vec![], "twice", "one name for two files"),
+        (vec![Listed { bytes: u64::MAX, ..file("a") }], vec![], "at most", "more than anybody has"),
         (vec![file("../a")], vec![], "plain path", "a file elsewhere"),
         (vec![file("/etc/a")], vec![], "plain path", "and another"),
         (vec![file("c:a")], vec![], "plain path", "and another"),

@@ -61,13 +61,39 @@ fn dopplers_manifests_are_taken_over() {
 #[test]
 fn dopplers_mistakes_are_named() {
     type Change = fn(&mut serde_json::Value, &mut Memory);
-    let rows: [(Change, &str, &str); 9] = [
+    let rows: [(Change, &str, &str); 13] = [
         (|json, _| json["version"] = 2.into(), "version", "a newer format"),
         (|json, _| json["totalSize"] = 5.into(), "3001000 bytes", "a shard is missing"),
         (|json, _| json["tensorCount"] = 5.into(), "fewer tensors", "tensors are missing"),
         (|json, _| json["shards"][0]["hash"] = "abc".into(), "is none", "half a hash"),
         (|json, _| json["shards"][0]["hash"] = "é".repeat(32).into(), "is none", "no hash"),
         (|json, _| json["shards"][0]["fileName"] = "../x".into(), "plain path", "a shard elsewhere"),
+        (
+            |json, _| json["tokenizer"] = serde_json::json!({"file": "/etc/x"}),
+            "plain path",
+            "and a tokenizer",
+        ),
+        (
+            |json, _| {
+                json["tensors"] = serde_json::json!({});
+                json["tensorsFile"] = "a/../../x".into();
+            },
+            "plain path",
+            "and a list of tensors",
+        ),
+        (
+            |json, _| {
+                json["totalSize"].take();
+                json["shards"][0]["size"] = (1u64 << 62).into();
+            },
+            "shard_00000.bin has 3000000 bytes",
+            "a shard of another size",
+        ),
+        (
+            |_, files| drop(files.0.remove("shard_00001.bin")),
+            "shard_00001.bin is not here",
+            "a shard that was not downloaded",
+        ),
         (|json, _| json["tensors"]["model.layers.0.a"]["offset"] = u64::MAX.into(), "outside", "beyond all"),
         (|json, _| json["tensors"]["model.layers.0.a"]["shard"] = 7.into(), "outside", "no such shard"),
         (

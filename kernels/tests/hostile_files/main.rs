@@ -1,7 +1,9 @@
 //! Damaged files: every truncation, every flipped bit of a header, and random damage of any kind end in a named error or
 //! in a file that can be used, never in a panic or a large allocation.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod manifests;
 
 use common::{Checkpoint as Small, Memory, block_on, own};
 use kernels::Error;
@@ -234,6 +236,17 @@ enum Damage {
     Remove(usize),
 }
 
+impl Damage {
+    /// The same in the first `most` bytes.
+    const fn within(&self, most: usize) -> Self {
+        match *self {
+            Self::Set(at, byte) => Self::Set(at % most, byte),
+            Self::Insert(at, byte) => Self::Insert(at % most, byte),
+            Self::Remove(at) => Self::Remove(at % most),
+        }
+    }
+}
+
 fn damage() -> impl Strategy<Value = Damage> {
     let at = 0..6000usize;
     prop_oneof![
@@ -278,11 +291,7 @@ proptest! {
     fn a_damaged_adapter_is_refused_or_used(all in prop::collection::vec(damage(), 1..6), which in 0..2usize) {
         let (mut files, mut engine) = (adapter(), base());
         let most = files[which].len() - 20;
-        let within = all.iter().map(|damage| match *damage {
-            Damage::Set(at, byte) => Damage::Set(at % most, byte),
-            Damage::Insert(at, byte) => Damage::Insert(at % most, byte),
-            Damage::Remove(at) => Damage::Remove(at % most),
-        });
+        let within = all.iter().map(|damage| damage.within(most));
         files[which] = damaged(files[which].clone(), &within.collect::<Vec<_>>());
         if let Err(error) = use_adapter(&mut engine, files) {
             assert_named(&error, "adapter");
@@ -293,11 +302,7 @@ proptest! {
     #[test]
     fn a_damaged_configuration_is_refused_or_used(all in prop::collection::vec(damage(), 1..4)) {
         let json = own("phi3-long/config.json");
-        let within = all.iter().map(|damage| match *damage {
-            Damage::Set(at, byte) => Damage::Set(at % 900, byte),
-            Damage::Insert(at, byte) => Damage::Insert(at % 900, byte),
-            Damage::Remove(at) => Damage::Remove(at % 900),
-        });
+        let within = all.iter().map(|damage| damage.within(900));
         if let Ok(config) = Config::from_json(&damaged(json, &within.collect::<Vec<_>>())) {
             prop_assert!(config.layers <= kernels::limits::LAYERS && config.heads % config.kv_heads == 0);
             prop_assert!(config.longest() <= kernels::limits::CONTEXT);
