@@ -20,6 +20,8 @@ pub const GGUF_NAME_BYTES: u64 = 1 << 10;
 pub const ADAPTER_RANK: usize = 1024;
 /// Adapters in the memory of a model. Source: guess; more than people of a room choose.
 pub const ADAPTERS: usize = 16;
+/// Models that an adapter says it was made for. Source: guess; a few forms of one model.
+pub const ADAPTER_BASES: usize = 16;
 /// Adapters of one sequence. Source: guess; two or three are usual.
 pub const ADAPTERS_AT_ONCE: usize = 8;
 /// How many times an adapter is added. Source: guess; 1 is what it was trained for, 2 exaggerates.

@@ -27,7 +27,7 @@ mod shelf;
 mod stage;
 
 pub use crate::ops::swiglu::Activation;
-pub use adapter::{Adapter, Attached};
+pub use adapter::{Adapter, Attached, CONFIG as ADAPTER_CONFIG, told as told_of_adapter};
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::Cache;

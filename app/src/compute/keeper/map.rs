@@ -164,7 +164,7 @@ mod tests {
             bytes: page.spans.iter().map(|span| span.bytes).sum(),
         };
         let pages = pages.iter().map(line).collect();
-        Root { about: About::default(), files: 2, parts: vec![Name(String::new())], pages }
+        Root { about: About::default(), files: 2, parts: vec![Name(String::new())], pages, adapts: None }
     }
 
     /// Two files on two pages: `a` is 0..5 and the rest, `b` lies between.

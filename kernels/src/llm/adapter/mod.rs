@@ -25,14 +25,23 @@ use crate::error::Error;
 use crate::limits;
 use crate::llm::names::{self, BlockNames, Needed, ProductNames};
 use crate::llm::{Config, Layers};
-use crate::weights::manifest::Hash;
+use crate::weights::manifest::{Adapts, Hash};
 use crate::weights::{ByteRange, Files, Header, read, safetensors, whole};
 use settings::Settings;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-const CONFIG: &str = "adapter_config.json";
+/// The file of an adapter that says what it is.
+pub const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// What the file [`CONFIG`] says of an adapter, for people.
+///
+/// # Errors
+/// [`Error::Adapter`] if it is no such file, or asks for what does not exist here.
+pub fn told(json: &[u8]) -> Result<Adapts, Error> {
+    Ok(Settings::from_json(json)?.told())
+}
 
 /// An adapter, and how much of it.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +120,19 @@ impl Adapter {
         let header = Header::join(vec![(WEIGHTS.to_owned(), header)])?;
         let layers = changes(&settings, &header, config)?;
         Ok(Self { id, header, bases: settings.bases, config: config.clone(), layers })
+    }
+
+    /// Whether it says which models it was made for; if not, all that is known is that it fits in its shapes.
+    #[must_use]
+    pub const fn names_base(&self) -> bool {
+        !self.bases.is_empty()
+    }
+
+    /// The largest rank of its matrices.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        let changes = self.layers.iter().flatten().flatten();
+        changes.flat_map(|change| &change.parts).map(|part| part.rank).max().unwrap_or(0)
     }
 
     /// Its name: two adapters with one name are the same to the bit.

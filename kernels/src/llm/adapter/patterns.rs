@@ -76,6 +76,10 @@ impl<T> Patterns<T> {
         Ok(Self { expressions: built.map_err(|error| unusable(field, &error))?, values })
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.values.iter()
+    }
+
     pub fn of(&self, module: &str) -> Option<&T> {
         self.expressions.matches(module).iter().next().and_then(|first| self.values.get(first))
     }

@@ -3,7 +3,7 @@
 use super::patterns::{Ordered, Patterns, Targets};
 use crate::error::Error;
 use crate::limits;
-use crate::weights::manifest::Hash;
+use crate::weights::manifest::{Adapts, Hash};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub(super) struct Settings {
     targets: Targets,
     /// The base models that it was made for; none if it does not say.
     pub bases: Vec<Hash>,
+    /// What whoever trained it calls its base model.
+    model: String,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,7 @@ struct Raw {
     init_lora_weights: Value,
     bias: Option<String>,
     manyhands_base: Option<Names>,
+    base_model_name_or_path: Option<String>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
@@ -78,7 +81,14 @@ impl Settings {
             alphas: Patterns::new("alpha_pattern", raw.alpha_pattern.unwrap_or_default())?,
             targets: Targets::new(raw.target_modules)?,
             bases: bases(raw.manyhands_base)?,
+            model: raw.base_model_name_or_path.as_deref().map(called).unwrap_or_default(),
         })
+    }
+
+    /// What people are told of the adapter before anything else of it is read.
+    pub fn told(self) -> Adapts {
+        let rank = self.ranks.all().copied().fold(self.rank, usize::max);
+        Adapts { rank: u32::try_from(rank).unwrap_or(u32::MAX), model: self.model, bases: self.bases }
     }
 
     /// Whether the adapter changes `module`, by its path in the base model.
@@ -140,12 +150,25 @@ impl Raw {
     }
 }
 
+/// A name on a hub as it is; of a path the last part, for the rest is nobody's business.
+fn called(name: &str) -> String {
+    let is_path = name.starts_with(['/', '.', '~']) || name.contains(['\\', ':']);
+    let name = if is_path { name.rsplit(['/', '\\']).find(|part| !part.is_empty()) } else { Some(name) };
+    let name = name.unwrap_or_default();
+    let end = name.floor_char_boundary(limits::MANIFEST_TEXT_BYTES);
+    name[..end].to_owned()
+}
+
 fn bases(names: Option<Names>) -> Result<Vec<Hash>, Error> {
     let names = match names {
         Some(Names::One(name)) => vec![name],
         Some(Names::Several(names)) => names,
         None => Vec::new(),
     };
+    let most = limits::ADAPTER_BASES;
+    if names.len() > most {
+        return Err(Error::Adapter(format!("manyhands_base names {} models, {most} at most", names.len())));
+    }
     names.iter().map(|name| base(name)).collect()
 }
 
@@ -175,6 +198,8 @@ mod tests {
     /// Rows: what is added to a sound file, the word that its refusal names, why.
     #[test]
     fn what_would_compute_something_else_is_refused_by_name() {
+        let many = vec![format!("{:?}", "0f".repeat(32)); limits::ADAPTER_BASES + 1];
+        let many = format!(r#", "manyhands_base": [{}]"#, many.join(", "));
         let rows = [
             (r#", "use_dora": true"#, "use_dora", "weights with magnitudes of their own"),
             (r#", "bias": "all""#, "bias", "biases that were trained too"),
@@ -191,6 +216,11 @@ mod tests {
             (r#", "from_next_year": {"on": 1}"#, "from_next_year", "what nobody here knows yet"),
             (r#", "manyhands_base": "12ab""#, "manyhands_base", "half an id"),
             (r#", "manyhands_base": ["é2"]"#, "manyhands_base", "no digits"),
+            (
+                many.as_str(),
+                "manyhands_base",
+                "models without end",
+            ),
             (r#", "rank_pattern": {"(": 3}"#, "rank_pattern", "an expression that is none"),
         ];
         for (more, named, why) in rows {
@@ -239,6 +269,22 @@ mod tests {
         }
         let settings = settings(r#", "alpha_pattern": {"a": 1e300}"#).unwrap();
         assert!(settings.scale("a").is_err(), "no f32");
+    }
+
+    #[test]
+    fn what_people_are_told_is_the_largest_rank_and_no_path() {
+        let rows = [
+            ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M", "a name on a hub"),
+            ("/home/ada/models/tales/", "tales", "a folder"),
+            (r"C:\\models\\tales", "tales", "a folder elsewhere"),
+            ("./tales", "tales", "a folder nearby"),
+            ("", "", "nothing"),
+        ];
+        for (name, told, why) in rows {
+            let more = format!(r#", "base_model_name_or_path": "{name}", "rank_pattern": {{"a": 9, "b": 2}}"#);
+            let adapts = settings(&more).expect(why).told();
+            assert_eq!((adapts.model.as_str(), adapts.rank), (told, 9), "{why}");
+        }
     }
 
     #[test]

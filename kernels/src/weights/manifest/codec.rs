@@ -42,7 +42,15 @@ pub fn decode_root(bytes: &[u8], id: Hash) -> Result<Root, ManifestError> {
     if Hash::of(bytes) != id {
         return Err(ManifestError::Hash(ROOT.1));
     }
-    let root = decode(ROOT, bytes)?;
+    let (mut root, rest): (Root, &[u8]) = decode(ROOT, bytes)?;
+    root.adapts = match rest {
+        [] => None,
+        // Nothing has one way to be said only.
+        rest => match postcard::take_from_bytes(rest) {
+            Ok((Some(adapts), [])) => Some(adapts),
+            _ => return Err(ManifestError::Malformed(ROOT.1)),
+        },
+    };
     check_root(&root).map(|()| root)
 }
 
@@ -55,7 +63,10 @@ pub fn decode_page(bytes: &[u8], line: &PageRef) -> Result<Page, ManifestError> 
     if Hash::of(bytes) != line.hash {
         return Err(ManifestError::Hash(PAGE.1));
     }
-    let page: Page = decode(PAGE, bytes)?;
+    let (page, rest): (Page, &[u8]) = decode(PAGE, bytes)?;
+    if !rest.is_empty() {
+        return Err(ManifestError::Malformed(PAGE.1));
+    }
     check_page(&page)?;
     let span_bytes = page.spans.iter().map(|span| span.bytes).fold(0, u64::saturating_add);
     if page.blocks.len() != line.blocks as usize
@@ -77,16 +88,16 @@ fn encode<T: Serialize>(
     within(what, bytes.len(), most).map(|()| bytes)
 }
 
-fn decode<T: DeserializeOwned>(
+/// What it says, and what follows.
+fn decode<'a, T: DeserializeOwned>(
     (magic, what): (&[u8; 4], &'static str),
-    bytes: &[u8],
-) -> Result<T, ManifestError> {
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), ManifestError> {
     let rest = bytes.strip_prefix(magic).ok_or(ManifestError::Foreign)?;
     match rest.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((value, [])) => Ok(value),
-            _ => Err(ManifestError::Malformed(what)),
-        },
+        Some((&VERSION, rest)) => {
+            postcard::take_from_bytes(rest).map_err(|_| ManifestError::Malformed(what))
+        }
         Some((&version, _)) => Err(ManifestError::Version(version)),
         None => Err(ManifestError::Malformed(what)),
     }

@@ -54,6 +54,20 @@ pub struct About {
     pub source: String,
 }
 
+/// What a content is that changes a model instead of being one: an adapter. What it says of itself; whether that is so shows when it
+/// meets the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adapts {
+    /// The largest rank of its matrices.
+    pub rank: u32,
+    /// What whoever trained it calls the model that it changes; empty if nobody said.
+    #[serde(deserialize_with = "fields::text::<_, { limits::MANIFEST_TEXT_BYTES }>")]
+    pub model: String,
+    /// What that model is known by; none if nobody said.
+    #[serde(deserialize_with = "fields::list::<_, _, { limits::ADAPTER_BASES }>")]
+    pub bases: Vec<Hash>,
+}
+
 /// The first level: one line for each page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
@@ -67,6 +81,9 @@ pub struct Root {
     /// The pages, in the order of their groups.
     #[serde(deserialize_with = "fields::list::<_, _, { limits::MANIFEST_PAGES }>")]
     pub pages: Vec<PageRef>,
+    /// None for a model. It travels behind the rest, and nothing does in its place.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub adapts: Option<Adapts>,
 }
 
 /// The path of a file or folder of a model, relative to the model's own. See [`Name::is_plain`].

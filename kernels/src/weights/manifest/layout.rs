@@ -2,7 +2,7 @@
 
 use super::error::ManifestError;
 use super::format::{
-    About, FileRef, Group, Hash, Name, Page, PageRef, Place, Portion, Root, Span, TensorRef,
+    About, Adapts, FileRef, Group, Hash, Name, Page, PageRef, Place, Portion, Root, Span, TensorRef,
 };
 use super::{Manifest, codec, group};
 use crate::limits;
@@ -16,6 +16,8 @@ pub struct Listing {
     pub files: Vec<Listed>,
     /// What of them are tensors.
     pub tensors: Vec<ListedTensor>,
+    /// What they say of themselves, if they are an adapter.
+    pub adapts: Option<Adapts>,
 }
 
 /// One file.
@@ -57,6 +59,7 @@ pub struct Draft {
     files: u32,
     parts: Vec<Name>,
     pages: Vec<(Group, Page)>,
+    adapts: Option<Adapts>,
 }
 
 /// A block to hash.
@@ -95,7 +98,8 @@ impl Draft {
                 pages.extend(Pager::pages(listing, regions)?.into_iter().map(|page| (group, page)));
             }
             if pages.len() <= limits::MANIFEST_PAGES {
-                return Ok(Self { files: listing.files.len() as u32, parts, pages });
+                let (files, adapts) = (listing.files.len() as u32, listing.adapts.clone());
+                return Ok(Self { files, parts, pages, adapts });
             }
             if usize::from(together) > limits::EXPERTS {
                 return Err(ManifestError::Groups(pages.len()));
@@ -133,7 +137,8 @@ impl Draft {
     /// [`ManifestError::TooLong`] or [`ManifestError::Impossible`] if nobody would accept it, for its texts are too long or
     /// its names lead elsewhere.
     pub fn finish(self, about: About) -> Result<Manifest, ManifestError> {
-        let mut root = Root { about, files: self.files, parts: self.parts, pages: Vec::new() };
+        let (files, parts, adapts) = (self.files, self.parts, self.adapts);
+        let mut root = Root { about, files, parts, pages: Vec::new(), adapts };
         let mut pages = Vec::new();
         for (group, page) in self.pages {
             let bytes = codec::encode_page(&page)?;

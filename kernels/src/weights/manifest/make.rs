@@ -5,17 +5,25 @@ use super::error::ManifestError;
 use super::format::{About, Hash};
 use super::layout::{Digest, Draft, Listed, ListedTensor, Listing};
 use crate::error::Error;
+use crate::limits;
+use crate::llm::{ADAPTER_CONFIG, told_of_adapter};
 use crate::weights::checkpoint::{self, Files};
 use crate::weights::header::Header;
 use sha2::{Digest as _, Sha256};
 
-/// What the files of these names hold: files of a hub's or of diffusers' folder, with their paths in it, or a GGUF file. Heads of
-/// `.safetensors` and `.gguf` files are read, other files are taken as they are.
+/// What the files of these names hold: files of a hub's, of diffusers', or of an adapter's folder, with their paths in it, or a GGUF
+/// file. Heads of `.safetensors` and `.gguf` files are read, other files are taken as they are.
 ///
 /// # Errors
-/// [`Error::Source`] if a file cannot be read, and whatever is wrong with its head.
+/// [`Error::Source`] if a file cannot be read, whatever is wrong with its head, and [`Error::Adapter`].
 pub async fn list(files: &impl Files, names: &[String]) -> Result<Listing, Error> {
+    let has = |name: &str| names.iter().any(|one| one == name);
     let mut listing = Listing::default();
+    // Where a model lies beside it, it is the model that is meant.
+    if has(ADAPTER_CONFIG) && !has("config.json") {
+        let json = checkpoint::whole(files, ADAPTER_CONFIG, limits::CONFIG_BYTES).await?;
+        listing.adapts = Some(told_of_adapter(&json)?);
+    }
     for name in names {
         let bytes = files.length(name).await.map_err(Error::Source)?;
         let index = listing.files.len();

@@ -34,7 +34,7 @@ pub use codec::{decode_page, decode_root, encode_page, encode_root};
 pub use error::ManifestError;
 pub use file::{FILE_HEAD_BYTES, FILE_NAME, encode_file, page_in_file, root_in_file};
 pub use format::{
-    About, Block, FileRef, Group, Hash, Name, Page, PageRef, Place, Portion, Root, Span, TensorRef,
+    About, Adapts, Block, FileRef, Group, Hash, Name, Page, PageRef, Place, Portion, Root, Span, TensorRef,
 };
 pub use layout::{Digest, Draft, Listed, ListedTensor, Listing, ToHash};
 pub use make::{list, make};

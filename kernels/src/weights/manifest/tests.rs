@@ -169,6 +169,47 @@ fn a_file_holds_all_of_it_and_every_page_is_one_range() {
 }
 
 #[test]
+fn an_adapter_says_what_it_changes_and_a_model_nothing() {
+    let base = "0f".repeat(32);
+    let json = format!(
+        r#"{{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"],
+            "base_model_name_or_path": "hub/tales", "manyhands_base": "{base}"}}"#
+    );
+    let name = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight";
+    let folder = |more: Option<(&str, Vec<u8>)>| {
+        let mut files = Memory::new([
+            ("adapter_config.json", json.clone().into_bytes()),
+            ("adapter_model.safetensors", safetensors_of(&[(name, 64)], 5)),
+        ]);
+        files.0.extend(more.map(|(name, bytes)| (name.to_owned(), bytes)));
+        files
+    };
+    let manifest = made(&folder(None));
+    let (bytes, _) = encoded(&manifest);
+    let root = decode_root(&bytes, Hash::of(&bytes)).unwrap();
+    let adapts = Adapts { rank: 4, model: "hub/tales".into(), bases: vec![Hash([0x0f; 32])] };
+    assert_eq!((root.adapts.as_ref(), &root), (Some(&adapts), &manifest.root));
+    let json: serde_json::Value = serde_json::from_str(&manifest.to_json()).unwrap();
+    assert_eq!(json["root"]["adapts"]["bases"][0].as_str(), Some(base.as_str()), "and people can read it");
+    let model = made(&folder(Some(("config.json", b"{}".to_vec()))));
+    assert_eq!(model.root.adapts, None, "a model with an adapter beside it is a model");
+    // What it says travels behind the rest: everything else is as it is for models.
+    let plain = encode_root(&Root { adapts: None, ..root.clone() }).unwrap();
+    assert!(bytes.starts_with(&plain) && bytes.len() > plain.len());
+    let behind = &bytes[plain.len()..];
+    let rows = [
+        (&behind[..behind.len() - 1], "cut off"),
+        (&[behind, &[0]].concat()[..], "something behind it"),
+        (&[0][..], "nothing, said in a second way"),
+    ];
+    for (behind, why) in rows {
+        let bytes = [&plain, behind].concat();
+        let wrong = Err(ManifestError::Malformed("the root of the manifest"));
+        assert_eq!(decode_root(&bytes, Hash::of(&bytes)), wrong, "{why}");
+    }
+}
+
+#[test]
 fn people_can_read_it() {
     let json: serde_json::Value = serde_json::from_str(&made(&folder()).to_json()).unwrap();
     assert_eq!(json["root"]["about"]["licence"], "MIT");
@@ -226,7 +267,7 @@ fn largest() -> Listing {
     let files = 0..9_600;
     let mut listing = Listing {
         files: files.map(|index| Listed { name: name(index), bytes: 200, digest: None }).collect(),
-        tensors: Vec::new(),
+        ..Listing::default()
     };
     let mut file = 0;
     for (name, shape) in tensors {
@@ -279,7 +320,8 @@ fn a_group_too_large_for_a_page_has_several() {
         places: places(index),
     };
     let file = Listed { name: "m.safetensors".into(), bytes: 64 << 30, digest: None };
-    let listing = Listing { files: vec![file], tensors: (0..64).map(tensor).collect() };
+    let listing =
+        Listing { files: vec![file], tensors: (0..64).map(tensor).collect(), ..Listing::default() };
     let manifest = Draft::new(&listing).unwrap().finish(about()).unwrap();
     assert!(manifest.pages.len() >= 3);
     let all: BTreeSet<Group> = manifest.root.pages.iter().map(|page| page.group).collect();

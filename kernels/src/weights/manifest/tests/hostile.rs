@@ -31,10 +31,10 @@ fn what_does_not_fit_together_is_named() {
         (vec![file("a")], vec![at(vec![(0, 0..9)]), at(vec![(0, 8..12)])], "over others", "on one another"),
     ];
     for (files, tensors, named, why) in rows {
-        let error = Draft::new(&Listing { files, tensors }).expect_err(why).to_string();
+        let error = Draft::new(&Listing { files, tensors, ..Listing::default() }).expect_err(why).to_string();
         assert!(error.contains(named), "{why}: {error}");
     }
-    let listing = Listing { files: vec![file("a")], tensors: vec![] };
+    let listing = Listing { files: vec![file("a")], ..Listing::default() };
     let long = About { name: "x".repeat(513), ..About::default() };
     assert!(Draft::new(&listing).unwrap().finish(long).is_err(), "a name without an end");
 }
