@@ -1,5 +1,6 @@
 //! Journeys of people in real Chromium windows, against the real signaling binary and the built app.
 
+mod adapting;
 mod offline;
 mod pictures;
 mod sharing;

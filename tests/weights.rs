@@ -1,5 +1,7 @@
 //! Rooms of native peers over real WebRTC that fetch a model once, hand it on, and outlive whoever brought it.
 
+mod adapters;
+
 use anyhow::{Context, Result, ensure};
 use app::compute::Means;
 use app::compute::swarm::Keep;

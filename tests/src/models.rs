@@ -49,10 +49,50 @@ pub fn too_large(folder: &Path) -> Result<Vec<PathBuf>> {
 /// If a file cannot be written.
 pub fn random(folder: &Path, shape: Shape) -> Result<()> {
     let vocabulary = describe(folder, shape)?;
-    let tensors = tensors(shape, vocabulary);
-    let (file, _) = begin(&folder.join("model.safetensors"), &tensors)?;
+    fill(&folder.join("model.safetensors"), &tensors(shape, vocabulary))
+}
+
+/// The two files of an adapter of rank 4 for the story model, as PEFT saves them, made in `folder`: random, the same each time. What
+/// the model writes with it makes no sense, and depends on every number of it.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn adapter(folder: &Path) -> Result<[PathBuf; 2]> {
+    const RANK: u64 = 4;
+    fs::create_dir_all(folder)?;
+    let config: Value = serde_json::from_slice(&fs::read(story_checkpoint().join("config.json"))?)?;
+    let number = |field: &str| config[field].as_u64().with_context(|| format!("{field} is a number"));
+    let (layers, width, ff) =
+        (number("num_hidden_layers")?, number("hidden_size")?, number("intermediate_size")?);
+    let kept = number("num_key_value_heads")? * number("head_dim")?;
+    let mut tensors = Vec::new();
+    for layer in 0..layers {
+        for (module, rows, columns) in [
+            ("self_attn.q_proj", width, width),
+            ("self_attn.v_proj", kept, width),
+            ("mlp.down_proj", width, ff),
+        ] {
+            let name = |which| format!("base_model.model.model.layers.{layer}.{module}.lora_{which}.weight");
+            tensors.push((name("A"), vec![RANK, columns]));
+            tensors.push((name("B"), vec![rows, RANK]));
+        }
+    }
+    let files = ["adapter_config.json", "adapter_model.safetensors"].map(|name| folder.join(name));
+    // Numbers are small, see `fill`: together with this they move weights by about as much as these are.
+    let settings = json!({
+        "peft_type": "LORA", "r": RANK, "lora_alpha": 512 * RANK, "base_model_name_or_path": "manyhands/story",
+        "target_modules": ["q_proj", "v_proj", "down_proj"],
+    });
+    fs::write(&files[0], settings.to_string())?;
+    fill(&files[1], &tensors)?;
+    Ok(files)
+}
+
+/// Random numbers in half precision, and norms of 1.
+fn fill(path: &Path, tensors: &[(String, Vec<u64>)]) -> Result<()> {
+    let (file, _) = begin(path, tensors)?;
     let (mut file, mut state) = (BufWriter::new(file), 0u64);
-    for (_, sizes) in &tensors {
+    for (_, sizes) in tensors {
         for _ in 0..sizes.iter().product::<u64>() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Norms are 1; everything else has a random sign and mantissa, and a size from 2⁻⁹ to 2⁻⁵.

@@ -4,6 +4,7 @@
 mod remote;
 
 pub use super::source::gguf_name;
+use coordinator::swarm::Content;
 use futures::future::LocalBoxFuture;
 use std::any::Any;
 use std::ops::Range;
@@ -51,6 +52,10 @@ pub trait Files {
     }
     /// What people call the model, if the files say so themselves.
     fn called(&self) -> Option<String> {
+        None
+    }
+    /// The content that they are, if they are one.
+    fn content(&self) -> Option<Content> {
         None
     }
     /// Brings these ranges so close that reading them waits for nobody, and keeps them there as long as what comes of it is
@@ -205,10 +210,7 @@ impl Place {
         if super::source::is_address(source) {
             return Self::Remote(Remote::of(source));
         }
-        #[cfg(target_arch = "wasm32")]
-        return Self::Own(Own);
-        #[cfg(not(target_arch = "wasm32"))]
-        Self::Own(Folder::of(source))
+        Self::Own(Own::of(source))
     }
 }
 

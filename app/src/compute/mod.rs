@@ -32,6 +32,7 @@ pub mod worker;
 use crate::painting::PaintRequest;
 use crate::sampling::Sampling;
 use coordinator::io::{Capability, Chunk, ChunkOutput, Offer, Part, Shape};
+use coordinator::swarm::Content;
 use coordinator::{JobId, Lease, ModelId};
 use serde::{Deserialize, Serialize};
 
@@ -49,13 +50,42 @@ pub struct Means {
     /// One that a person chose, in place of whichever of the two it is.
     pub chosen: Option<ModelSource>,
     /// What changes the one that writes: LoRA adapters in folders as PEFT writes them, and how much of each.
-    pub adapters: Vec<(ModelSource, f32)>,
+    pub adapters: Adapters,
     /// Bytes of weights to hold at most; None for a quarter of this device's memory.
     pub memory: Option<u64>,
     /// Nobody else will ever compute: a mixture that takes more memory than that reads its experts when they are needed.
     pub alone: bool,
     /// Where blocks of weights stay.
     pub keep: swarm::Keep,
+}
+
+/// How many times an adapter may be added. Source: what `kernels` takes, which the page does not know.
+pub const ADAPTER_WEIGHT: f32 = 100.0;
+
+/// Adapters and how much of each, in the order in which they are added; the same ones in another order are another model.
+pub type Adapters = Vec<(ModelSource, f32)>;
+
+/// An adapter that the model here computes with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worn {
+    /// Where it is.
+    pub source: ModelSource,
+    /// How many times it is added.
+    pub weight: f32,
+    /// What people call it.
+    pub name: String,
+    /// The content that its files are, if they are one.
+    pub content: Option<Content>,
+    /// The largest rank of its matrices.
+    pub rank: u32,
+    /// Whether it names the model that it was made for; if not, it is only known that it fits in its shapes.
+    pub named: bool,
+}
+
+/// The same as they are asked for.
+#[must_use]
+pub fn asked(worn: &[Worn]) -> Adapters {
+    worn.iter().map(|one| (one.source.clone(), one.weight)).collect()
 }
 
 /// What a person writes, and what it goes on from.
@@ -90,6 +120,12 @@ pub enum Request {
         /// Why a GPU that was wanted is not tried again, for people.
         notice: Option<String>,
     },
+    /// Fetch these adapters and see whether they fit the model that writes. Answered by `Fits` or `FitsNot`; the newest one, if
+    /// there are several.
+    Fit(Adapters),
+    /// Compute with these adapters from here on, and with no others: another model writes then. Its layers stay in memory,
+    /// its sessions are over. Answered by `Ready`, or by `FitsNot`, and then all is as it was.
+    Adapt(Adapters),
     /// Load a part of a model.
     Load(Part),
     /// Free a part of a model.
@@ -191,7 +227,7 @@ pub enum Report {
         /// Bytes in all; 0 if unknown.
         total: u64,
     },
-    /// The device is open and the model known.
+    /// The device is open and the model known, or computes with other adapters than before.
     Ready {
         /// The device's name, for people.
         adapter: String,
@@ -205,7 +241,15 @@ pub enum Report {
         chat: bool,
         /// The model that paints, if there is one.
         easel: Option<Easel>,
+        /// The model that writes, as it is without its adapters.
+        plain: Option<ModelId>,
+        /// Those, in their order.
+        worn: Vec<Worn>,
     },
+    /// These adapters are here and fit.
+    Fits(Adapters),
+    /// Why these cannot be used, in plain words.
+    FitsNot(Adapters, String),
     /// The worker cannot go on at all: why, and what to do.
     Failed(String),
     /// The worker or its device is gone, with all that it held; another is being started.

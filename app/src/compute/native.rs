@@ -3,7 +3,7 @@
 use super::files::Place;
 use super::restart::{Next, Restarts};
 use super::swarm::{Errand, Keep};
-use super::{Compute, Means, ModelSource, Report, Request, worker};
+use super::{Adapters, Compute, Means, ModelSource, Report, Request, asked, worker};
 use crate::store::{FileStore, MemoryStore, StoreError, limits};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -18,6 +18,8 @@ pub struct NativeCompute {
     first: (Means, bool),
     threads: usize,
     means: Means,
+    /// What its model computes with now.
+    worn: Adapters,
     restarts: Restarts,
     requests: UnboundedSender<Request>,
     reports: UnboundedReceiver<Message>,
@@ -33,14 +35,19 @@ impl NativeCompute {
     #[must_use]
     pub fn start(means: Means, gpu: bool, threads: usize) -> Self {
         let (requests, reports) = spawn(&means, gpu, threads, None);
-        let first = (means.clone(), gpu);
-        Self { first, threads, means, restarts: Restarts::new(gpu), requests, reports }
+        let (first, worn) = ((means.clone(), gpu), means.adapters.clone());
+        Self { first, threads, means, worn, restarts: Restarts::new(gpu), requests, reports }
     }
 
     fn restart(&mut self, cause: &str) -> Report {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
-                (self.requests, self.reports) = spawn(&self.means, false, self.threads, Some(notice.clone()));
+                // What cannot be found again is no reason to do without the model.
+                let means = Means { adapters: Vec::new(), ..self.means.clone() };
+                (self.requests, self.reports) = spawn(&means, false, self.threads, Some(notice.clone()));
+                if !self.worn.is_empty() {
+                    self.ask(Request::Adapt(self.worn.clone()));
+                }
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => Report::Failed(why),
@@ -63,6 +70,7 @@ impl Compute for NativeCompute {
     fn open(&mut self, model: Option<ModelSource>) {
         let first = self.first.0.clone();
         self.means = Means { chosen: model.or(first.chosen), ..first };
+        self.worn.clone_from(&self.means.adapters);
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(self.first.1);
         // The old worker ends once nobody asks it any more.
@@ -71,7 +79,12 @@ impl Compute for NativeCompute {
 
     async fn next(&mut self) -> Report {
         match self.reports.next().await {
-            Some(Message::Report(report)) => report,
+            Some(Message::Report(report)) => {
+                if let Report::Ready { worn, .. } = &report {
+                    self.worn = asked(worn);
+                }
+                report
+            }
             Some(Message::Died(cause)) => self.restart(&cause),
             None => futures::future::pending().await,
         }

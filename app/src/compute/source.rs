@@ -105,11 +105,57 @@ pub fn of_content(id: &[u8; 32], file: &str) -> String {
     format!("{CONTENT}{digits}/{file}")
 }
 
+/// The file of an adapter that says what it is, as PEFT calls it.
+pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+
+/// True if files of these names are an adapter, and no model.
+#[must_use]
+pub fn is_adapter(names: &[String]) -> bool {
+    let has = |name: &str| names.iter().any(|one| one == name);
+    has(ADAPTER_CONFIG) && !has("config.json")
+}
+
+/// A person's own files, as they were chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// A model.
+    Model(String),
+    /// Something that changes one.
+    Adapter(String),
+}
+
+/// What a person's own files are, given what they are called; `folder` is what the folder is called that they lie in, if the
+/// person chose one. A source of `taken` names other files.
+///
+/// # Errors
+/// In plain words, if they are nothing that can be used.
+pub fn own_files(names: &[String], folder: Option<&str>, taken: &[String]) -> Result<Chosen, String> {
+    if !is_adapter(names) {
+        return own_source(names).map(Chosen::Model);
+    }
+    if !names.iter().any(|name| name == "adapter_model.safetensors") {
+        return Err(format!(
+            "There is no adapter_model.safetensors among these files. Choose both files of an adapter: that one and {ADAPTER_CONFIG}."
+        ));
+    }
+    let plain = folder.unwrap_or("adapter").replace(['/', '\\', '#', '?'], " ");
+    let numbered = (2..).map(|number| format!("{OWN}{plain} {number}/"));
+    let free =
+        std::iter::once(format!("{OWN}{plain}/")).chain(numbered).find(|source| !taken.contains(source));
+    Ok(Chosen::Adapter(free.unwrap_or_default()))
+}
+
+/// What a person's own files are kept by, given to the room or not: the source of what they are.
+#[must_use]
+pub fn own_key(source: &str) -> String {
+    source.strip_prefix(GIVEN).map_or_else(|| source.to_owned(), |rest| format!("{OWN}{rest}"))
+}
+
 /// The source of a model of a person's own files, given what they are called.
 ///
 /// # Errors
 /// In plain words, if they are no model.
-pub fn own_source(names: &[String]) -> Result<String, String> {
+fn own_source(names: &[String]) -> Result<String, String> {
     let ggufs: Vec<&str> = names.iter().filter_map(|name| gguf_name(name)).collect();
     match ggufs[..] {
         [name] => return Ok(format!("{OWN}{name}")),
@@ -211,6 +257,29 @@ mod tests {
                 (found, _) => panic!("{names:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_adapter_is_told_from_a_model_and_from_other_adapters() {
+        let pair = [ADAPTER_CONFIG, "adapter_model.safetensors"];
+        let taken = ["files:/adapter/", "files:/adapter 2/"];
+        let own = |source: &str| Some(Chosen::Adapter(source.to_owned()));
+        let model = Some(Chosen::Model("files:/your files/".into()));
+        let whole = [&pair[..], &["config.json", "tokenizer.json", "model.safetensors"]].concat();
+        type Row<'a> = (&'a [&'a str], Option<&'a str>, &'a [&'a str], Option<Chosen>, &'a str);
+        let rows: [Row<'_>; 6] = [
+            (&pair, None, &[], own("files:/adapter/"), "two files"),
+            (&pair, Some("wild"), &taken, own("files:/wild/"), "a folder has a name"),
+            (&pair, None, &taken, own("files:/adapter 3/"), "others are here"),
+            (&pair, Some("a#q8_0"), &[], own("files:/a q8_0/"), "a name that says nothing else"),
+            (&pair[..1], None, &[], None, "half of it"),
+            (&whole, None, &[], model, "a model that an adapter lies beside"),
+        ];
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (names, folder, taken, expected, why) in rows {
+            assert_eq!(own_files(&owned(names), folder, &owned(taken)).ok(), expected, "{why}");
+        }
+        assert_eq!(own_key(&given("files:/wild/")), "files:/wild/");
     }
 
     #[test]

@@ -143,6 +143,17 @@ pub struct About {
     pub source: String,
     /// Bytes of all of its files.
     pub bytes: u64,
+    /// What it changes, if it is an adapter and no model.
+    pub adapts: Option<Adapts>,
+}
+
+/// What an adapter says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adapts {
+    /// The largest rank of its matrices.
+    pub rank: u32,
+    /// What whoever trained it calls the model that it changes; empty if nobody said.
+    pub model: String,
 }
 
 /// Bytes of a content that this device wants.

@@ -39,3 +39,9 @@ fn chunks_and_outputs_arrive_as_they_were() {
         assert_eq!(arrived, result);
     }
 }
+
+#[cfg(feature = "compute")]
+#[test]
+fn the_page_allows_as_much_of_an_adapter_as_kernels_do() {
+    assert_eq!(super::ADAPTER_WEIGHT, kernels::limits::ADAPTER_WEIGHT);
+}

@@ -7,7 +7,7 @@
 use super::restart::{Next, Restarts};
 use super::source::is_own;
 use super::swarm::Errand;
-use super::{Compute, Means, ModelSource, Report, Request, own_files};
+use super::{Adapters, Compute, Means, ModelSource, Report, Request, asked, own_files};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use js_sys::Uint8Array;
@@ -23,6 +23,8 @@ pub struct WebCompute {
     /// The models and the device that it started with.
     first: (Means, bool),
     means: Means,
+    /// What its model computes with now.
+    worn: Adapters,
     restarts: Restarts,
     worker: Worker,
     /// Requests made before the worker listens.
@@ -48,10 +50,11 @@ impl WebCompute {
     #[must_use]
     pub fn start(means: Means, gpu: bool) -> Self {
         let boot = Request::Boot { gpu, means: means.clone(), notice: None };
-        let first = (means.clone(), gpu);
+        let (first, worn) = ((means.clone(), gpu), means.adapters.clone());
         Self {
             first,
             means,
+            worn,
             restarts: Restarts::new(gpu),
             worker: Worker::spawn(),
             waiting: Some(vec![boot]),
@@ -68,9 +71,11 @@ impl WebCompute {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
                 self.worker = Worker::spawn();
-                let boot =
-                    Request::Boot { gpu: false, means: self.means.clone(), notice: Some(notice.clone()) };
-                self.waiting = Some(vec![boot]);
+                // What cannot be found again is no reason to do without the model.
+                let means = Means { adapters: Vec::new(), ..self.means.clone() };
+                let boot = Request::Boot { gpu: false, means, notice: Some(notice.clone()) };
+                let worn = (!self.worn.is_empty()).then(|| Request::Adapt(self.worn.clone()));
+                self.waiting = Some(std::iter::once(boot).chain(worn).collect());
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => {
@@ -98,6 +103,7 @@ impl Compute for WebCompute {
     fn open(&mut self, model: Option<ModelSource>) {
         let first = self.first.0.clone();
         self.means = Means { chosen: model.or(first.chosen), ..first };
+        self.worn.clone_from(&self.means.adapters);
         let (gpu, means) = (self.first.1, self.means.clone());
         // What another model did to its workers does not count against this one.
         self.restarts = Restarts::new(gpu);
@@ -112,7 +118,12 @@ impl Compute for WebCompute {
                     return Report::Progress { what: "Fetching the engine".into(), done, total: 0 };
                 }
                 Some(Message::Up) => self.up(),
-                Some(Message::Report(report)) => return report,
+                Some(Message::Report(report)) => {
+                    if let Report::Ready { worn, .. } = &report {
+                        self.worn = asked(worn);
+                    }
+                    return report;
+                }
                 Some(Message::Died(cause)) => return self.restart(&cause),
                 None => futures::future::pending().await,
             }
@@ -143,10 +154,15 @@ impl Worker {
 
     fn post(&self, request: &Request) {
         let Some(worker) = &self.handle else { return };
-        let boots = matches!(request, Request::Boot { means, .. } if means.chosen.as_ref().is_some_and(|source| is_own(source)));
+        let own = |adapters: &Adapters| adapters.iter().any(|(source, _)| is_own(source));
+        let names_files = match request {
+            Request::Boot { means, .. } => means.chosen.as_ref().is_some_and(|source| is_own(source)),
+            Request::Fit(adapters) | Request::Adapt(adapters) => own(adapters),
+            _ => false,
+        };
         let posted = postcard::to_stdvec(request).map(|bytes| {
             let bytes = Uint8Array::from(bytes.as_slice());
-            if boots {
+            if names_files {
                 worker.post_message(&own_files::with_files(&bytes))
             } else {
                 worker.post_message(&bytes)

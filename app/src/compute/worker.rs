@@ -1,7 +1,9 @@
 //! The worker's own loop, the same in a Web Worker and on a thread: requests in, reports out, one at a time. The keeper of
 //! weights goes on whenever this loop waits.
 
+mod adapting;
 mod batch;
+mod boot;
 mod image;
 mod language;
 mod memory;
@@ -9,19 +11,21 @@ pub(crate) mod model;
 pub(crate) mod painter;
 mod reading;
 mod text;
+mod wardrobe;
 
 use super::files::{Bringing, Brought, Files};
-use super::keeper::{Keeper, Source};
-use super::source::{gguf_name, quantised};
+use super::keeper::Keeper;
 use super::swarm::Keep;
-use super::{Means, Report, Request};
+use super::{Report, Request};
 use crate::store::{BlockStore, StoreError};
+use adapting::Fitting;
+use boot::{Told, boot};
+use coordinator::ModelId;
 use coordinator::io::{Chunk, Part, Task};
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::{AbortHandle, Abortable, FusedFuture, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, select};
-use kernels::device::{self, Opened};
 use model::Model;
 use painter::Painter;
 use std::collections::VecDeque;
@@ -30,6 +34,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use text::{Begin, Texts};
+use wardrobe::Wardrobe;
 
 /// Works until the requests end (None) or the device is lost (its cause): everything here is gone then, and a new
 /// worker has to be started. `files` finds what lies beside a source, `store` opens what keeps blocks of weights.
@@ -114,113 +119,27 @@ async fn pause() {
     .await;
 }
 
-async fn boot<F: Files + 'static, S: BlockStore + 'static>(
-    gpu: bool,
-    means: Means,
-    notice: Option<String>,
-    keeper: &Rc<Keeper<F, S>>,
-    report: &dyn Fn(Report),
-) -> Result<Worker<Source<F, S>>, String> {
-    let loading = |what: &str| report(Report::Progress { what: what.into(), done: 0, total: 0 });
-    loading("Opening the device");
-    let opened = device::open(if gpu { device::Prefer::Gpu } else { device::Prefer::Cpu }).await;
-    let (adapter, kind) = (opened.adapter.clone(), opened.kind);
-    let mut notices: Vec<String> = notice.or_else(|| opened.notice.clone()).into_iter().collect();
-    loading("Reading the models' descriptions");
-    let memory = means.memory;
-    let worker = open(means, keeper, opened, &mut notices).await?;
-    loading("Measuring this device");
-    let mut offers = Vec::new();
-    if let Some(writer) = &worker.writer {
-        offers.push(writer.model.offer().await?);
-    }
-    if let Some(painter) = &worker.painter {
-        offers.push(painter.offer().await?);
-    }
-    // A template that cannot be read is to be said when it is needed.
-    let chat = worker.writer.as_ref().is_some_and(|writer| writer.texts.knows_conversations());
-    let easel = worker.painter.as_ref().map(Painter::easel);
-    let notice = (!notices.is_empty()).then(|| notices.join(" "));
-    let capability = memory::capability(kind, memory);
-    report(Report::Ready { adapter, notice, capability, offers, chat, easel });
-    Ok(worker)
-}
-
-/// The models. Without the one that a person chose there is no worker; the room does without another.
-async fn open<F: Files + 'static, S: BlockStore + 'static>(
-    means: Means,
-    keeper: &Rc<Keeper<F, S>>,
-    opened: Opened,
-    notices: &mut Vec<String>,
-) -> Result<Worker<Source<F, S>>, String> {
-    let (mut text, mut pictures) = (None, None);
-    let mut must_paint = means.text.is_none();
-    if let Some(source) = means.chosen {
-        let (files, source) = keeper.open(&source).await?;
-        if gguf_name(quantised(&source).0).is_none() && painter::paints(&files).await {
-            (pictures, must_paint) = (Some((files, source)), true);
-        } else {
-            text = Some((files, source));
-        }
-    }
-    if let (None, Some(source)) = (&text, means.text) {
-        text = Some(keeper.open(&source).await?);
-    }
-    if let (None, Some(source)) = (&pictures, means.pictures) {
-        match keeper.open(&source).await {
-            Ok(found) => pictures = Some(found),
-            Err(why) if must_paint => return Err(why),
-            Err(why) => notices.push(format!("This device does not paint: {why}.")),
-        }
-    }
-    let writer = match text {
-        Some((files, source)) => {
-            let (mut model, language) = Model::open(&source, files, opened.clone()).await?;
-            if means.alone {
-                // A room reckons with all of a model's layers, whoever holds them.
-                model = model.fit(means.memory.unwrap_or_else(memory::budget))?;
-            }
-            for (folder, weight) in means.adapters {
-                let (files, folder) = keeper.open(&folder).await?;
-                model.adapt(&folder, files, weight).await?;
-            }
-            Some(Writer { model, texts: Texts::new(language) })
-        }
-        None => None,
-    };
-    let painter = match pictures {
-        Some((files, source)) => match Painter::open(&source, files, opened).await {
-            Ok(painter) => Some(painter),
-            Err(why) if must_paint => return Err(why),
-            Err(why) => {
-                notices.push(format!("This device does not paint: {why}."));
-                None
-            }
-        },
-        None => None,
-    };
-    Ok(Worker {
-        writer,
-        painter,
-        waiting: VecDeque::new(),
-        bringing: FuturesUnordered::new(),
-        parts: Vec::new(),
-    })
-}
-
 /// What writes.
 struct Writer<F> {
     model: Model<F>,
     texts: Texts,
+    wardrobe: Wardrobe<F>,
 }
 
 struct Worker<F> {
     writer: Option<Writer<F>>,
     painter: Option<Painter<F>>,
+    told: Option<Told>,
     waiting: VecDeque<Request>,
+    /// Adapters on their way, with the number of the request for them.
+    fitting: FuturesUnordered<LocalBoxFuture<'static, Fitting<F>>>,
+    /// The number of the newest such request: the others are of no interest any more.
+    fits: u32,
     /// Parts whose weights are on their way.
     bringing: FuturesUnordered<Abortable<LocalBoxFuture<'static, (Part, Brought)>>>,
     parts: Vec<Held>,
+    /// Keeps the weights of parts near that were loaded before the adapters changed, until they are loaded again.
+    before: Vec<Brought>,
 }
 
 /// A part that is loaded, or on its way.
@@ -248,7 +167,7 @@ const fn is_quick(request: &Request) -> bool {
 const NO_WRITER: &str = "this device has no model that writes";
 const NO_PAINTER: &str = "this device has no model that paints";
 
-impl<F: Files> Worker<F> {
+impl<F: Files + 'static> Worker<F> {
     async fn work(
         mut self,
         mut requests: UnboundedReceiver<Request>,
@@ -258,6 +177,7 @@ impl<F: Files> Worker<F> {
             if self.waiting.is_empty() {
                 select! {
                     request = requests.next() => self.enqueue(request?),
+                    fitting = self.fitting.select_next_some() => self.fitted(fitting, report),
                     came = self.bringing.select_next_some() => {
                         if let Ok((part, near)) = came {
                             self.came(part, near, report).await;
@@ -273,6 +193,9 @@ impl<F: Files> Worker<F> {
             let Some(request) = self.waiting.pop_front() else { continue };
             if let Err(lost) = self.answer(request, report).await {
                 return Some(lost);
+            }
+            if let Some(Some(fitting)) = self.fitting.next().now_or_never() {
+                self.fitted(fitting, report);
             }
             if let Some(Some(Ok((part, near)))) = self.bringing.next().now_or_never() {
                 self.came(part, near, report).await;
@@ -305,8 +228,14 @@ impl<F: Files> Worker<F> {
                     let bringing = bringing.map(move |near| (part, near)).boxed_local();
                     self.bringing.push(Abortable::new(bringing, registration));
                 }
-                None => report(self.load(part, report).await),
+                None => {
+                    let loaded = self.load(part, report).await;
+                    self.before.clear();
+                    report(loaded);
+                }
             },
+            Request::Fit(adapters) => self.fit(adapters, false, report),
+            Request::Adapt(adapters) => self.fit(adapters, true, report),
             Request::Unload(part) => {
                 if let Some(index) = self.parts.iter().position(|held| held.part == part) {
                     self.parts.swap_remove(index).coming.abort();
@@ -359,7 +288,7 @@ impl<F: Files> Worker<F> {
     }
 
     /// What paints with that model; only it knows what a latent of it is.
-    fn painter_like(&self, model: coordinator::ModelId) -> Result<&Painter<F>, String> {
+    fn painter_like(&self, model: ModelId) -> Result<&Painter<F>, String> {
         let painter = self.painter.as_ref().filter(|painter| painter.id() == model);
         painter.ok_or_else(|| "this device paints with another model and cannot show this picture".into())
     }
@@ -400,6 +329,7 @@ impl<F: Files> Worker<F> {
         let Some(held) = held else { return };
         held.near = Some(near);
         let loaded = self.load(part, report).await;
+        self.before.clear();
         if let Report::LoadFailed(..) = loaded {
             self.parts.retain(|held| held.part != part);
         }

@@ -1,41 +1,37 @@
 //! What changes a model that writes, in every command that has one.
 
-use crate::compute::ModelSource;
+use crate::compute::{self, ADAPTER_WEIGHT, ModelSource, source};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Args)]
 pub struct Adapters {
-    /// A LoRA adapter of the model that writes, a folder as PEFT writes it, and how much of it is added (1 if that is not said);
-    /// may be repeated. Everybody in a room has to do the same.
-    #[arg(long = "adapter", value_name = "DIR[=WEIGHT]", value_parser = adapter)]
-    chosen: Vec<(PathBuf, f32)>,
+    /// A LoRA adapter of the model that writes, and how much of it is added (1 if that is not said): a folder as PEFT writes it, or what
+    /// `manyhands manifest` calls it, if somebody in the room has it. May be repeated. Everybody in a room has to do the same.
+    #[arg(long = "adapter", value_name = "DIR|content:ID[=WEIGHT]", value_parser = adapter)]
+    chosen: Vec<(ModelSource, f32)>,
 }
 
 impl Adapters {
-    /// Folders and weights.
-    pub fn chosen(&self) -> &[(PathBuf, f32)] {
+    /// Where they are, and how much of each.
+    pub fn chosen(&self) -> &compute::Adapters {
         &self.chosen
-    }
-
-    /// The same for a worker.
-    pub fn sources(&self) -> Vec<(ModelSource, f32)> {
-        self.chosen.iter().map(|(folder, weight)| (folder.to_string_lossy().into_owned(), *weight)).collect()
     }
 }
 
-/// `DIR` or `DIR=WEIGHT`; what follows a last `=` and is no number belongs to the name.
-fn adapter(text: &str) -> Result<(PathBuf, f32), String> {
+/// `DIR` or `DIR=WEIGHT`, and so for contents; what follows a last `=` and is no number belongs to the name.
+fn adapter(text: &str) -> Result<(ModelSource, f32), String> {
     let weighed = text.rsplit_once('=').and_then(|(folder, weight)| Some((folder, weight.parse().ok()?)));
-    let (folder, weight) = weighed.unwrap_or((text, 1.0));
-    let most = kernels::limits::ADAPTER_WEIGHT;
-    if !(-most..=most).contains(&weight) {
-        return Err(format!("a weight of {weight}; between -{most} and {most} are possible"));
+    let (place, weight) = weighed.unwrap_or((text, 1.0));
+    if !(-ADAPTER_WEIGHT..=ADAPTER_WEIGHT).contains(&weight) {
+        return Err(format!(
+            "a weight of {weight}; between -{ADAPTER_WEIGHT} and {ADAPTER_WEIGHT} are possible"
+        ));
     }
-    if !Path::new(folder).join("adapter_config.json").is_file() {
-        return Err(format!("{folder} holds no adapter_config.json: a folder as PEFT writes it is needed"));
+    if source::content(place)?.is_none() && !Path::new(place).join(source::ADAPTER_CONFIG).is_file() {
+        return Err(format!("{place} holds no adapter_config.json: a folder as PEFT writes it is needed"));
     }
-    Ok((folder.into(), weight))
+    Ok((place.to_owned(), weight))
 }
 
 #[cfg(test)]
@@ -61,9 +57,13 @@ mod tests {
         ];
         for (text, expected, why) in rows {
             let found = adapter(&home.join(text).to_string_lossy());
-            let expected = expected.map(|(folder, weight)| (home.join(folder), weight));
+            let expected =
+                expected.map(|(folder, weight)| (home.join(folder).to_string_lossy().into_owned(), weight));
             assert_eq!(found.ok(), expected, "{why}");
         }
+        let content = source::of_content(&[7; 32], "");
+        assert_eq!(adapter(&format!("{content}=0.5")), Ok((content.clone(), 0.5)), "what the room has");
+        assert!(adapter("content:07").is_err(), "half a name");
         std::fs::remove_dir_all(home).unwrap();
     }
 }

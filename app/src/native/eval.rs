@@ -5,8 +5,9 @@ mod picture;
 
 use super::adapters::Adapters;
 use super::threads::Threads;
+use crate::compute::ModelSource;
 use crate::compute::files::{Checked, Files, Folder, gguf_name};
-use crate::compute::source::QUANTISATIONS;
+use crate::compute::source::{self, QUANTISATIONS};
 use crate::compute::worker::model::{block_format, kept, too_little};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -190,11 +191,14 @@ impl Pipeline {
     }
 
     /// Computes with adapters, if there are some: their folders, and how much of each.
-    async fn adapt(&mut self, config: &Config, base: ModelId, adapters: &[(PathBuf, f32)]) -> Result<()> {
+    async fn adapt(&mut self, config: &Config, base: ModelId, adapters: &[(ModelSource, f32)]) -> Result<()> {
         let mut attached = Vec::new();
         for (place, weight) in adapters {
-            let files = Folder(place.clone());
-            let named = || place.display().to_string();
+            if source::content(place).is_ok_and(|content| content.is_some()) {
+                bail!("{place}: there is no room here to fetch it from; name a folder");
+            }
+            let files = Folder::of(place);
+            let named = || place.clone();
             let adapter = Adapter::open(&Checked(&files), config).await.with_context(named)?;
             adapter.check_base(&[Hash(base.0)]).with_context(named)?;
             for stage in &mut self.0 {

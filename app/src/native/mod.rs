@@ -179,7 +179,7 @@ impl Common {
         let path = |path: PathBuf| with(&path.to_string_lossy());
         let (text, pictures) = (text.map(path), pictures.map(path));
         let chosen = chosen.as_deref().map(with);
-        let (adapters, memory) = (self.adapters.sources(), self.memory.map(|mib| mib << 20));
+        let (adapters, memory) = (self.adapters.chosen().clone(), self.memory.map(|mib| mib << 20));
         Ok(Means { text, pictures, chosen, adapters, memory, alone: false, keep: self.keep() })
     }
 

@@ -1,18 +1,18 @@
 //! The [`View`] and how each event changes it. Nothing here decides; it keeps what a face shows.
 
+mod adapting;
+mod computing;
 mod pictures;
 mod weights;
 
-use super::view::{
-    Card, ComputeStatus, Fetching, ModelView, PainterView, SignalingStatus, View, WriteRequest,
-};
+use super::view::{Adapters as AdaptersView, Card, ComputeStatus, SignalingStatus, View, WriteRequest};
 use crate::clock;
-use crate::compute::{Easel, Image, ModelSource, Prompt, Request, Turn};
+use crate::compute::{Image, Prompt, Request, Turn};
 use crate::sampling::{Likelihood, Sampling};
 use crate::transport::Counters;
-use coordinator::io::{
-    Device, End, Event, Job, JobState, Kind, ModelSpec, Offer, Progress, RoomView, Stage, TextWork, Work,
-};
+pub use computing::Computing;
+use computing::starting;
+use coordinator::io::{End, Event, Job, JobState, Progress, RoomView, Stage, TextWork, Work};
 use coordinator::swarm::Sharing;
 use coordinator::{JobId, ModelId, PeerId};
 use pictures::Sheets;
@@ -38,6 +38,8 @@ pub struct Board {
     sheets: BTreeMap<JobId, Sheets>,
     /// What this person is asking for at this moment: a job says less.
     submitting: Option<WriteRequest>,
+    /// The model that is here with all the adapters that it had, and without, newest first.
+    tongues: Vec<ModelId>,
     dirty: bool,
 }
 
@@ -66,6 +68,7 @@ impl Board {
             painter: None,
             compute: starting(),
             chosen: None,
+            adapters: AdaptersView::default(),
             fetching: None,
             weights: Vec::new(),
             sharing: Sharing::default(),
@@ -78,7 +81,8 @@ impl Board {
             sent_bytes: 0,
             received_bytes: 0,
         };
-        Self { view, behind: BTreeMap::new(), sheets: BTreeMap::new(), submitting: None, dirty: true }
+        let (behind, sheets, tongues) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { view, behind, sheets, submitting: None, tongues, dirty: true }
     }
 
     pub const fn view(&self) -> &View {
@@ -128,71 +132,6 @@ impl Board {
         *self.view.dropped.entry(reason).or_default() += 1;
     }
 
-    pub fn loading(&mut self, what: String, done: u64, total: u64) {
-        self.dirty = true;
-        match &self.view.compute {
-            ComputeStatus::Ready { .. } => self.view.fetching = Some(Fetching { what, done, total }),
-            _ => self.view.compute = ComputeStatus::Loading { what, done, total },
-        }
-    }
-
-    /// Nothing is loading any more.
-    pub fn fetched(&mut self) {
-        self.dirty |= self.view.fetching.take().is_some();
-    }
-
-    /// This device starts on another model.
-    pub fn opening(&mut self, chosen: Option<ModelSource>) {
-        self.finish_parked();
-        (self.view.chosen, self.view.model, self.view.painter) = (chosen, None, None);
-        self.view.fetching = None;
-        self.view.compute = starting();
-        self.dirty = true;
-    }
-
-    pub fn ready(
-        &mut self,
-        device: Device,
-        adapter: String,
-        notice: Option<String>,
-        offers: &[Offer],
-        chat: bool,
-        easel: Option<Easel>,
-    ) {
-        // A worker that starts again says why, as its loss did.
-        let said = |notice: &String| self.view.notices.iter().any(|(_, text)| text.contains(notice.as_str()));
-        if let Some(notice) = notice.as_ref().filter(|notice| !said(notice)) {
-            self.notice(notice.clone());
-        }
-        self.dirty = true;
-        self.view.fetching = None;
-        self.view.compute = ComputeStatus::Ready { gpu: device == Device::Gpu, adapter, notice };
-        let of = |kind: Kind| offers.iter().map(|offer| &offer.model).find(|model| model.kind == kind);
-        let bytes = |model: &ModelSpec| model.layer_bytes * u64::from(model.layers) + model.ends_bytes;
-        self.view.model = of(Kind::Text).map(|model| ModelView {
-            id: model.id,
-            name: model.name.clone(),
-            layers: model.layers,
-            bytes: bytes(model),
-            context: model.context,
-            chat,
-        });
-        self.view.painter = of(Kind::Picture).zip(easel).map(|(model, easel)| PainterView {
-            id: model.id,
-            name: model.name.clone(),
-            layers: model.layers,
-            bytes: bytes(model),
-            easel,
-        });
-    }
-
-    pub fn compute_failed(&mut self, why: String) {
-        self.finish_parked();
-        self.view.fetching = None;
-        self.dirty = true;
-        self.view.compute = ComputeStatus::Failed(why);
-    }
-
     pub fn text(&mut self, id: JobId, restart: bool, text: &str, last: bool) {
         let Some(card) = self.view.cards.iter_mut().find(|card| card.id == id) else { return };
         self.dirty = true;
@@ -225,7 +164,6 @@ impl Board {
 
     /// The worker is new: the text of every answer that its model writes is to be made afresh, and images that are missing.
     pub fn decode_everything(&mut self) -> Vec<Request> {
-        let own = self.view.model.as_ref().map(|model| model.id);
         let painter = self.view.painter.as_ref().map(|painter| painter.id);
         let mut requests = Vec::new();
         for sheets in self.sheets.values_mut().filter(|sheets| Some(sheets.model) == painter) {
@@ -233,26 +171,13 @@ impl Board {
         }
         for card in &mut self.view.cards {
             let Some(behind) = self.behind.get(&card.id) else { continue };
-            card.foreign = Some(behind.model) != own && (card.text.is_empty() || card.end.is_none());
-            if Some(behind.model) == own {
+            let speaks = self.tongues.contains(&behind.model);
+            card.foreign = !speaks && (card.text.is_empty() || card.end.is_none());
+            if speaks {
                 requests.push(behind.decode_all(card.id, card.end.is_some() || behind.ending.is_some()));
             }
         }
         requests
-    }
-
-    /// Whether the worker that is ready knows the tokens of that model.
-    fn speaks(&self, model: ModelId) -> bool {
-        self.view.model.as_ref().is_some_and(|own| own.id == model)
-    }
-
-    /// Ends that waited for the last text from a worker that is gone.
-    fn finish_parked(&mut self) {
-        for card in &mut self.view.cards {
-            if let Some(end) = self.behind.get_mut(&card.id).and_then(|behind| behind.ending.take()) {
-                finish(card, end);
-            }
-        }
     }
 
     /// Changes the view; returns what the worker is to turn into text.
@@ -444,10 +369,6 @@ impl Board {
         behind.ending = Some(end);
         Some(if card.tokens == 0 { behind.decode_all(id, true) } else { decode(id, Vec::new(), true) })
     }
-}
-
-fn starting() -> ComputeStatus {
-    ComputeStatus::Loading { what: "Starting".into(), done: 0, total: 0 }
 }
 
 fn finish(card: &mut Card, end: End) {

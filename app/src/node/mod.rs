@@ -11,6 +11,7 @@
 //! It decides nothing. What it adds to the coordinator is translation: text to tokens and back (asked of the
 //! worker), events to the [`View`] that a face draws.
 
+mod adapting;
 mod alone;
 mod board;
 pub mod view;
@@ -22,7 +23,7 @@ use crate::clock;
 use crate::compute::swarm::Errand;
 use crate::compute::{Compute, ModelSource, Report, Request};
 use crate::transport::{NetEvent, SendError, SignalingState, Transport};
-use board::Board;
+use board::{Board, Computing};
 
 use crate::painting::PaintRequest;
 use coordinator::io::{Command, Event, Input, Output, PictureWork, Shape, TextWork, Work};
@@ -65,6 +66,10 @@ pub struct Node<T, C> {
     /// Pictures whose settings the worker looks at, by ticket.
     ordering: BTreeMap<u32, PaintRequest>,
     tickets: u32,
+    /// Other adapters, on their way.
+    adapting: Option<adapting::Stage>,
+    /// Prompts that were encoded while the model changed.
+    late: Vec<(u32, Result<Vec<u32>, String>)>,
     leaving: bool,
 }
 
@@ -82,6 +87,8 @@ impl<T: Transport, C: Compute> Node<T, C> {
             encoding: BTreeMap::new(),
             ordering: BTreeMap::new(),
             tickets: 0,
+            adapting: None,
+            late: Vec::new(),
             leaving: false,
         }
     }
@@ -96,6 +103,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 on_view(self.board.view());
             }
             self.watch_line();
+            self.change_if_idle();
             let wake = [self.coordinator.wake_at(), self.swarm.wake_at()].into_iter().flatten().min();
             select! {
                 ask = asks.next() => match ask {
@@ -132,6 +140,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
             Ask::Vitals(vitals) => self.handle(Input::Command(Command::Vitals(vitals))),
             Ask::Spread(spread) => self.handle(Input::Command(Command::Spread(spread))),
             Ask::Open(model) => self.open(model),
+            Ask::Adapt(adapters) => self.adapt(adapters),
             Ask::Sharing(sharing) => {
                 self.board.sharing(sharing);
                 self.swarm(swarm::Input::Sharing(sharing));
@@ -173,13 +182,17 @@ impl<T: Transport, C: Compute> Node<T, C> {
                 self.handle(Input::Working);
             }
             Report::Working => self.handle(Input::Working),
-            Report::Ready { adapter, notice, capability, offers, chat, easel } => {
-                self.board.ready(capability.device, adapter, notice, &offers, chat, easel);
+            Report::Ready { adapter, notice, capability, offers, chat, easel, plain, worn } => {
+                let device = Computing { device: capability.device, adapter, notice };
+                self.board.ready(device, &offers, chat, easel, (plain, worn.clone()));
                 self.handle(Input::ComputeReady { capability, offers });
                 for request in self.board.decode_everything() {
                     self.compute.ask(request);
                 }
+                self.ready_with(&worn);
             }
+            Report::Fits(adapters) => self.fits(&adapters),
+            Report::FitsNot(adapters, why) => self.fits_not(&adapters, why),
             Report::Failed(why) => {
                 self.close_weights();
                 self.board.compute_failed(why.clone());
@@ -220,6 +233,9 @@ impl<T: Transport, C: Compute> Node<T, C> {
     /// What ran here is written on by others, if there are any.
     fn open(&mut self, model: Option<ModelSource>) {
         self.close_weights();
+        // They change the model that was here.
+        self.adapting = None;
+        self.late.clear();
         self.board.opening(model.clone());
         self.handle(Input::ComputeLost("it opens another model".into()));
         self.compute.open(model);
@@ -274,6 +290,10 @@ impl<T: Transport, C: Compute> Node<T, C> {
     }
 
     fn submit(&mut self, ticket: u32, tokens: Result<Vec<u32>, String>) {
+        // Nobody could write for the model that is about to go; the next one has the same tokens.
+        if matches!(self.adapting, Some(adapting::Stage::Changing)) {
+            return self.late.push((ticket, tokens));
+        }
         let Some(request) = self.encoding.remove(&ticket) else { return };
         match tokens {
             Ok(prompt) => {

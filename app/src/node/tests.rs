@@ -4,7 +4,7 @@ use super::Alone;
 use super::board::Board;
 use super::view::{Ask, Card, ComputeStatus, View, WriteRequest};
 use super::{Node, Setup};
-use crate::compute::{Compute, Means, ModelSource, Report, Request};
+use crate::compute::{Compute, Means, ModelSource, Report, Request, Worn};
 use coordinator::io::{
     Capability, Chunk, ChunkOutput, Device, End, Event, Job, Kind, ModelSpec, Offer, Rows, Speed, Task,
     TextWork, Work,
@@ -54,6 +54,13 @@ impl Compute for Toy {
             }
             Request::Begin { job, tokens, last, .. } => self.text(job, true, &tokens, last),
             Request::Decode { job, tokens, last } => self.text(job, false, &tokens, last),
+            Request::Fit(adapters) => {
+                self.reports.push_back(match adapters.iter().any(|(source, _)| source == "another model's") {
+                    true => Report::FitsNot(adapters, "another model's: it has other shapes".into()),
+                    false => Report::Fits(adapters),
+                })
+            }
+            Request::Adapt(adapters) => self.reports.push_back(ready_with(&adapters)),
             Request::Unload(_) | Request::Forget(..) => {}
             // It does not paint.
             Request::Order { .. } | Request::Preview(_) | Request::Assemble(_) => {}
@@ -97,8 +104,22 @@ fn count_down(chunk: &Chunk) -> ChunkOutput {
 }
 
 fn ready() -> Report {
+    ready_with(&[])
+}
+
+/// The toy with adapters, each of which is another number in its name.
+fn ready_with(adapters: &[(ModelSource, f32)]) -> Report {
+    let worn = adapters.iter().map(|(source, weight)| Worn {
+        source: source.clone(),
+        weight: *weight,
+        name: source.clone(),
+        content: None,
+        rank: 4,
+        named: false,
+    });
+    let worn: Vec<Worn> = worn.collect();
     let model = ModelSpec {
-        id: ModelId([7; 32]),
+        id: ModelId([7 + worn.len() as u8; 32]),
         name: "countdown".into(),
         kind: Kind::Text,
         layers: 1,
@@ -118,6 +139,8 @@ fn ready() -> Report {
         offers: vec![Offer { model, speed }],
         chat: false,
         easel: None,
+        plain: Some(ModelId([7; 32])),
+        worn,
     }
 }
 
@@ -184,6 +207,38 @@ async fn a_stop_text_ends_the_answer() {
     let card = only_card(&view);
     assert_eq!((card.text.as_str(), &card.end), ("13 12 11 ", &Some(End::Finished)));
     assert!((4..13).contains(&card.tokens), "nothing more is written: {} tokens", card.tokens);
+}
+
+#[tokio::test]
+async fn adapters_take_effect_between_two_answers_and_lose_none() {
+    let wild = || vec![("wild".to_owned(), 0.5)];
+    let asks = vec![Ask::Write(request("5")), Ask::Adapt(wild())];
+    let changed = |view: &View| !view.adapters.worn.is_empty();
+    let view = until(Toy::default(), asks, changed).await;
+    let card = only_card(&view);
+    assert_eq!((card.text.as_str(), &card.end), ("4 3 2 1 ", &Some(End::Finished)), "it ended before");
+    let id = view.model.as_ref().map(|model| model.id);
+    assert_eq!(id, Some(ModelId([8; 32])), "and another model is here");
+    assert_eq!((view.adapters.wanted.clone(), crate::compute::asked(&view.adapters.worn)), (None, wild()));
+    assert!(!card.foreign, "what the model wrote without it can be read still");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_changes_nothing_and_is_said() {
+    let asks = vec![Ask::Adapt(vec![("another model's".into(), 1.0)]), Ask::Write(request("3"))];
+    let said = |view: &View| view.notices.iter().any(|(_, text)| text.contains("other shapes"));
+    let view = until(Toy::default(), asks, |view| said(view) && ended(view)).await;
+    assert_eq!(only_card(&view).text, "2 1 ");
+    assert_eq!((view.adapters.wanted, view.adapters.worn), (None, vec![]));
+    assert_eq!(view.model.map(|model| model.id), Some(ModelId([7; 32])));
+}
+
+#[tokio::test]
+async fn what_is_asked_while_the_model_changes_is_asked_of_the_new_one() {
+    let asks = vec![Ask::Adapt(vec![("wild".into(), 1.0)]), Ask::Write(request("4"))];
+    let done = |view: &View| ended(view) && !view.adapters.worn.is_empty();
+    let view = until(Toy::default(), asks, done).await;
+    assert_eq!((only_card(&view).text.as_str(), only_card(&view).foreign), ("3 2 1 ", false));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a face (page or terminal) shows, and what it may ask: plain data, rebuilt by the driver loop.
 
 use crate::compute::swarm::{About, Progress, Usage};
-use crate::compute::{Easel, Image, ModelSource};
+use crate::compute::{self, Easel, Image, ModelSource, Worn};
 use crate::painting::PaintRequest;
 use crate::sampling::{Likelihood, Sampling};
 use coordinator::io::{End, JobState, ModelPlan, PeerView, RoomView, Spread, Stage, Vitals};
@@ -30,6 +30,8 @@ pub enum Ask {
     Spread(Spread),
     /// Compute with another model; None for the one that this device started with.
     Open(Option<ModelSource>),
+    /// Compute with these adapters and with no others.
+    Adapt(compute::Adapters),
     /// What others may have of the weights that are here.
     Sharing(Sharing),
     /// Whether nothing new is to be fetched for now.
@@ -74,6 +76,8 @@ pub struct View {
     pub compute: ComputeStatus,
     /// The model that this person chose to compute with, if it is not the first.
     pub chosen: Option<ModelSource>,
+    /// What changes the model that writes.
+    pub adapters: Adapters,
     /// Layers on their way into a worker that is ready.
     pub fetching: Option<Fetching>,
     /// The contents that are open here, or that others take part in.
@@ -125,6 +129,26 @@ impl View {
     pub fn why(&self) -> &str {
         self.plan().map_or("", |plan| &plan.why)
     }
+}
+
+/// What changes the model that writes here. Nobody else can turn anything on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Adapters {
+    /// What it computes with.
+    pub worn: Vec<Worn>,
+    /// What this person wants instead, until that is so.
+    pub wanted: Option<compute::Adapters>,
+    /// Adapters of this person's own, on or off, newest first.
+    pub brought: Vec<Brought>,
+}
+
+/// An adapter from this person's files, or from an address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Brought {
+    /// Where it is.
+    pub source: ModelSource,
+    /// The content that its files are, once it is known that they are one.
+    pub content: Option<Content>,
 }
 
 /// What is being loaded.

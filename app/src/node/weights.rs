@@ -183,7 +183,7 @@ impl<T: Transport, C: Compute> Node<T, C> {
 
 impl Weights {
     /// A content of which nothing is known yet.
-    pub(super) fn new(content: Content) -> Self {
+    pub(crate) fn new(content: Content) -> Self {
         Self {
             content,
             about: None,

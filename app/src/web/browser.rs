@@ -1,12 +1,15 @@
 //! What the browser offers: storage, clipboard, randomness, addresses of files, the address bar.
 
+use crate::compute::source;
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use leptos::prelude::{document, window};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, HtmlElement, HtmlTextAreaElement, Storage, StorageManager, Url};
+use web_sys::{
+    Blob, BlobPropertyBag, HtmlElement, HtmlTextAreaElement, Response, Storage, StorageManager, Url,
+};
 
 /// 64 random bits.
 pub fn random() -> u64 {
@@ -55,6 +58,24 @@ pub async fn ask_to_keep() {
     if let Ok(asked) = storage.persist() {
         let _ = JsFuture::from(asked).await;
     }
+}
+
+/// Whether an adapter lies in the folder of that address, and no model. What cannot be read is none.
+pub async fn is_adapter(folder: &str) -> bool {
+    let (plain, query) = source::query(folder);
+    let says = async |name: &str, word: &str| {
+        let text = text(&format!("{plain}{name}{query}")).await;
+        // Some servers answer with a page of theirs, whatever they are asked for.
+        text.is_some_and(|text| text.contains(word))
+    };
+    says(source::ADAPTER_CONFIG, "\"peft_type\"").await && !says("config.json", "\"model_type\"").await
+}
+
+async fn text(url: &str) -> Option<String> {
+    let response = JsFuture::from(window().fetch_with_str(url)).await.ok()?;
+    let response: Response = response.dyn_into().ok()?;
+    let text = response.ok().then(|| response.text().ok()).flatten()?;
+    JsFuture::from(text).await.ok()?.as_string()
 }
 
 /// Whether the browser has promised not to clear by itself what this page keeps.

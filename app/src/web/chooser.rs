@@ -1,9 +1,10 @@
 //! Another model than the one that comes with the page: a known one, by address, or from the person's own files.
 
+use super::adapting;
 use super::browser::{self, Keep};
 use super::context::Room;
 use super::known::{Fit, KNOWN, Known};
-use crate::compute::source::{address, given, is_own, with};
+use crate::compute::source::{Chosen, address, gguf_name, given, is_own, with};
 use crate::compute::{ModelSource, own_files};
 use crate::node::view::{Ask, ComputeStatus};
 use leptos::ev::SubmitEvent;
@@ -30,14 +31,17 @@ pub fn Chooser() -> impl IntoView {
     let chosen = room.memo(|view| view.chosen.is_some());
     let loads =
         room.memo(|view| matches!(view.compute, ComputeStatus::Loading { .. }) || view.fetching.is_some());
-    let open = Callback::new(move |source: Result<String, String>| match source {
-        Ok(source) => {
-            trouble.set(None);
-            // Now it is clear to the person what the browser asks for, if it asks.
-            leptos::task::spawn_local(browser::ask_to_keep());
-            room.ask(Ask::Open(Some(source)));
-        }
-        Err(why) => trouble.set(Some(why)),
+    let open = Callback::new(move |chosen: Result<Chosen, String>| {
+        trouble.set(chosen.as_ref().err().cloned());
+        let Ok(chosen) = chosen else { return };
+        // Now it is clear to the person what the browser asks for, if it asks.
+        leptos::task::spawn_local(browser::ask_to_keep());
+        room.ask(match chosen {
+            Chosen::Model(source) => Ask::Open(Some(source)),
+            Chosen::Adapter(source) => {
+                Ask::Adapt(room.view.with_untracked(|view| adapting::with(view, &source, 1.0)))
+            }
+        });
     });
     view! {
         <section class="chooser">
@@ -58,7 +62,7 @@ pub fn Chooser() -> impl IntoView {
 
 /// The shipped ones, and published ones with what they take.
 #[component]
-fn KnownModels(open: Callback<Result<String, String>>) -> impl IntoView {
+fn KnownModels(open: Callback<Result<Chosen, String>>) -> impl IntoView {
     let room = Room::here();
     let chosen = room.memo(|view| view.chosen.clone());
     let shipped = move || match chosen.get() {
@@ -77,7 +81,7 @@ fn KnownModels(open: Callback<Result<String, String>>) -> impl IntoView {
 }
 
 #[component]
-fn KnownModel(known: &'static Known, open: Callback<Result<String, String>>) -> impl IntoView {
+fn KnownModel(known: &'static Known, open: Callback<Result<Chosen, String>>) -> impl IntoView {
     let room = Room::here();
     let fit = room.memo(|view| Fit::of(known.memory, view));
     let source = known.source();
@@ -87,7 +91,7 @@ fn KnownModel(known: &'static Known, open: Callback<Result<String, String>>) -> 
             <h3><a href=known.page target="_blank" rel="noreferrer">{known.name}</a></h3>
             <button
                 type="button" class="quiet" aria-label=format!("Load {}", known.name)
-                disabled=move || used.get() on:click=move |_| open.run(Ok(known.source()))
+                disabled=move || used.get() on:click=move |_| open.run(Ok(Chosen::Model(known.source())))
             >
                 {move || if used.get() { "In use" } else { "Load" }}
             </button>
@@ -99,24 +103,38 @@ fn KnownModel(known: &'static Known, open: Callback<Result<String, String>>) -> 
 
 /// By address, or from files.
 #[component]
-fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
+fn OtherModels(open: Callback<Result<Chosen, String>>) -> impl IntoView {
     let typed = RwSignal::new(String::new());
     let smaller = RwSignal::new(String::new());
     let gives = RwSignal::new(false);
-    let open = move |source: Result<String, String>| {
+    let open = move |chosen: Result<Chosen, String>| {
         let format = smaller.get_untracked();
         let format = Some(format.as_str()).filter(|format| !format.is_empty());
-        open.run(source.map(|source| with(&source, format, false)));
+        open.run(chosen.map(|chosen| match chosen {
+            Chosen::Model(source) => Chosen::Model(with(&source, format, false)),
+            adapter @ Chosen::Adapter(_) => adapter,
+        }));
     };
     let load = move |event: SubmitEvent| {
         event.prevent_default();
-        open(typed.with_untracked(|typed| address(typed)));
+        let found = typed.with_untracked(|typed| address(typed));
+        leptos::task::spawn_local(async move {
+            let is_adapter = match &found {
+                Ok(source) => gguf_name(source).is_none() && browser::is_adapter(source).await,
+                Err(_) => false,
+            };
+            open(found.map(if is_adapter { Chosen::Adapter } else { Chosen::Model }));
+        });
     };
     let take = move |input: HtmlInputElement| {
         let files = files_of(&input);
         if !files.is_empty() {
-            let mine = own_files::choose(files);
-            open(if gives.get_untracked() { mine.map(|mine| given(&mine)) } else { mine });
+            let gives = gives.get_untracked();
+            let ours = |mine: String| if gives { given(&mine) } else { mine };
+            open(own_files::choose(files).map(|chosen| match chosen {
+                Chosen::Model(mine) => Chosen::Model(ours(mine)),
+                Chosen::Adapter(mine) => Chosen::Adapter(ours(mine)),
+            }));
         }
         // The same files may be chosen again.
         input.set_value("");
@@ -155,7 +173,7 @@ fn OtherModels(open: Callback<Result<String, String>>) -> impl IntoView {
             <option value="q4_0">"Make smaller: Q4_0, an eighth"</option>
         </select>
         <p class="fine">
-            "A .gguf file; a folder’s config.json, tokenizer.json and model.safetensors; or a folder in diffusers’ layout. Files are read on this device, and sent to nobody unless you give them to the room. Others need the same model to take a part."
+            "A .gguf file; a folder’s config.json, tokenizer.json and model.safetensors; a folder in diffusers’ layout; or an adapter (LoRA, as PEFT saves it: adapter_config.json and adapter_model.safetensors), which changes the model that is here. Files are read on this device, and sent to nobody unless you give them to the room. Others need the same model to take a part."
         </p>
     }
 }

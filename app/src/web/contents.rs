@@ -1,7 +1,7 @@
 //! The weights that the room shares, in plain words: what of them is here, where it came from, and what others have.
 
 use super::known::Fit;
-use super::words;
+use super::{adapting, words};
 use crate::compute::source::of_content;
 use crate::node::view::{View, Weights};
 use coordinator::PeerId;
@@ -37,6 +37,8 @@ pub struct Shown {
     pub room: String,
     /// Whether it fits, before it is opened.
     pub fit: Option<Fit>,
+    /// What it changes, if it is an adapter and no model.
+    pub adapter: Option<String>,
 }
 
 impl Shown {
@@ -59,7 +61,8 @@ fn shown_one(one: &Weights, view: &View) -> Shown {
     let about = one.about.clone().unwrap_or_default();
     let parts = parts(one);
     let name = if about.name.is_empty() { "A model that others have".to_owned() } else { about.name };
-    let fit = (!one.open && about.bytes > 0).then(|| Fit::of(about.bytes, view));
+    let adapter = about.adapts.as_ref().map(|adapts| with_licence(adapting::told(adapts), &about.licence));
+    let fit = (!one.open && about.bytes > 0 && adapter.is_none()).then(|| Fit::of(about.bytes, view));
     Shown {
         content: one.content,
         name,
@@ -69,7 +72,12 @@ fn shown_one(one: &Weights, view: &View) -> Shown {
         parts: share(&parts, one.progress.wanted),
         room: room(one),
         fit,
+        adapter,
     }
+}
+
+fn with_licence(told: String, licence: &str) -> String {
+    if licence.is_empty() { told + "." } else { format!("{told}. Licence: {licence}.") }
 }
 
 /// Bytes that are here, by where they came from. What came twice counts once.
@@ -169,6 +177,19 @@ mod tests {
         one.from_peers = Default::default();
         one.from_origin = 0;
         assert!(parts(&one).is_empty(), "not known where it came from");
+    }
+
+    #[test]
+    fn an_adapter_is_told_from_a_model() {
+        let mut view = ready_view(&[(1, "Owl", 0, 8)]);
+        let adapts = Some(crate::compute::swarm::Adapts { rank: 4, model: "hub/tales".into() });
+        let about =
+            About { name: "wild".into(), licence: "MIT".into(), bytes: 64_000, adapts, ..About::default() };
+        view.weights = vec![Weights { open: false, peers: 1, about: Some(about), ..weights() }, weights()];
+        let all = shown(&view);
+        assert_eq!((all[0].adapter.as_deref(), all[0].fit), (None, None), "a model that is open");
+        assert_eq!(all[1].adapter.as_deref(), Some("An adapter of rank 4 for hub/tales. Licence: MIT."));
+        assert_eq!((all[1].words.as_str(), all[1].fit), ("64 kB in all", None), "it takes hardly any memory");
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub fn ready_view(peers: &[(u128, &str, u16, u16)]) -> View {
         }),
         compute: ComputeStatus::Ready { gpu: false, adapter: "CPU".into(), notice: None },
         chosen: None,
+        adapters: Default::default(),
         fetching: None,
         weights: Vec::new(),
         sharing: Sharing::On,

@@ -1,7 +1,7 @@
 //! The page: a door and a room, drawn from the node's [`View`](crate::node::view::View).
 //!
 //! What is said and shown is decided by plain functions over views ([`status`], [`stretch`], [`words`], [`colour`],
-//! [`sentence`], [`comings`], [`painted`], [`known`], [`contents`], [`storage`]), which are tested natively. The components only put it on the screen.
+//! [`sentence`], [`comings`], [`painted`], [`known`], [`contents`], [`adapting`], [`storage`]), which are tested natively. The components only put it on the screen.
 //!
 //! ```text
 //! place ─▶ door                        (nobody joined yet)
@@ -13,11 +13,13 @@
 //!                          ├─ invite   (link, QR)
 //!                          ├─ peers
 //!                          ├─ room_models (what the room shares, and where it came from)
+//!                          ├─ adapter_switch (what changes the model here, on and off)
 //!                          ├─ chooser  (another model: known ones, an address, own files)
 //!                          ├─ storage_panel (what is kept on this device)
 //!                          └─ details
 //! ```
 
+pub mod adapting;
 pub mod colour;
 pub mod comings;
 pub mod contents;
@@ -31,6 +33,8 @@ pub mod storage;
 pub mod stretch;
 pub mod words;
 
+#[cfg(target_arch = "wasm32")]
+mod adapter_switch;
 #[cfg(target_arch = "wasm32")]
 mod announce;
 #[cfg(target_arch = "wasm32")]

@@ -1,5 +1,6 @@
 //! The room panel: beside the feed on wide screens, a sheet that is pulled up on phones.
 
+use super::adapter_switch::OwnAdapters;
 use super::chooser::Chooser;
 use super::context::Room;
 use super::details::Details;
@@ -39,6 +40,7 @@ pub fn Panel() -> impl IntoView {
                 <Invite />
                 <Peers />
                 <RoomModels />
+                <OwnAdapters />
                 <Chooser />
                 <StoragePanel />
                 <Details />

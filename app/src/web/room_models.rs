@@ -1,5 +1,7 @@
 //! The models that the room shares: how much of each is here, from whom, and what others have that this device could use.
 
+use super::adapter_switch::AdapterSwitch;
+use super::adapting;
 use super::contents::{self, From, Shown};
 use super::context::Room;
 use super::words;
@@ -49,10 +51,17 @@ fn RoomModel(all: Memo<Vec<Shown>>, content: Content) -> impl IntoView {
     let asked =
         room.memo(move |view| view.chosen.as_ref().is_some_and(|chosen| chosen.starts_with(&source.get())));
     let fit = Memo::new(move |_| now.with(|now| now.as_ref().and_then(|one| one.fit)));
+    let adapter = part(|one| one.adapter.clone().unwrap_or_default());
+    let is_adapter = Memo::new(move |_| adapter.with(|adapter| !adapter.is_empty()));
+    let switch = room.memo(move |view| adapting::of_content(view, content));
     view! {
         <li data-content=move || source.get()>
             <h3>{move || name.get()}</h3>
-            <Show when=move || !open.get()>
+            <Show when=move || is_adapter.get()>
+                <AdapterSwitch switch name />
+                <p class="fine">{move || adapter.get()}</p>
+            </Show>
+            <Show when=move || !open.get() && !is_adapter.get()>
                 <button
                     type="button" class="quiet" aria-label=move || format!("Use {}", name.get())
                     disabled=move || asked.get() on:click=move |_| room.ask(Ask::Open(Some(source.get_untracked())))

@@ -4,7 +4,7 @@ use super::held::Held;
 use super::{Keeper, Wanted};
 use crate::compute::files::{Bringing, Brought, Files, WHOLE_FILE_BYTES};
 use crate::store::{BlockStore, limits};
-use coordinator::swarm::Blocks;
+use coordinator::swarm::{Blocks, Content};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -175,6 +175,13 @@ impl<F: Files + 'static, S: BlockStore + 'static> Files for Source<F, S> {
         match self {
             Self::Plain(files) => files.called(),
             Self::Content(_, held) => Some(held.root.about.name.clone()).filter(|name| !name.is_empty()),
+        }
+    }
+
+    fn content(&self) -> Option<Content> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Content(_, held) => Some(held.content),
         }
     }
 

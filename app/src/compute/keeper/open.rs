@@ -6,7 +6,7 @@ use super::{Keeper, Source};
 use crate::compute::Report;
 use crate::compute::files::{Checked, Files};
 use crate::compute::source::{self, gguf_name, half_cached, is_given, is_own, quantised};
-use crate::compute::swarm::{About, News};
+use crate::compute::swarm::{About, Adapts, News};
 use crate::store::{BlockStore, Hash, limits};
 use coordinator::swarm::{Blocks, Content, Input, OriginId};
 use kernels::limits::BLOCK_BYTES;
@@ -23,7 +23,8 @@ const ORIGIN: OriginId = OriginId(0);
 /// What people are told of a content.
 pub fn about(root: &Root) -> About {
     let ManifestAbout { name, licence, source } = root.about.clone();
-    About { name, licence, source, bytes: root.bytes() }
+    let adapts = root.adapts.clone().map(|adapts| Adapts { rank: adapts.rank, model: adapts.model });
+    About { name, licence, source, bytes: root.bytes(), adapts }
 }
 
 impl<F: Files + 'static, S: BlockStore + 'static> Keeper<F, S> {
@@ -257,10 +258,13 @@ async fn beside(files: &impl Files) -> Option<Found> {
     }
 }
 
-/// What people call files that have no name of their own: a GGUF file's, else the family's.
+/// What people call files that have no name of their own: a GGUF file's, an adapter's folder's, else the family's.
 async fn name_of(source: &str, files: &impl Files) -> String {
     if let Some(name) = gguf_name(source) {
         return name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+    }
+    if source::is_adapter(&files.names()) {
+        return source::name(source).to_owned();
     }
     let config = files.whole("config.json").await.ok();
     let config: Option<serde_json::Value> = config.and_then(|json| serde_json::from_slice(&json).ok());

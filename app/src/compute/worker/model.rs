@@ -3,6 +3,8 @@
 use super::language::Language;
 use super::memory::cache_budget;
 use super::reading::{self, Reading};
+use super::wardrobe::{Dressed, with};
+use crate::compute::Worn;
 use crate::compute::files::{Bringing, Checked, Files, gguf_name};
 use crate::compute::source::{half_cached, name, quantised};
 use coordinator::io::{self, ModelSpec, Offer, Part, Speed};
@@ -10,7 +12,7 @@ use coordinator::{JobId, Layers, Lease, ModelId};
 use futures::lock::Mutex;
 use kernels::device::Opened;
 use kernels::engine::{Engine, Step, StepOut};
-use kernels::llm::{Adapter, Attached, CacheFormat, Paging};
+use kernels::llm::{Attached, CacheFormat, Paging};
 use kernels::quant::Format;
 use kernels::weights::manifest::Hash;
 use kernels::weights::{ByteRange, Checkpoint};
@@ -21,13 +23,18 @@ pub struct Model<F> {
     pub engine: Engine<(JobId, Lease)>,
     files: F,
     spec: ModelSpec,
+    /// The same without adapters.
+    plain: ModelSpec,
     /// What the model is called without what it is turned into here: what adapters are made for.
     base: kernels::ModelId,
+    speed: Speed,
     /// What it computes with, and where the files of these lie.
-    adapters: Vec<(Adapter, F)>,
+    adapters: Vec<Dressed<F>>,
     attached: Vec<Attached>,
     /// The ranges that were asked for. They may overlap; a layer is freed with the last range that holds it.
     held: Vec<Layers>,
+    /// Ranges that were asked for before the adapters changed: whoever has to load some of them finds them here.
+    spare: Vec<Layers>,
 }
 
 impl<F: Files> Model<F> {
@@ -66,8 +73,10 @@ impl<F: Files> Model<F> {
         if format == CacheFormat::F16 {
             spec.name += " with f16 caches";
         }
-        let (adapters, attached, held) = (Vec::new(), Vec::new(), Vec::new());
-        Ok((Self { engine, files, spec, base, adapters, attached, held }, language))
+        let (plain, speed) = (spec.clone(), Speed::default());
+        let (adapters, attached, held, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let model = Self { engine, files, spec, plain, base, speed, adapters, attached, held, spare };
+        Ok((model, language))
     }
 
     /// Holds `memory` bytes of weights at most, if it is a mixture of experts that would take more: they are read when they
@@ -87,7 +96,7 @@ impl<F: Files> Model<F> {
         let layers = u64::from(self.spec.layers).max(1);
         let layer_bytes = memory / layers;
         let spec = ModelSpec { layer_bytes, ends_bytes: memory - layer_bytes * layers, ..self.spec };
-        Ok(Self { engine, spec, ..self })
+        Ok(Self { engine, plain: spec.clone(), spec, ..self })
     }
 
     /// Runs steps, and reads experts for them that are not here.
@@ -105,18 +114,40 @@ impl<F: Files> Model<F> {
         engine.run_batch_with(steps, &source).await
     }
 
-    /// Computes with `weight` times an adapter from now on, which makes it another model to the room. To be said before
-    /// anything is loaded.
-    pub async fn adapt(&mut self, folder: &str, files: F, weight: f32) -> Result<(), String> {
-        let failed = |error: kernels::Error| format!("{folder}: {error}");
-        let adapter = Adapter::open(&Checked(&files), self.engine.config()).await.map_err(failed)?;
-        adapter.check_base(&[Hash(self.base.0)]).map_err(failed)?;
-        let attached = Attached { id: adapter.id(), weight };
-        self.spec.id = ModelId(kernels::ModelId(self.spec.id.0).with_adapter(attached).0);
-        self.spec.name += &format!(" with {}", name(folder));
-        self.attached.push(attached);
-        self.adapters.push((adapter, files));
-        Ok(())
+    /// What an adapter may name as the model that it was made for.
+    pub fn known_as(&self) -> Vec<Hash> {
+        let content = self.files.content().map(|content| Hash(content.0));
+        std::iter::once(Hash(self.base.0)).chain(content).collect()
+    }
+
+    /// Computes with these adapters from here on, which makes it another model to the room. Its layers stay where they are; what they
+    /// lack is loaded with the next part.
+    pub fn adapt(&mut self, adapters: Vec<Dressed<F>>) {
+        let stays = |id: Hash| adapters.iter().any(|one| one.of.adapter.id() == id);
+        for gone in self.adapters.iter().map(|one| one.of.adapter.id()).filter(|id| !stays(*id)) {
+            self.engine.unload_adapter(gone);
+        }
+        let attached = adapters.iter().map(|one| Attached { id: one.of.adapter.id(), weight: one.weight });
+        // As if it were not there, to the bit.
+        self.attached = attached.filter(|one| one.weight != 0.0).collect();
+        let plain = kernels::ModelId(self.plain.id.0);
+        let id = self.attached.iter().fold(plain, |id, one| id.with_adapter(*one));
+        let name = self.plain.name.clone() + &with(&adapters);
+        if ModelId(id.0) != self.spec.id {
+            self.spare.append(&mut self.held);
+        }
+        self.spec = ModelSpec { id: ModelId(id.0), name, ..self.plain.clone() };
+        self.adapters = adapters;
+    }
+
+    /// Those in words of the page.
+    pub fn worn(&self) -> Vec<Worn> {
+        self.adapters.iter().map(Dressed::told).collect()
+    }
+
+    /// What the model is without them.
+    pub const fn plain(&self) -> ModelId {
+        self.plain.id
     }
 
     /// The adapters that it computes with.
@@ -124,13 +155,18 @@ impl<F: Files> Model<F> {
         &self.attached
     }
 
-    /// The model, and how fast this device is with it, which is measured.
-    pub async fn offer(&self) -> Result<Offer, String> {
+    /// Measures how fast this device is with it.
+    pub async fn measure(&mut self) -> Result<(), String> {
         let pace = self.engine.probe().await.map_err(|error| error.to_string())?;
         // What a chunk costs beside its layers is in no probe: it passes through worker, page and channel.
-        let speed =
+        self.speed =
             Speed { layer_micros: pace.token_micros, prefill_micros: pace.pass_micros, ..Speed::default() };
-        Ok(Offer { model: self.spec.clone(), speed })
+        Ok(())
+    }
+
+    /// The model, and how fast this device was with it when that was measured: adapters cost little.
+    pub fn offer(&self) -> Offer {
+        Offer { model: self.spec.clone(), speed: self.speed }
     }
 
     /// What the room calls it.
@@ -162,7 +198,8 @@ impl<F: Files> Model<F> {
         let mut reading = Reading::new(&self.files, &ranges, &progress);
         let source = async |range: &ByteRange| reading.read(range).await;
         self.engine.load(range(layers), source).await.map_err(|error| error.to_string())?;
-        for (adapter, files) in &self.adapters {
+        for Dressed { of, .. } in &self.adapters {
+            let (adapter, files) = (&of.adapter, &of.files);
             let ranges = adapter.ranges(range(layers)).map_err(|error| error.to_string())?;
             let mut reading = Reading::new(files, &ranges, &progress);
             let source = async |range: &ByteRange| reading.read(range).await;
@@ -172,6 +209,9 @@ impl<F: Files> Model<F> {
                 .map_err(|error| error.to_string())?;
         }
         self.held.push(layers);
+        for spare in std::mem::take(&mut self.spare) {
+            self.free(spare);
+        }
         Ok(())
     }
 
@@ -179,6 +219,11 @@ impl<F: Files> Model<F> {
     pub fn unload(&mut self, Part { layers, .. }: Part) {
         let Some(index) = self.held.iter().position(|held| *held == layers) else { return };
         self.held.swap_remove(index);
+        self.free(layers);
+    }
+
+    /// Frees those of some layers that nobody holds.
+    fn free(&mut self, layers: Layers) {
         for layer in layers.start..layers.end {
             if !self.held.iter().any(|held| held.start <= layer && layer < held.end) {
                 self.engine.unload(range(Layers { start: layer, end: layer + 1 }));

@@ -128,6 +128,12 @@ impl Adapter {
         !self.bases.is_empty()
     }
 
+    /// All layers of the model that it changes.
+    #[must_use]
+    pub const fn all_layers(&self) -> Layers {
+        Layers::new(0, self.config.layers)
+    }
+
     /// The largest rank of its matrices.
     #[must_use]
     pub fn rank(&self) -> usize {

@@ -216,11 +216,7 @@ mod tests {
             (r#", "from_next_year": {"on": 1}"#, "from_next_year", "what nobody here knows yet"),
             (r#", "manyhands_base": "12ab""#, "manyhands_base", "half an id"),
             (r#", "manyhands_base": ["é2"]"#, "manyhands_base", "no digits"),
-            (
-                many.as_str(),
-                "manyhands_base",
-                "models without end",
-            ),
+            (many.as_str(), "manyhands_base", "models without end"),
             (r#", "rank_pattern": {"(": 3}"#, "rank_pattern", "an expression that is none"),
         ];
         for (more, named, why) in rows {
@@ -281,7 +277,8 @@ mod tests {
             ("", "", "nothing"),
         ];
         for (name, told, why) in rows {
-            let more = format!(r#", "base_model_name_or_path": "{name}", "rank_pattern": {{"a": 9, "b": 2}}"#);
+            let more =
+                format!(r#", "base_model_name_or_path": "{name}", "rank_pattern": {{"a": 9, "b": 2}}"#);
             let adapts = settings(&more).expect(why).told();
             assert_eq!((adapts.model.as_str(), adapts.rank), (told, 9), "{why}");
         }

@@ -95,9 +95,7 @@ fn decode<'a, T: DeserializeOwned>(
 ) -> Result<(T, &'a [u8]), ManifestError> {
     let rest = bytes.strip_prefix(magic).ok_or(ManifestError::Foreign)?;
     match rest.split_first() {
-        Some((&VERSION, rest)) => {
-            postcard::take_from_bytes(rest).map_err(|_| ManifestError::Malformed(what))
-        }
+        Some((&VERSION, rest)) => postcard::take_from_bytes(rest).map_err(|_| ManifestError::Malformed(what)),
         Some((&version, _)) => Err(ManifestError::Version(version)),
         None => Err(ManifestError::Malformed(what)),
     }

@@ -320,8 +320,7 @@ fn a_group_too_large_for_a_page_has_several() {
         places: places(index),
     };
     let file = Listed { name: "m.safetensors".into(), bytes: 64 << 30, digest: None };
-    let listing =
-        Listing { files: vec![file], tensors: (0..64).map(tensor).collect(), ..Listing::default() };
+    let listing = Listing { files: vec![file], tensors: (0..64).map(tensor).collect(), ..Listing::default() };
     let manifest = Draft::new(&listing).unwrap().finish(about()).unwrap();
     assert!(manifest.pages.len() >= 3);
     let all: BTreeSet<Group> = manifest.root.pages.iter().map(|page| page.group).collect();
