@@ -1,7 +1,7 @@
 //! The worker natively: a thread, watched and started again when it dies.
 
 use super::files::Place;
-use super::restart::{Next, Restarts};
+use super::restart::{Next, Restarts, resume};
 use super::swarm::{Errand, Keep};
 use super::{Adapters, Compute, Means, ModelSource, Report, Request, asked, worker};
 use crate::store::{FileStore, MemoryStore, StoreError, limits};
@@ -42,12 +42,9 @@ impl NativeCompute {
     fn restart(&mut self, cause: &str) -> Report {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
-                // What cannot be found again is no reason to do without the model.
-                let means = Means { adapters: Vec::new(), ..self.means.clone() };
+                let (means, later) = resume(&self.means, &self.worn);
                 (self.requests, self.reports) = spawn(&means, false, self.threads, Some(notice.clone()));
-                if !self.worn.is_empty() {
-                    self.ask(Request::Adapt(self.worn.clone()));
-                }
+                later.into_iter().for_each(|request| self.ask(request));
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => Report::Failed(why),

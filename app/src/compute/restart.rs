@@ -3,6 +3,8 @@
 //! A GPU that is lost once is likely to be lost again, so the next worker stays on the CPU. A CPU worker that dies
 //! is started again a few times, because the peers keep the story; after that this device only watches.
 
+use super::{Adapters, Means, Request};
+
 /// How many deaths on the CPU are forgiven in one session. Source: guess.
 const CPU_RESTARTS: u32 = 2;
 
@@ -20,6 +22,17 @@ pub enum Next {
 pub struct Restarts {
     gpu: bool,
     on_cpu: u32,
+}
+
+/// What a new worker begins with in place of one whose model computed with `worn`. Adapters that it began with are a part of what was asked
+/// for. Those that a person turned on later are looked for again once it is ready: they are no reason to do without the model.
+#[must_use]
+pub fn resume(means: &Means, worn: &Adapters) -> (Means, Option<Request>) {
+    if *worn == means.adapters {
+        return (means.clone(), None);
+    }
+    let later = (!worn.is_empty()).then(|| Request::Adapt(worn.clone()));
+    (Means { adapters: Vec::new(), ..means.clone() }, later)
 }
 
 /// The cause in a person's words: what a driver says of it in turn is of no use to them.
@@ -61,6 +74,35 @@ mod tests {
         match next {
             Next::OnCpu(_) => "cpu",
             Next::GiveUp(_) => "stop",
+        }
+    }
+
+    #[test]
+    fn a_new_worker_has_the_adapters_of_the_old_one() {
+        let list =
+            |all: &[&str]| -> Adapters { all.iter().map(|source| ((*source).to_owned(), 1.0)).collect() };
+        // What it began with, what it had in the end; what the next one begins with, and what it is asked for later.
+        type Row = (
+            &'static [&'static str],
+            &'static [&'static str],
+            &'static [&'static str],
+            Option<&'static [&'static str]>,
+        );
+        let rows: [(Row, &str); 5] = [
+            ((&[], &[], &[], None), "none"),
+            ((&["a"], &["a"], &["a"], None), "named on the command line: not without it"),
+            ((&[], &["b"], &[], Some(&["b"])), "turned on later"),
+            ((&["a"], &["a", "b"], &[], Some(&["a", "b"])), "one more, behind it"),
+            ((&["a"], &[], &[], None), "turned off"),
+        ];
+        for ((began, had, begins, later), why) in rows {
+            let means = Means { adapters: list(began), ..Means::default() };
+            let (next, asked) = resume(&means, &list(had));
+            let asked = asked.map(|asked| match asked {
+                Request::Adapt(adapters) => adapters,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!((next.adapters, asked), (list(begins), later.map(list)), "{why}");
         }
     }
 

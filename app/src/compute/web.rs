@@ -4,7 +4,7 @@
 //! posts the string "up", and from there on postcard bytes in both directions. A panic posts its text as a string
 //! before it traps, because a trap inside a promise reaches no error handler of the page.
 
-use super::restart::{Next, Restarts};
+use super::restart::{Next, Restarts, resume};
 use super::source::is_own;
 use super::swarm::Errand;
 use super::{Adapters, Compute, Means, ModelSource, Report, Request, asked, own_files};
@@ -71,11 +71,9 @@ impl WebCompute {
         match self.restarts.died(cause) {
             Next::OnCpu(notice) => {
                 self.worker = Worker::spawn();
-                // What cannot be found again is no reason to do without the model.
-                let means = Means { adapters: Vec::new(), ..self.means.clone() };
+                let (means, later) = resume(&self.means, &self.worn);
                 let boot = Request::Boot { gpu: false, means, notice: Some(notice.clone()) };
-                let worn = (!self.worn.is_empty()).then(|| Request::Adapt(self.worn.clone()));
-                self.waiting = Some(std::iter::once(boot).chain(worn).collect());
+                self.waiting = Some(std::iter::once(boot).chain(later).collect());
                 Report::Lost(notice)
             }
             Next::GiveUp(why) => {

@@ -32,7 +32,7 @@ pub fn AdapterSwitch(switch: Memo<Switch>, #[prop(into)] name: Signal<String>) -
     view! {
         <button
             type="button" class="quiet" aria-label=move || format!("{} {}", verb(), name.get())
-            aria-pressed=move || is_on().to_string() disabled=move || !is_on() && weight().is_none()
+            disabled=move || !is_on() && weight().is_none()
             on:click=move |_| ask(!switch.with_untracked(|switch| switch.on))
         >
             {verb}
