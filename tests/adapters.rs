@@ -91,8 +91,11 @@ async fn an_adapter_is_turned_on_by_each_alone_and_off_again_to_the_letter() -> 
     let view = adapt(&mut guest, theirs.clone()).await?;
     let [worn] = &view.adapters.worn[..] else { anyhow::bail!("one adapter: {:?}", view.adapters) };
     ensure!((worn.name.as_str(), worn.rank, worn.named) == ("wild", 4, false), "{worn:?}");
-    let from = weights(&view).context("it is a content")?.from_peers.values().sum::<u64>();
-    ensure!(from > 50_000, "it came from the owner: {from} bytes");
+    let one = weights(&view).context("it is a content")?;
+    let from = one.from_peers.values().sum::<u64>();
+    let progress = one.progress;
+    ensure!(from > 50_000 && progress.here == progress.wanted, "it came from the owner: {one:?}");
+    ensure!(progress.found < progress.here / 4, "and was not here before: {progress:?}");
     ensure!(story(&mut guest).await? == changed, "the same adapter writes the same");
     adapt(&mut guest, Vec::new()).await?;
     ensure!(story(&mut guest).await? == base, "off is off, to the letter");

@@ -39,7 +39,7 @@ async fn an_adapter_is_shared_and_turned_on_by_each_alone() -> Result<()> {
 
     guest.press("Turn on adapter").await?;
     says(&guest, "On here").await?;
-    says(&guest, "here · ").await?;
+    says(&guest, "from ").await?;
     let with = story(&guest).await?;
     ensure!(with == changed, "the guest: {with:?}\nthe owner: {changed:?}");
     says(&guest, "1 other here has").await?;

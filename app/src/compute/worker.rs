@@ -34,7 +34,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use text::{Begin, Texts};
-use wardrobe::Wardrobe;
+use wardrobe::{Dressed, Wardrobe};
 
 /// Works until the requests end (None) or the device is lost (its cause): everything here is gone then, and a new
 /// worker has to be started. `files` finds what lies beside a source, `store` opens what keeps blocks of weights.
@@ -133,6 +133,8 @@ struct Worker<F> {
     waiting: VecDeque<Request>,
     /// Adapters on their way, with the number of the request for them.
     fitting: FuturesUnordered<LocalBoxFuture<'static, Fitting<F>>>,
+    /// Those that came last and are not on yet: their files stay near.
+    tried: Vec<Dressed<F>>,
     /// The number of the newest such request: the others are of no interest any more.
     fits: u32,
     /// Parts whose weights are on their way.

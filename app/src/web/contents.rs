@@ -63,12 +63,18 @@ fn shown_one(one: &Weights, view: &View) -> Shown {
     let name = if about.name.is_empty() { "A model that others have".to_owned() } else { about.name };
     let adapter = about.adapts.as_ref().map(|adapts| with_licence(adapting::told(adapts), &about.licence));
     let fit = (!one.open && about.bytes > 0 && adapter.is_none()).then(|| Fit::of(about.bytes, view));
+    // A person's own adapter is read where it lies, and is too small to be fetched in parts.
+    let in_place = adapter.is_some() && one.progress.wanted == 0;
     Shown {
         content: one.content,
         name,
         open: one.open,
         fetches: one.open && one.progress.here < one.progress.wanted,
-        words: if one.open { said(one, &parts, view) } else { words::bytes(about.bytes) + " in all" },
+        words: if one.open && !in_place {
+            said(one, &parts, view)
+        } else {
+            words::bytes(about.bytes) + " in all"
+        },
         parts: share(&parts, one.progress.wanted),
         room: room(one),
         fit,
@@ -190,6 +196,10 @@ mod tests {
         assert_eq!((all[0].adapter.as_deref(), all[0].fit), (None, None), "a model that is open");
         assert_eq!(all[1].adapter.as_deref(), Some("An adapter of rank 4 for hub/tales. Licence: MIT."));
         assert_eq!((all[1].words.as_str(), all[1].fit), ("64 kB in all", None), "it takes hardly any memory");
+        (view.weights[0].open, view.weights[0].progress) = (true, Progress::default());
+        let all = shown(&view);
+        let own = all.iter().find(|one| one.adapter.is_some()).expect("it is there");
+        assert_eq!(own.words, "64 kB in all", "one's own files");
     }
 
     #[test]

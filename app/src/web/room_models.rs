@@ -54,6 +54,9 @@ fn RoomModel(all: Memo<Vec<Shown>>, content: Content) -> impl IntoView {
     let adapter = part(|one| one.adapter.clone().unwrap_or_default());
     let is_adapter = Memo::new(move |_| adapter.with(|adapter| !adapter.is_empty()));
     let switch = room.memo(move |view| adapting::of_content(view, content));
+    let has_parts = Memo::new(move |_| {
+        now.with(|now| now.as_ref().is_some_and(|one| one.adapter.is_none() || !one.parts.is_empty()))
+    });
     view! {
         <li data-content=move || source.get()>
             <h3>{move || name.get()}</h3>
@@ -69,7 +72,7 @@ fn RoomModel(all: Memo<Vec<Shown>>, content: Content) -> impl IntoView {
                     {move || if asked.get() { "Opening" } else { "Use it, too" }}
                 </button>
             </Show>
-            <Show when=move || open.get()>
+            <Show when=move || open.get() && has_parts.get()>
                 <Bar now />
             </Show>
             <p class="fine number">{move || said.get()}</p>

@@ -43,9 +43,13 @@ impl<F: Files + 'static> Worker<F> {
                 if writer.model.spec().id != before {
                     self.let_go(before);
                 }
+                self.tried.clear();
                 self.ready().into_iter().for_each(report);
             }
-            (Ok(_), _) => report(Report::Fits(adapters)),
+            (Ok(dressed), _) => {
+                self.tried = dressed;
+                report(Report::Fits(adapters));
+            }
             (Err(why), _) => report(Report::FitsNot(adapters, why)),
         }
     }

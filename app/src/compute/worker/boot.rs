@@ -120,6 +120,7 @@ async fn open<F: Files + 'static, S: BlockStore + 'static>(
         told: None,
         waiting: VecDeque::new(),
         fitting: FuturesUnordered::new(),
+        tried: Vec::new(),
         fits: 0,
         bringing: FuturesUnordered::new(),
         parts: Vec::new(),

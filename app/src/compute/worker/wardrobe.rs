@@ -12,8 +12,9 @@ use futures::future::{LocalBoxFuture, Shared};
 use kernels::limits;
 use kernels::llm::{Adapter, Config};
 use kernels::weights::manifest::Hash;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Finds the files of a source, and says what it is called from there on.
 pub type Find<F> = Rc<dyn Fn(ModelSource) -> LocalBoxFuture<'static, Result<(F, String), String>>>;
@@ -36,14 +37,16 @@ pub struct Opened<F> {
     pub files: F,
     source: ModelSource,
     name: String,
+    /// What keeps its files near: from opening it until it is on for the first time, and then for as long as it is on.
+    first: RefCell<Option<Rc<Brought>>>,
+    near: RefCell<Weak<Brought>>,
 }
 
 /// How much of it a model computes with.
 pub struct Dressed<F> {
     pub of: Rc<Opened<F>>,
     pub weight: f32,
-    /// Keeps its files near.
-    _near: Option<Brought>,
+    _near: Option<Rc<Brought>>,
 }
 
 impl<F: Files + 'static> Wardrobe<F> {
@@ -96,9 +99,17 @@ async fn open<F: Files>(
     let name = files.called().unwrap_or_else(|| name(&called).to_owned());
     let failed = |error: kernels::Error| format!("{name}: {error}");
     let (config, known_as) = &*model;
+    // What does not fit is not fetched.
+    let sketch = Adapter::known(&Checked(&files), config, Hash::default()).await.map_err(failed)?;
+    sketch.check_base(known_as).map_err(failed)?;
+    let first = RefCell::new(bring(&sketch, &files).await);
     let adapter = Adapter::open(&Checked(&files), config).await.map_err(failed)?;
-    adapter.check_base(known_as).map_err(failed)?;
-    Ok(Rc::new(Opened { adapter, files, source, name }))
+    Ok(Rc::new(Opened { adapter, files, source, name, first, near: RefCell::default() }))
+}
+
+async fn bring<F: Files>(adapter: &Adapter, files: &F) -> Option<Rc<Brought>> {
+    let ranges = adapter.ranges(adapter.all_layers()).ok()?;
+    Some(Rc::new(files.bring(&reading::of(&ranges))?.await))
 }
 
 /// What no model computes with, whatever the adapters are.
@@ -119,20 +130,22 @@ fn check(adapters: &Adapters) -> Result<(), String> {
 }
 
 impl<F: Files> Opened<F> {
-    /// They were read just now, and are not to be pushed out of where they are kept.
-    async fn near(&self) -> Option<Brought> {
-        let all = self.adapter.ranges(self.adapter.all_layers()).ok()?;
-        match self.files.bring(&reading::of(&all)) {
-            Some(bringing) => Some(bringing.await),
-            None => None,
-        }
+    /// Its files are not to be pushed out of where they are kept while it is on.
+    async fn near(&self) -> Option<Rc<Brought>> {
+        let here = self.near.borrow().upgrade().or_else(|| self.first.take());
+        let near = match here {
+            Some(near) => near,
+            None => bring(&self.adapter, &self.files).await?,
+        };
+        self.near.replace(Rc::downgrade(&near));
+        Some(near)
     }
 }
 
 impl<F: Files> Dressed<F> {
     /// The same for the page.
     pub fn told(&self) -> Worn {
-        let Opened { adapter, files, source, name } = &*self.of;
+        let Opened { adapter, files, source, name, .. } = &*self.of;
         Worn {
             source: source.clone(),
             weight: self.weight,
