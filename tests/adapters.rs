@@ -95,7 +95,8 @@ async fn an_adapter_is_turned_on_by_each_alone_and_off_again_to_the_letter() -> 
     let from = one.from_peers.values().sum::<u64>();
     let progress = one.progress;
     ensure!(from > 50_000 && progress.here == progress.wanted, "it came from the owner: {one:?}");
-    ensure!(progress.found < progress.here / 4, "and was not here before: {progress:?}");
+    // What is read ahead of the header comes before the rest is wanted.
+    ensure!(progress.found < progress.here / 2, "and was not here before: {progress:?}");
     ensure!(story(&mut guest).await? == changed, "the same adapter writes the same");
     adapt(&mut guest, Vec::new()).await?;
     ensure!(story(&mut guest).await? == base, "off is off, to the letter");
