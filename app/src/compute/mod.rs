@@ -37,7 +37,7 @@ use coordinator::{JobId, Lease, ModelId};
 use serde::{Deserialize, Serialize};
 
 /// Where a model's files are: a folder on disk, or the URL of one, ending with a slash; a GGUF file in either; what
-/// [`source::own_source`] makes of a person's own files; or `content:` and the name of a content that the room has.
+/// [`source::own_files`] makes of a person's own files; or `content:` and the name of a content that the room has.
 pub type ModelSource = String;
 
 /// What a worker computes with.
