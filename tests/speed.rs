@@ -83,7 +83,7 @@ const SAMPLE: &str = r"
 
 /// Megabytes a second from the first eighth to the end.
 fn rate(seen: &Value) -> Result<f64> {
-    let megabytes = |text: &str| text.split(" MB").next()?.parse::<f64>().ok();
+    let megabytes = |text: &str| text.split_once(" MB of")?.0.parse::<f64>().ok();
     let samples: Vec<(f64, f64)> = seen
         .as_array()
         .context("samples")?

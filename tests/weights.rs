@@ -7,7 +7,9 @@ use app::compute::Means;
 use app::compute::swarm::Keep;
 use app::node::view::{Ask, View, Weights, WriteRequest};
 use app::sampling::Sampling;
+use coordinator::io::Stage;
 use std::time::{Duration, Instant};
+use tests::greedy::Greedy;
 use tests::liar::Liar;
 use tests::models::{LARGE, Model, SMALL};
 use tests::origin::Origin;
@@ -176,13 +178,21 @@ async fn a_lost_stage_is_healed() -> Result<()> {
     let server = Server::start(&root())?;
     let (origin, link) = (Origin::start(&model.path())?, server.link("heal"));
     let url = origin.url();
-    let start =
-        |index: usize| peer_process(&link, &format!("P{index}"), &url, 7, &model.store(&format!("p{index}")));
+    let start = |index: usize| {
+        let name = format!("P{index}");
+        let peer = peer_process(&link, &name, &url, 7, &model.store(&name))?;
+        Ok((name, peer))
+    };
     let mut others = (1..4).map(start).collect::<Result<Vec<_>>>()?;
     let mut asker = Peer::join_with(1, &link, lending(&url, 7))?;
     let mut gaps = Vec::new();
     for loss in 0..LOSSES {
-        asker.until_room(4, 4).await?;
+        // Three can hold it, and one is left over.
+        let view = asker.until_room(4, 3).await?;
+        let others_stage = |stage: &&Stage| stage.peer != view.me;
+        let victim = view.teams()[0].stages.iter().filter(others_stage).nth(loss % 2).context("a victim")?;
+        let name =
+            view.peers.peers.iter().find(|one| one.id == victim.peer).context("its name")?.name.clone();
         let request = WriteRequest { max_new: 300, ..endless(loss as u64) };
         let expected = solo(&model.path(), &request).await?;
         asker.ask(Ask::Write(request));
@@ -190,7 +200,8 @@ async fn a_lost_stage_is_healed() -> Result<()> {
         let ended =
             |view: &View| view.cards.iter().rfind(|card| card.mine).is_some_and(|card| card.end.is_some());
         let mut view = asker.until("a beginning", |view| !ended(view) && tokens(view) >= 12).await?;
-        others.remove(loss % 3).kill();
+        let index = others.iter().position(|(one, _)| *one == name).context("its process")?;
+        others.remove(index).1.kill();
         let (mut gap, mut latest) = (Duration::ZERO, Instant::now());
         while !ended(&view) {
             let before = tokens(&view);
@@ -211,6 +222,46 @@ async fn a_lost_stage_is_healed() -> Result<()> {
     }
     gaps.sort();
     println!("healed in {:?} (median), {:?} (p95)", gaps[LOSSES / 2], gaps[LOSSES * 95 / 100 - 1]);
+    Ok(())
+}
+
+/// How much longer an answer of two stages takes while somebody fetches weights from both as fast as they give them. A
+/// measurement, printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement; run it by name"]
+async fn weights_give_way_to_an_answer() -> Result<()> {
+    let model = Model::make("way", LARGE)?;
+    let server = Server::start(&root())?;
+    let link = server.link("way");
+    let source = model.path().to_string_lossy().into_owned();
+    let _other = peer_process(&link, "Ben", &source, 40, &model.store("ben"))?;
+    let mut asker = Peer::join_with(1, &link, lending(&source, 40))?;
+    asker.until_room(2, 2).await?;
+    let mut asked = 0;
+    let mut timed = async |seed| -> Result<Duration> {
+        let began = Instant::now();
+        asker.ask(Ask::Write(WriteRequest { max_new: 200, ..endless(seed) }));
+        asked += 1;
+        let ended = |view: &View| view.cards.iter().filter(|card| card.mine && card.end.is_some()).count();
+        asker.until("the end of the answer", |view| ended(view) == asked).await?;
+        Ok(began.elapsed())
+    };
+    timed(0).await?;
+    for round in 0..5 {
+        let alone = timed(round).await?;
+        let greedy = Greedy::join((0x0bad + u128::from(round)) << 112, &link, model.id()?)?;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let before = greedy.came();
+        let beside = timed(round).await?;
+        let during = greedy.came() - before;
+        let rate = |bytes: u64, seconds: f64| bytes as f64 / seconds / 1e6;
+        println!(
+            "{alone:?} alone, {beside:?} beside {:.1} MB/s ({:.1} before it): {:.2}",
+            rate(during, beside.as_secs_f64()),
+            rate(before, 5.0),
+            beside.as_secs_f64() / alone.as_secs_f64()
+        );
+    }
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! A peer over real WebRTC that sends wrong weights.
 
+use crate::stranger::Stranger;
 use anyhow::Result;
-use app::link::RoomLink;
-use app::transport::{IceServers, JoinOptions, NetEvent, Transport, WebRtc};
+use app::transport::NetEvent;
 use coordinator::PeerId;
 use coordinator::swarm::{Blocks, Content, Fact, Message};
 use coordinator::wire;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A peer that says it has everything, and sends something else.
 pub struct Liar {
     sent: Arc<AtomicU32>,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    _stranger: Stranger,
 }
 
 impl Liar {
@@ -21,31 +21,15 @@ impl Liar {
     /// # Errors
     /// If the link is none.
     pub fn join(id: u128, link: &str, content: Content) -> Result<Self> {
-        let options =
-            JoinOptions { link: RoomLink::parse(link)?, me: PeerId(id), ice: IceServers::default() };
         let sent = Arc::new(AtomicU32::new(0));
-        let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let counts = sent.clone();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let mut transport = WebRtc::join(options).expect("a thread and random numbers");
-                loop {
-                    let event = tokio::select! {
-                        event = transport.next() => event,
-                        _ = &mut stopped => return transport.leave(),
-                    };
-                    for (to, message) in lies(event, content) {
-                        let blocks = u32::from(matches!(message, Message::Block { .. }));
-                        counts.fetch_add(blocks, Ordering::Relaxed);
-                        let lane = message.lane();
-                        let _ = transport.send(to, lane, wire::encode(&wire::Message::Swarm(message)));
-                    }
-                }
-            });
-        });
-        Ok(Self { sent, _stop: stop })
+        let stranger = Stranger::join(id, link, move |event| {
+            let lies = lies(event, content);
+            let blocks = lies.iter().filter(|(_, message)| matches!(message, Message::Block { .. })).count();
+            counts.fetch_add(blocks as u32, Ordering::Relaxed);
+            lies
+        })?;
+        Ok(Self { sent, _stranger: stranger })
     }
 
     /// Blocks that it sent.

@@ -3,9 +3,11 @@
 
 pub mod blocks;
 pub mod browser;
+pub mod greedy;
 pub mod liar;
 pub mod models;
 pub mod origin;
 pub mod peer;
 pub mod program;
 pub mod stores;
+pub mod stranger;
