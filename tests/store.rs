@@ -157,7 +157,7 @@ async fn no_killed_browser_loses_a_block_or_admits_half_of_one() -> Result<()> {
     killed_browsers(6).await
 }
 
-/// As often as the product promises. About a quarter of an hour.
+/// As often as the product promises. More than a quarter of an hour on two cores: each round reads all that was kept before.
 #[tokio::test]
 #[ignore = "long: run by name"]
 async fn no_killed_browser_loses_a_block_in_200_kills() -> Result<()> {
