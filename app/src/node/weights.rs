@@ -18,7 +18,7 @@ const BUSY_MS: u64 = 2_000;
 /// What keeps the line from weights: activations on their way.
 ///
 /// It holds while a chunk runs here. Between two tokens none does, and a block or two leave: natively on two cores an answer of two
-/// stages took 1.5 to 2.9 times as long beside a fetch at full rate (`weights_give_way_to_an_answer` in `tests/weights.rs`).
+/// stages took 2.4 times as long (median of five) beside a fetch at full rate (`weights_give_way_to_an_answer` in `tests/weights.rs`).
 #[derive(Debug, Default)]
 pub struct Line {
     /// Chunks at the worker.
